@@ -1,0 +1,1 @@
+"""Small decoder-only language models, run by us on torch alone."""

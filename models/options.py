@@ -1,0 +1,118 @@
+"""Options stated once: a frozen dataclass is the source of widgets, flags, infotext keys and documentation.
+
+A class of options is a frozen dataclass whose fields are made by `option(...)`. Adapters read it through
+`describe(cls)`, the command line adds it with `add_flags`, and `validate` checks values that come from outside.
+"""
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as every adapter needs it: its name, type, default, bounds, choices and one sentence of help."""
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+    multiline: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    step: float | None = None,
+    choices: Iterable[str] = (),
+    advanced: bool = False,
+    multiline: bool = False,
+    aliases: Iterable[str] = (),
+):
+    """Returns a dataclass field that carries all that an adapter has to know about it."""
+    facts = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "step": step,
+        "choices": tuple(choices),
+        "advanced": advanced,
+        "multiline": multiline,
+        "aliases": tuple(aliases),
+    }
+    return field(default=default, metadata=facts)
+
+
+def describe(cls: type) -> tuple[Option, ...]:
+    """Returns the options of a dataclass in their order, which is the order of widgets and never changes."""
+    types = typing.get_type_hints(cls)
+    return tuple(
+        Option(f.name, _plain(types[f.name]), f.default, **f.metadata) for f in dataclasses.fields(cls)
+    )
+
+
+def _plain(annotation: Any) -> type:
+    """`tuple[str, ...]` is asked for as text, one item a line; `int | None` as an int."""
+    origin = typing.get_origin(annotation)
+    if origin is tuple:
+        return tuple
+    if origin in (typing.Union, types.UnionType):
+        return next(t for t in typing.get_args(annotation) if t is not type(None))
+    return annotation
+
+
+def validate(options: Any) -> None:
+    """Raises ValueError or TypeError, naming the option, when a value is of the wrong type or out of bounds."""
+    for fact in describe(type(options)):
+        value = getattr(options, fact.name)
+        if value is None and fact.default is None:
+            continue
+        wanted = (int, float) if fact.type is float else fact.type
+        if not isinstance(value, wanted) or (isinstance(value, bool) and fact.type is not bool):
+            raise TypeError(f"{fact.name} must be {fact.type.__name__}, got {type(value).__name__} {value!r}")
+        if fact.choices and value not in fact.choices:
+            raise ValueError(f"{fact.name} must be one of {', '.join(fact.choices)}; got {value!r}")
+        if fact.low is not None and not fact.low <= value <= fact.high:
+            raise ValueError(f"{fact.name} must lie in {fact.low} to {fact.high}, got {value!r}")
+
+
+def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
+    """Adds one `--flag` for every option of `cls`; a tuple takes its flag several times."""
+    for fact in describe(cls):
+        flag = "--" + fact.name.replace("_", "-")
+        text = fact.help.replace("%", "%%")
+        bounds = f" ({fact.low:g} to {fact.high:g})" if fact.low is not None and fact.high < 2**31 else ""
+        shown = "" if fact.default in (None, "", ()) else f" [{fact.default}]"
+        help = text + bounds + shown
+        if fact.type is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=fact.default, help=text)
+        elif fact.type is tuple:
+            parser.add_argument(flag, action="append", default=None, metavar="TEXT", help=help)
+        else:
+            parser.add_argument(
+                flag, type=fact.type, default=fact.default, choices=fact.choices or None, help=help
+            )
+
+
+def from_flags(arguments: argparse.Namespace, cls: type) -> Any:
+    """Returns the options that a command line named, checked."""
+    given = {fact.name: getattr(arguments, fact.name) for fact in describe(cls)}
+    for fact in describe(cls):
+        if fact.type is tuple:
+            given[fact.name] = tuple(given[fact.name] or ())
+    options = cls(**given)
+    validate(options)
+    return options

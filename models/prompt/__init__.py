@@ -1,0 +1,1 @@
+"""Prompt text as people write it: lexer, regions, layouts."""

@@ -1,0 +1,1 @@
+"""The bundled world: a procedural landscape whose joint distribution is known exactly."""

@@ -1,0 +1,1 @@
+"""TIPO: text presampling for prompt optimization."""
