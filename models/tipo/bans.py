@@ -1,0 +1,183 @@
+r"""Bans: which additions a user never wants to see.
+
+Convention: one pattern a line or comma. Plain text bans the tag it equals (case, `_` for a blank and prompt
+escapes make no difference), `*` stands for any characters, `/.../` is a regular expression for a whole tag
+(`/.../i`: upper and lower case alike; a comma inside belongs to it). `:)`, `^_^` and `?` are plain text.
+Bans concern additions only: whoever calls `match` never asks about the user's own words.
+Source: what users of KGen's ban list ran into: `hat` also banned "that girl", and `:)` was a crash.
+`mode="substring"` keeps KGen's reach: a part of a tag is enough, or a bare expression at its start.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..prompt.document import canonical, unescape
+from .options import BAN_MODES
+from .pattern import KINDS, Pattern, PatternError, compile_pattern, compile_wildcard
+
+MAX_PARTS = 5_000  # states of all expressions of one list together
+META = frozenset("[](){}*+?.|^$")
+_CLOSE = re.compile(r"\\.|(/)[gimsuxy]*\s*(?=,|$)")  # an escaped character, or a slash before a pattern's end
+
+
+class BadPattern(ValueError):
+    """A ban pattern that cannot be used; `pattern` is as it was written, the message says what is allowed."""
+
+    def __init__(self, pattern: str, reason: object):
+        super().__init__(f"ban pattern {pattern!r}: {reason}")
+        self.pattern = pattern
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern that is more than plain text: how it reads a tag, and how it reads words of a sentence."""
+
+    written: str
+    tag: Pattern
+    words: Pattern
+    reach: str = "whole"  # of the tag: "whole", "part", or "start"
+    spelled: bool = False  # reads upper case as such, and the tag once more with its underscores
+
+    def bans(self, tag: str) -> bool:
+        matches = {"whole": self.tag.fullmatch, "part": self.tag.search, "start": self.tag.prefix}[self.reach]
+        return matches(tag) or (self.spelled and " " in tag and matches(tag.replace(" ", "_")))
+
+
+@dataclass(frozen=True)
+class Bans:
+    """A compiled list of bans; false when it is empty."""
+
+    plain: Mapping[str, str]  # canonical tag -> pattern as written
+    rules: tuple[Rule, ...] = ()
+    mode: str = "tag"
+
+    def __bool__(self) -> bool:
+        return bool(self.plain or self.rules)
+
+    def match(self, tag: str) -> str | None:
+        """Returns the pattern, as it was written, that bans `tag`; None when it may be added."""
+        key = canonical(tag)
+        if key in self.plain:
+            return self.plain[key]
+        if self.mode == "substring":
+            for part, written in self.plain.items():
+                if part in key:
+                    return written
+        spelled = _spelled(tag) if self.rules else ""
+        for rule in self.rules:
+            if rule.bans(spelled if rule.spelled else key):
+                return rule.written
+        return None
+
+    def match_sentence(self, sentence: str) -> str | None:
+        """Returns the pattern that bans a run of whole words of `sentence`, or None."""
+        spelled = " ".join(unescape(sentence).split())
+        text = spelled.lower()
+        for phrase, written in self.plain.items():
+            if _holds(text, phrase):
+                return written
+        for rule in self.rules:
+            if rule.words.search(spelled if rule.spelled else text):
+                return rule.written
+        return None
+
+
+def compile_bans(text: str, *, mode: str = "tag") -> Bans:
+    """Returns the bans that `text` lists, one a line or comma; see the module for what a pattern may be.
+
+    Raises BadPattern, which names the pattern and what is understood, and ValueError for an unknown mode.
+    """
+    if mode not in BAN_MODES:
+        raise ValueError(f"mode must be one of {', '.join(BAN_MODES)}; got {mode!r}")
+    plain: dict[str, str] = {}
+    rules: dict[str, Rule] = {}
+    parts = 0
+    for written, source, flags in _entries(text):
+        if source is None and "*" not in written:
+            plain.setdefault(canonical(written), written)
+        if written in rules:
+            continue
+        rule = _rule(written, source, flags=flags, mode=mode)
+        if rule is not None:
+            rules[written] = rule
+            parts += len(rule.tag.targets)
+        if parts > MAX_PARTS:
+            raise BadPattern(written, f"all expressions together may have {MAX_PARTS} parts; use fewer")
+    return Bans(plain, tuple(rules.values()), mode)
+
+
+def _rule(written: str, source: str | None, *, flags: str, mode: str) -> Rule | None:
+    """Returns what a pattern means beside its plain text: None for plain text."""
+    part = "part" if mode == "substring" else "whole"
+    try:
+        if flags not in ("", "i"):
+            raise BadPattern(written, f"after the last / may stand i or nothing, got {flags!r}")
+        if source is not None:
+            return _expression(written, source, reach=part, ignore_case=flags == "i")
+        if "*" in written:
+            key = canonical(written)
+            return Rule(written, compile_wildcard(key), compile_wildcard(key, words=True), reach=part)
+    except PatternError as error:
+        position = error.position + (source is not None)  # counted from the opening /
+        raise BadPattern(written, PatternError(error.reason, position)) from error
+    if mode == "substring" and META.intersection(written):
+        try:
+            return _expression(written, written, reach="start", ignore_case=True)
+        except PatternError:
+            return None  # as in `:(`, which is plain text
+    return None
+
+
+def _expression(written: str, source: str, *, reach: str, ignore_case: bool) -> Rule:
+    tag = compile_pattern(source, ignore_case=ignore_case)
+    words = compile_pattern(source, ignore_case=ignore_case, words=True)
+    return Rule(written, tag, words, reach=reach, spelled=True)
+
+
+def _entries(text: str) -> Iterator[tuple[str, str | None, str]]:
+    """Yields each pattern as written; for `/source/flags` also its two parts, else None and ""."""
+    for line in text.split("\n"):
+        closes = [found.start(1) for found in _CLOSE.finditer(line) if found[1]]
+        at = 0
+        while at < len(line):
+            close = _closing(line, at, closes) if line[at] == "/" else None
+            end = line.find(",", at if close is None else close)
+            end = len(line) if end < 0 else end
+            written = line[at:end].strip()
+            if line[at] == "," or line[at].isspace():
+                end = at
+            elif close is not None:
+                yield written, line[at + 1 : close], line[close + 1 : end].strip()
+            elif written[0] == "/" and META.intersection(written):
+                raise BadPattern(written, "a regular expression must be closed, as in /.../ or /.../i")
+            else:
+                yield written, None, ""
+            at = end + 1
+
+
+def _closing(line: str, at: int, closes: list[int]) -> int | None:
+    """Returns where the expression is closed that opens at `at`; None when it is plain text, as `///` is."""
+    i = bisect_right(closes, at)
+    return closes[i] if i < len(closes) and line[at + 1 : closes[i]].strip("/") else None
+
+
+def _spelled(tag: str) -> str:
+    """Returns `tag` as `canonical` does, with its upper case."""
+    plain = unescape(tag)
+    return " ".join((plain.replace("_", " ") if len(plain) >= 4 else plain).split())
+
+
+def _holds(text: str, phrase: str) -> bool:
+    """True when `phrase` stands in `text` and neither begins nor ends inside a word."""
+    at = text.find(phrase)
+    while at >= 0:
+        if not (_in_word(text, at) or _in_word(text, at + len(phrase))):
+            return True
+        at = text.find(phrase, at + 1)
+    return False
+
+
+def _in_word(text: str, at: int) -> bool:
+    return 0 < at < len(text) and KINDS["w"](text[at - 1]) and KINDS["w"](text[at])
