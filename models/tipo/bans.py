@@ -142,13 +142,14 @@ def _entries(text: str) -> Iterator[tuple[str, str | None, str]]:
         closes = [found.start(1) for found in _CLOSE.finditer(line) if found[1]]
         at = 0
         while at < len(line):
+            if line[at] == "," or line[at].isspace():
+                at += 1
+                continue
             close = _closing(line, at, closes) if line[at] == "/" else None
             end = line.find(",", at if close is None else close)
             end = len(line) if end < 0 else end
             written = line[at:end].strip()
-            if line[at] == "," or line[at].isspace():
-                end = at
-            elif close is not None:
+            if close is not None:
                 yield written, line[at + 1 : close], line[close + 1 : end].strip()
             elif written[0] == "/" and META.intersection(written):
                 raise BadPattern(written, "a regular expression must be closed, as in /.../ or /.../i")
