@@ -42,7 +42,8 @@ class Rule:
 
     def bans(self, tag: str) -> bool:
         matches = {"whole": self.tag.fullmatch, "part": self.tag.search, "start": self.tag.prefix}[self.reach]
-        return matches(tag) or (self.spelled and " " in tag and matches(tag.replace(" ", "_")))
+        underscored = tag.replace(" ", "_") if self.spelled and len(tag) >= 4 else tag
+        return matches(tag) or (underscored != tag and matches(underscored))
 
 
 @dataclass(frozen=True)

@@ -339,7 +339,7 @@ class Pattern:
                 bit = 1 << state
                 if seen & bit:
                     continue
-                pass
+                seen |= bit
                 if state == 0 or self.reading & bit:
                     found |= bit
                 elif not self.edges[state] or self.edges[state] in places:

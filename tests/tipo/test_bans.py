@@ -58,6 +58,7 @@ TABLE = [
     (r"/6\+girls/", ["6+girls"], ["66girls"]),
     ("/fate/grand order/", ["fate/grand order"], ["fate"]),
     (r"/a\/b/", ["a/b"], ["a", "b"]),
+    (r"/\^_\^/", ["^_^"], ["^ ^"]),
     ("/ä+ß/i", ["ÄÄß"], ["a"]),
 ]
 
@@ -73,6 +74,10 @@ def test_patterns_are_listed_by_lines_and_commas():
     bans = compile_bans(" hat , :)\n\n/a{1,2}, b/i,,\r\nblue_*,\t^_^ \n")
     matched = [bans.match(tag) for tag in ("hat", ":)", "AA, b", "blue sky", "^_^", "b", "")]
     assert matched == ["hat", ":)", "/a{1,2}, b/i", "blue_*", "^_^", None, None]
+
+
+def test_a_tag_is_banned_by_the_first_of_the_patterns_that_say_the_same():
+    assert compile_bans("Blue_Hair, blue hair").match("blue hair") == "Blue_Hair"
 
 
 @pytest.mark.parametrize("text", ["", "  ", ",,\n ,", "\r\n"])
@@ -151,6 +156,7 @@ SENTENCES = [
     ("hat", "She wears a hat.", True),
     ("hat", "A Hat, red and tall", True),
     ("hat", "That girl chats about hats.", False),
+    ("hat", "That chatty girl likes that hat", True),
     ("blue hair", "A girl with blue  hair\nat the sea", True),
     ("blue_hair", "Her blue hair is long.", True),
     ("blue", "a blue-haired girl", True),

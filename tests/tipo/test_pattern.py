@@ -60,6 +60,55 @@ def test_case_can_be_ignored_as_in_re(source, text):
         assert both[1].fullmatch(text) == bool(both[0].fullmatch(text)), (source, text)
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (r"1\b.+", "1 x"),
+        (r"_\Ba", "_a"),
+        (r"1\Ba", "1a"),
+        (r"\d", "²"),
+        (r"\d", "٣"),
+        (r"\w", "²"),
+        (r"\s", "\u3000"),
+        ("a$", "a\n"),
+        ("a$\n", "a\n"),
+        ("a$b", "ab"),
+        (r"a\Z", "a\n"),
+        (".", "\n"),
+        ("()()()()()()()()()()()()()()()()()()()()()()()()a", "a"),
+        ("(|a)+b", "aab"),
+        ("a{2}b{0}", "aa"),
+        ("a{,}", "aaa"),
+        ("a{x}", "a{x}"),
+        ("[]]", "]"),
+        ("[^]]", "a"),
+        ("[a-]+", "-a"),
+    ],
+)
+def test_the_fine_points_agree_with_re(source, text):
+    pattern = compile_pattern(source)
+    assert pattern.fullmatch(text) == bool(re.fullmatch(source, text))
+    assert pattern.search(text) == bool(re.search(source, text))
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("a", "A"),
+        ("A", "a"),
+        ("É", "é"),
+        ("é", "É"),
+        ("[A-Z]+", "abc"),
+        ("[^a]", "A"),
+        ("s", "ſ"),
+        ("ж", "Ж"),
+    ],
+)
+def test_the_same_letters_are_alike_as_in_re(source, text):
+    assert compile_pattern(source, ignore_case=True).fullmatch(text) == bool(re.fullmatch(source, text, re.I))
+    assert compile_pattern(source).fullmatch(text) == bool(re.fullmatch(source, text))
+
+
 @given(SOURCES)
 def test_what_re_refuses_is_refused_here_too(source):
     try:
