@@ -1,0 +1,114 @@
+"""The little world: what a landscape can be, and how likely, as a Bayes net of readable tables.
+
+Convention: every attribute is one of a few words, all of them paintable; `none` means absent.
+A table gives weights; each parent multiplies them; rows are normalised. Section 5.2 of the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+
+import torch
+
+from .culture import figure, picture, works
+from .nature import climate, heavens, land
+from .net import Net, Node
+
+# Width over height of each shape of canvas.
+ASPECTS = {"tall": 0.6, "portrait": 0.8, "square": 1.0, "landscape": 1.3, "wide": 1.8}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One landscape. The fields are the nodes of `world()`, in its order; see `nodes()` for their values."""
+
+    season: str
+    place: str
+    time: str
+    weather: str
+    sky: str
+    clouds: str
+    disc: str
+    stars: str
+    event: str
+    birds: str
+    wind: str
+    relief: str
+    ground: str
+    water: str
+    boat: str
+    shore: str
+    trees: str
+    stand: str
+    flowers: str
+    bloom: str
+    undergrowth: str
+    rocks: str
+    structure: str
+    roof: str
+    windows: str
+    path: str
+    fixture: str
+    animal: str
+    figure: str
+    hair: str
+    hair_length: str
+    outfit: str
+    outfit_color: str
+    carries: str
+    pose: str
+    facing: str
+    shot: str
+    layout: str
+    palette: str
+    finish: str
+    effect: str
+    quality: str
+    resolution: str
+    aspect: str
+
+
+def nodes() -> tuple[Node, ...]:
+    """Returns the world's tables, each after its parents."""
+    return (*climate(), *heavens(), *land(), *works(), *figure(), *picture())
+
+
+@cache
+def world() -> Net:
+    """Returns the joint distribution of all attributes, built once at the first call."""
+    return Net(nodes())
+
+
+def sample(generator: torch.Generator) -> Scene:
+    """Returns one scene; the generator decides all of it."""
+    return sample_many(generator, 1)[0]
+
+
+def sample_many(generator: torch.Generator, count: int) -> list[Scene]:
+    """Returns `count` independent scenes."""
+    return [Scene(**row) for row in world().sample(generator, count)]
+
+
+def log_prob(scene: Scene) -> float:
+    """Returns log p(scene) in nats, exact."""
+    return world().log_prob(asdict(scene))
+
+
+def posterior(attribute: str, given: Mapping[str, str]) -> dict[str, float]:
+    """Returns p(attribute | given), exact.
+
+    Raises:
+        ValueError: an attribute or value is unknown, or the given values cannot occur together.
+    """
+    return world().posterior(attribute, world().observe(given))
+
+
+def conditional_entropy(given: Mapping[str, str]) -> float:
+    """Returns H(scene | given) in nats, exact: how much a short description leaves open.
+
+    Raises:
+        ValueError: an attribute or value is unknown.
+    """
+    return world().entropy(world().observe(given))

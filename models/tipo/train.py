@@ -1,0 +1,287 @@
+"""Trains a small TIPO model from nothing on the little world: `presample train tipo`.
+
+The same script runs on one CPU and on many GPUs (`accelerate launch -m presample.models.cli train tipo`).
+Convention: one batch is about `tokens` tokens of samples of like length; labels of -100 carry no loss.
+Source: UwULLM's recipe for TIPO (AdamW with betas 0.9 and 0.98, weight decay 0.01, cosine, warm-up, clip).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ..options import add_flags, from_flags, option
+from .corpus import chunk, generator_for, held_out
+from .samples import Sample
+from .train_tokenizer import BOS, EOS, train_tokenizer
+
+CHUNK = 2048  # records made, sorted into batches and shuffled together
+HELD_OUT = 256
+STATE = "state.json"
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the small model is trained. The defaults make the bundled one."""
+
+    out: str = option("models/bundled/tipo-tiny", "Folder for the model; made when it is missing.")
+    steps: int = option(4000, "Optimizer steps.", low=1, high=10**7, step=1)
+    tokens: int = option(4096, "Tokens in a batch of one process.", low=512, high=10**7, step=1)
+    lr: float = option(2e-3, "Highest learning rate.", low=1e-6, high=1.0, step=1e-5)
+    warmup: int = option(150, "Steps until the highest learning rate.", low=0, high=10**6, step=1)
+    weight_decay: float = option(0.01, "AdamW's decay of matrices.", low=0.0, high=1.0, step=0.01)
+    clip: float = option(1.0, "Largest norm of the gradient.", low=0.01, high=100.0, step=0.01)
+    seed: int = option(0, "Decides weights, data and their order.", low=0, high=2**31, step=1)
+    hidden: int = option(192, "Width.", low=16, high=8192, step=16)
+    layers: int = option(6, "Depth.", low=1, high=100, step=1)
+    heads: int = option(6, "Attention heads.", low=1, high=128, step=1)
+    mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
+    vocabulary: int = option(2048, "Entries of the tokenizer, special tokens included.", low=512, high=65536)
+    precision: str = option("bf16", "Arithmetic of matrix products.", choices=("no", "bf16"))
+    save_every: int = option(500, "Steps between checkpoints to resume from.", low=1, high=10**7, step=1)
+    resume: bool = option(True, "Go on from the checkpoint in the folder, where there is one.")
+
+
+def add_parser(subparsers) -> ArgumentParser:
+    """Adds `tipo` to the subparsers of `presample train`, and returns its parser."""
+    parser = subparsers.add_parser("tipo", help="train a small TIPO model on the little world")
+    add_flags(parser, TrainOptions)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Trains, writes the model and its card; returns the exit code."""
+    options = from_flags(args, TrainOptions)
+    train(options)
+    return 0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A sample as token ids with BOS and EOS; the first `skip` of them carry no loss."""
+
+    ids: list[int]
+    skip: int
+
+
+def encode(samples: Sequence[Sample], tokenizer) -> list[Encoded]:
+    """Returns the samples as ids; the loss begins with the token that holds its first character."""
+    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
+    found = []
+    for sample, e in zip(samples, tokenizer.encode_batch([s.text for s in samples]), strict=True):
+        inside = [i for i, (_, end) in enumerate(e.offsets) if i and end > sample.loss_start]
+        ids = e.ids if e.ids[0] == bos else [bos, *e.ids]
+        found.append(Encoded([*ids, eos], inside[0] if inside else len(ids)))
+    return found
+
+
+def collate(batch: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns ids and labels (b, n), padded on the right; a causal model needs no mask for that."""
+    n = max(len(e.ids) for e in batch)
+    ids = torch.full((len(batch), n), pad)
+    labels = torch.full((len(batch), n), IGNORED)
+    for row, e in enumerate(batch):
+        tokens = torch.tensor(e.ids)
+        ids[row, : len(e.ids)] = tokens
+        labels[row, e.skip : len(e.ids)] = tokens[e.skip :]
+    return ids, labels
+
+
+def batches(encoded: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
+    """Returns groups of samples of like length, each of at most `tokens` tokens with its padding."""
+    groups: list[list[Encoded]] = [[]]
+    for e in sorted(encoded, key=lambda e: len(e.ids)):
+        if groups[-1] and (len(groups[-1]) + 1) * len(e.ids) > tokens:
+            groups.append([])
+        groups[-1].append(e)
+    return groups
+
+
+def stream(options: TrainOptions, tokenizer, *, rank: int = 0, skip: int = 0) -> Iterator[list[Encoded]]:
+    """Yields batches for ever, from batch `skip` on; the same seed and rank give the same ones."""
+    index = 0
+    while True:
+        samples = list(chunk(options.seed, rank, index, count=CHUNK))
+        groups = batches(encode(samples, tokenizer), options.tokens)
+        order = torch.randperm(len(groups), generator=generator_for(options.seed, rank, index, 1)).tolist()
+        yield from (groups[i] for i in order[skip:])
+        skip = max(0, skip - len(groups))
+        index += 1
+
+
+def make_tokenizer(folder: Path, options: TrainOptions):
+    """Returns the folder's tokenizer, trained and written first when there is none."""
+    import re
+
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        texts = (re.sub(r"<\|.*?\|>", "", s.text) for s in chunk(options.seed, -2, 0, count=2 * CHUNK))
+        train_tokenizer(texts, path, size=options.vocabulary)
+    return Tokenizer.from_file(str(path))
+
+
+def make_model(options: TrainOptions, size: int):
+    """Returns a fresh LLaMA; the global random state is as before."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=size,
+        hidden_size=options.hidden,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        num_key_value_heads=options.heads,
+        intermediate_size=options.mlp,
+        max_position_embeddings=1024,
+        rms_norm_eps=1e-5,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        tie_word_embeddings=False,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        return LlamaForCausalLM(config)
+
+
+def schedule(step: int, options: TrainOptions) -> float:
+    """Returns the share of the highest learning rate at a step: warm-up, then a cosine down to 1 %."""
+    if step < options.warmup:
+        return (step + 1) / options.warmup
+    done = (step - options.warmup) / max(1, options.steps - options.warmup)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def make_optimizer(model, options: TrainOptions) -> torch.optim.Optimizer:
+    """Returns AdamW that decays matrices and leaves norms alone."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [
+        {"params": matrices, "weight_decay": options.weight_decay},
+        {"params": vectors, "weight_decay": 0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), eps=1e-8)
+
+
+def train(options: TrainOptions) -> dict:
+    """Trains and writes `config.json`, `model.safetensors`, `tokenizer.json`; returns what the card needs.
+
+    Raises:
+        ModuleNotFoundError: transformers, accelerate or tokenizers is missing (`presample[train]`).
+    """
+    from accelerate import Accelerator
+    from tqdm import tqdm
+
+    accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with accelerator.main_process_first():
+        tokenizer = make_tokenizer(folder, options)
+    model = make_model(options, tokenizer.get_vocab_size())
+    optimizer = make_optimizer(model, options)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, options))
+    model, optimizer = accelerator.prepare(model, optimizer)
+    first = _resume(accelerator, folder, options, scheduler)
+    data = stream(options, tokenizer, rank=accelerator.process_index, skip=first)
+    bar = tqdm(
+        range(first, options.steps),
+        initial=first,
+        total=options.steps,
+        disable=not accelerator.is_main_process,
+    )
+    for step in bar:
+        loss = _step(accelerator, model, optimizer, collate(next(data), 2), options)
+        scheduler.step()
+        if step % 20 == 0:
+            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{scheduler.get_last_lr()[0]:.1e}")
+        if (step + 1) % options.save_every == 0 and step + 1 < options.steps:
+            _checkpoint(accelerator, folder, scheduler, step + 1)
+    accelerator.wait_for_everyone()
+    facts = {"options": asdict(options), "processes": accelerator.num_processes}
+    if accelerator.is_main_process:
+        plain = accelerator.unwrap_model(model)
+        facts["parameters"] = sum(p.numel() for p in plain.parameters())
+        facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed)
+        _save(plain, folder, facts)
+    return facts
+
+
+def _step(accelerator, model, optimizer, batch, options: TrainOptions) -> float:
+    ids, labels = (t.to(accelerator.device) for t in batch)
+    with accelerator.autocast():
+        loss = model(input_ids=ids, labels=labels).loss
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(model.parameters(), options.clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def held_out_loss(model, tokenizer, seed: int, count: int = HELD_OUT) -> dict[str, float]:
+    """Returns the mean loss in nats per token over samples no training saw: of all text, of the answers."""
+    model.eval()
+    device = next(model.parameters()).device
+    total = {"text": 0.0, "answer": 0.0}
+    tokens = dict.fromkeys(total, 0)
+    samples = held_out(seed, count)
+    for name in total:
+        whole = [Sample(**{**vars(s), "whole": name == "text"}) for s in samples]
+        for group in batches(encode(whole, tokenizer), 8192):
+            ids, labels = (t.to(device) for t in collate(group, 2))
+            logits = model(input_ids=ids).logits.float()[:, :-1]
+            picked = labels[:, 1:]
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), picked.flatten(), reduction="sum")
+            total[name] += float(loss)
+            tokens[name] += int((picked != IGNORED).sum())
+    return {name: total[name] / tokens[name] for name in total}
+
+
+def _save(model, folder: Path, facts: dict) -> None:
+    """Weights in half precision, and the facts of the run for the card."""
+    model.half().save_pretrained(folder, safe_serialization=True)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    for path in (folder / "checkpoint").glob("*"):
+        path.unlink()
+    logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)
+
+
+def _checkpoint(accelerator, folder: Path, scheduler, step: int) -> None:
+    accelerator.save_state(str(folder / "checkpoint"), safe_serialization=True)
+    if accelerator.is_main_process:
+        state = {"step": step, "scheduler": scheduler.state_dict()["last_epoch"]}
+        (folder / "checkpoint" / STATE).write_text(json.dumps(state), encoding="utf-8")
+
+
+def _resume(accelerator, folder: Path, options: TrainOptions, scheduler) -> int:
+    """Loads the last checkpoint where one is and may be used; returns the next step."""
+    path = folder / "checkpoint" / STATE
+    if not options.resume or not path.exists():
+        return 0
+    accelerator.load_state(str(folder / "checkpoint"))
+    step = json.loads(path.read_text(encoding="utf-8"))["step"]
+    for _ in range(step):
+        scheduler.step()
+    return step
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the training by itself: `python -m presample.models.tipo.train --steps 100`."""
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
+    add_flags(parser, TrainOptions)
+    return run(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
