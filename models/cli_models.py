@@ -1,0 +1,302 @@
+"""`presample models`: which language models are known, which are here, and how to get one.
+
+Convention: results go to stdout, progress and errors to stderr; exit code 0, 1 after an error that its
+message explains, 130 after Ctrl-C. What can fit in 80 columns does; a path is never cut.
+"""
+
+import argparse
+import contextlib
+import difflib
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from .hub import DownloadError, FoundModel, bundled_folder, download, find_models, search_folders, user_folder
+from .tipo.registry import KNOWN, KnownFile, KnownModel, known_model
+
+WIDTH = 80
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Adds the subcommand `models` and returns its parser."""
+    parser = subparsers.add_parser("models", help="list, find and download language models")
+    _add_places(parser, json=False, folder=None, base=None)
+    actions = parser.add_subparsers(metavar="ACTION", dest="action")
+    parser.set_defaults(action="list")
+    listing = actions.add_parser("list", help="what is known and what is here (the default)")
+    where = actions.add_parser("where", help="the folders that are searched, and where downloads go")
+    get = actions.add_parser("download", help="get a model from the Hugging Face hub")
+    for action in (listing, where, get):
+        # A default here would undo what was given before the action.
+        _add_places(action, json=argparse.SUPPRESS, folder=argparse.SUPPRESS, base=argparse.SUPPRESS)
+    get.add_argument("name", metavar="NAME", help="a known model, such as TIPO-200M")
+    get.add_argument("--format", choices=("gguf", "safetensors"), default="gguf", help="what to get [gguf]")
+    get.add_argument(
+        "--file", metavar="FILE", help="one GGUF file of the model by its name, such as the Q8_0"
+    )
+    get.add_argument("--to", type=Path, metavar="FOLDER", help="where to put it [as `models where` says]")
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, **default) -> None:
+    parser.add_argument("--json", action="store_true", default=default["json"], help="print JSON")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        action="append",
+        metavar="FOLDER",
+        default=default["folder"],
+        help="search this folder too; may be repeated",
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="ROOT",
+        default=default["base"],
+        help="root of a ComfyUI or WebUI: search its models/tipo and models/kgen too",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does what the parsed `args` ask for and returns the exit code."""
+    actions = {"list": _list, "where": _where, "download": _download}
+    try:
+        return actions[args.action](args)
+    except (DownloadError, ValueError) as error:
+        _say(_wrapped(f"presample: {error}"), sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        _say("presample: stopped. What has arrived is kept; the same command goes on from there.", sys.stderr)
+        return 130
+
+
+# List
+
+
+def _list(args: argparse.Namespace) -> int:
+    folders = _folders(args)
+    found = find_models(folders)
+    if args.json:
+        shown = {
+            "known": [_known_facts(known, found) for known in KNOWN],
+            "found": [_found_facts(model) for model in found],
+            **_where_facts(args, folders, found),
+        }
+        _say(json.dumps(shown, indent=2))
+    else:
+        parts = (_known_lines(found), _found_lines(found), _folder_lines(folders, found), _advice())
+        _say("\n\n".join("\n".join(lines) for lines in parts))
+    return 0
+
+
+def _folders(args: argparse.Namespace) -> tuple[Path, ...]:
+    given = [Path(os.path.abspath(folder.expanduser())) for folder in args.folder or ()]
+    base = Path(os.path.abspath(args.base.expanduser())) if args.base else None
+    return search_folders(given, base=base)
+
+
+def _known_lines(found: Sequence[FoundModel]) -> Iterator[str]:
+    row = "  {:<18}  {:>6}  {:>7}  {:>7}  {:>11}  {:<10}  {}".format
+    yield "Known models"
+    yield row("name", "params", "context", "GGUF", "safetensors", "licence", "here").rstrip()
+    for known in KNOWN:
+        here = any(model.known is known for model in found)
+        yield row(
+            known.name,
+            f"{known.parameters / 1e6:.0f} M" if known.parameters else "-",
+            known.context or "-",
+            _size(known.gguf[0].size) if known.gguf else "-",
+            _total(known.safetensors) if known.repo else "bundled",
+            known.licence,
+            "yes" if here else "-",
+        )
+
+
+def _found_lines(found: Sequence[FoundModel]) -> Iterator[str]:
+    yield "On this machine"
+    for model in found:
+        yield f"  {model.name}  ({model.kind}, {_size(model.size)})"
+        yield f"    {model.path}"
+    if not found:
+        yield "  none yet"
+
+
+def _folder_lines(folders: Sequence[Path], found: Sequence[FoundModel]) -> Iterator[str]:
+    yield "Searched, in this order"
+    for folder in folders:
+        count = sum(model.folder == folder for model in found)
+        state = f"{count} found" if count else "nothing" if folder.is_dir() else "not there"
+        yield f"  {state:<9}  {folder}"
+
+
+def _advice() -> Iterator[str]:
+    yield "Get one     presample models download TIPO-200M"
+    yield "Read more   https://huggingface.co/KBlueLeaf/TIPO-200M, and so on for each name;"
+    yield "            the Kohaku licence there limits what you may do with the files"
+
+
+# Where
+
+
+def _where(args: argparse.Namespace) -> int:
+    folders = _folders(args)
+    found = find_models(folders)
+    if args.json:
+        _say(json.dumps(_where_facts(args, folders, found), indent=2))
+        return 0
+    lines = [
+        *_folder_lines(folders, found),
+        "",
+        "Downloads go to",
+        f"  {_destination(args)}",
+        "",
+        "PRESAMPLE_MODELS names another folder, --to another one for once.",
+        "HF_ENDPOINT names a mirror; HF_HOME and HF_HUB_CACHE move the hub's cache.",
+    ]
+    _say("\n".join(lines))
+    return 0
+
+
+def _destination(args: argparse.Namespace) -> Path:
+    """`--to`, else the folder of the ComfyUI or WebUI that was named, else the user's own."""
+    to = getattr(args, "to", None) or (args.base / "models" / "tipo" if args.base else user_folder())
+    return Path(os.path.abspath(to.expanduser()))
+
+
+# Download
+
+
+def _download(args: argparse.Namespace) -> int:
+    known = known_model(args.name)
+    if known is None:
+        raise ValueError(_unknown(args.name))
+    files = _chosen(known, args)
+    folder = _destination(args)
+    if known.repo:
+        what = f"{len(files)} files" if len(files) > 1 else files[0].name
+        _say(f"{known.name}: {what}, {_total(files)}, {known.licence}, {known.page}\nto {folder}", sys.stderr)
+    with _bars() as progress:
+        path = download(known, folder, files=files, progress=progress)
+    _say(json.dumps({"name": known.name, "path": str(path)}) if args.json else str(path))
+    return 0
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name.lower(), [known.name.lower() for known in KNOWN], n=1)
+    hint = f"; did you mean {known_model(near[0]).name}?" if near else "."
+    return f"no known model is called {name!r}{hint} Known are {', '.join(k.name for k in KNOWN if k.repo)}"
+
+
+def _chosen(known: KnownModel, args: argparse.Namespace) -> tuple[KnownFile, ...]:
+    if args.file is None:
+        return known.files(args.format) if known.repo else ()
+    files = tuple(file for file in known.gguf if args.file in (file.name, file.path))
+    if not files:
+        names = ", ".join(file.name for file in known.gguf) or "none"
+        raise ValueError(f"{known.name} has no GGUF file called {args.file!r}; it has {names}")
+    return files
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress callback that draws a bar for each file on stderr, if that is a terminal."""
+    from tqdm import tqdm
+
+    bars: dict[str, tqdm] = {}
+
+    def progress(name: str, done: int, size: int) -> None:
+        if name not in bars:
+            bars[name] = tqdm(
+                total=size, initial=done, desc=name, unit="B", unit_scale=True, disable=None, file=sys.stderr
+            )
+        bars[name].update(done - bars[name].n)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+# Words
+
+
+def _known_facts(known: KnownModel, found: Sequence[FoundModel]) -> dict:
+    return {
+        "name": known.name,
+        "repository": known.repo,
+        "page": known.page,
+        "architecture": known.architecture,
+        "parameters": known.parameters,
+        "context": known.context,
+        "licence": known.licence,
+        "tasks": list(known.tasks),
+        "gguf": [_file_facts(file) for file in known.gguf],
+        "safetensors": [_file_facts(file) for file in known.safetensors],
+        "here": [model.name for model in found if model.known is known],
+    }
+
+
+def _file_facts(file: KnownFile) -> dict:
+    return {"path": file.path, "saved_as": file.local, "size": file.size, "sha256": file.sha256}
+
+
+def _found_facts(model: FoundModel) -> dict:
+    known = model.known.name if model.known else None
+    return {
+        "name": model.name,
+        "path": str(model.path),
+        "kind": model.kind,
+        "size": model.size,
+        "known": known,
+        "bundled": model.folder == bundled_folder(),
+    }
+
+
+def _where_facts(args: argparse.Namespace, folders: Sequence[Path], found: Sequence[FoundModel]) -> dict:
+    searched = [
+        {
+            "folder": str(folder),
+            "exists": folder.is_dir(),
+            "models": sum(model.folder == folder for model in found),
+        }
+        for folder in folders
+    ]
+    return {"searched": searched, "downloads": str(_destination(args))}
+
+
+def _size(size: int | None) -> str:
+    """`406 MB`, `1.98 GB`: powers of ten, as the hub's pages count."""
+    if size is None:
+        return "-"
+    for unit, scale, digits in (("GB", 1e9, 2), ("MB", 1e6, 0), ("kB", 1e3, 0)):
+        if size >= scale:
+            return f"{size / scale:.{digits}f} {unit}"
+    return f"{size} B"
+
+
+def _total(files: Sequence[KnownFile]) -> str:
+    return _size(sum(file.size or 0 for file in files) or None)
+
+
+def _wrapped(text: str) -> str:
+    """Long lines are broken between words; a path or an address stays whole."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)
+
+
+def _say(text: str, file: TextIO | None = None) -> None:
+    """Writes a line; what the terminal cannot show, or would obey, is shown as an escape."""
+    out = file or sys.stdout
+    plain = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    encoding = out.encoding or "utf-8"
+    out.write(plain.encode(encoding, "backslashreplace").decode(encoding) + "\n")

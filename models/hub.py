@@ -1,0 +1,342 @@
+"""Where language models live on this machine, and how one is fetched when a person asks for it by name.
+
+Convention: a name that comes from a workflow or an infotext only picks from what `find_models` lists; it
+is never joined to a path. Folders are searched in the order of `search_folders`, and the first of a name
+wins. Finding only lists folders: no network, no import of huggingface_hub.
+Source: the cache's layout and variables are huggingface_hub's (`constants.py`); `models/kgen` is KGen's.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .tipo.registry import KnownFile, KnownModel, identify, known_model
+from .transfer import (
+    DownloadError,
+    DownloadStopped,
+    Progress,
+    Remote,
+    ShouldStop,
+    fetch,
+    matches,
+    missing_bytes,
+)
+
+__all__ = [
+    "DownloadError",
+    "DownloadStopped",
+    "FoundModel",
+    "ModelNotFound",
+    "bundled_folder",
+    "download",
+    "find_models",
+    "hub_cache",
+    "resolve",
+    "search_folders",
+    "user_folder",
+]
+
+Kind = Literal["folder", "gguf", "safetensors"]
+
+DEPTH = 2  # a model may lie in a folder of a folder: models/tipo/KBlueLeaf/TIPO-200M
+
+
+class ModelNotFound(ValueError):
+    """No model of that name is here; the message says where it was looked for and where to get it."""
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that is here, under the name to ask for it; `known` is the entry whose rules it follows."""
+
+    name: str
+    path: Path
+    kind: Kind
+    known: KnownModel | None
+    folder: Path
+    size: int
+
+
+# Where to look
+
+
+def user_folder() -> Path:
+    """Returns the folder when no host gives one: PRESAMPLE_MODELS, or ~/.cache/presample/models."""
+    return _expand(os.environ.get("PRESAMPLE_MODELS") or "~/.cache/presample/models")
+
+
+def bundled_folder() -> Path:
+    """Returns the folder of the models that come with this package."""
+    return Path(__file__).resolve().parent / "bundled"
+
+
+def hub_cache() -> Path:
+    """Returns where huggingface_hub keeps repositories, from the variables that it reads itself."""
+    env = os.environ
+    home = env.get("HF_HOME") or os.path.join(env.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    cache = env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
+    return _expand(cache)
+
+
+def _expand(text: str) -> Path:
+    return Path(os.path.expandvars(os.path.expanduser(text)))
+
+
+def search_folders(given: Sequence[Path] = (), *, base: Path | None = None) -> tuple[Path, ...]:
+    """Returns every folder to search, in order and once each.
+
+    First the bundled models, so that their names mean the same everywhere; then the folders a host gives,
+    `models/tipo` and `models/kgen` below `base` (the root of a ComfyUI or a WebUI), the user's own folder
+    and the hub's cache.
+    """
+    below = [Path(base) / "models" / name for name in ("tipo", "kgen")] if base else []
+    folders = [bundled_folder(), *map(Path, given), *below, user_folder(), hub_cache()]
+    return tuple(dict.fromkeys(folders))
+
+
+# What is there
+
+
+def find_models(folders: Iterable[Path]) -> list[FoundModel]:
+    """Returns the models in `folders` in their order, the first of each name; a missing folder is empty.
+
+    A model is a folder with `config.json` and safetensors weights, a `.gguf` file, or a `.safetensors`
+    file named after a known model. Among what is bundled and in the hub's cache only known models count.
+    Links are followed, for people keep models on other disks, and no workflow can make one.
+    """
+    found: dict[str, FoundModel] = {}
+    for folder in map(Path, folders):
+        known_only = folder == bundled_folder()
+        for name, path, kind in (*_in_folder(folder), *_in_cache(folder)):
+            known = identify(name)
+            if known or not (known_only or kind == "safetensors"):
+                found.setdefault(name, FoundModel(name, path, kind, known, folder, _size(path)))
+    return list(found.values())
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, Path, Kind]]:
+    """What lies in `folder` and up to DEPTH folders below, by its place relative to `folder`."""
+    if _is_model(folder):
+        yield folder.name, folder, "folder"
+    for path in _below(folder, DEPTH):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir():
+            if _is_model(path):
+                yield name, path, "folder"
+        elif path.suffix.lower() == ".gguf":
+            yield name, path, "gguf"
+        elif path.suffix.lower() == ".safetensors" and not _is_model(path.parent):
+            yield name, path, "safetensors"
+
+
+def _in_cache(cache: Path) -> Iterator[tuple[str, Path, Kind]]:
+    """Known repositories in a cache of huggingface_hub, under the names they would have elsewhere."""
+    for repository in _entries(cache):
+        tail = repository.name.rpartition("--")[2]
+        if not repository.name.startswith("models--") or not identify(tail):
+            continue
+        for snapshot in _snapshots(repository):
+            if _is_model(snapshot):
+                yield tail, snapshot, "folder"
+            for path in _below(snapshot, DEPTH):
+                if path.suffix.lower() == ".gguf" and path.is_file():
+                    yield f"{tail}_{path.name}", path, "gguf"
+
+
+def _snapshots(repository: Path) -> list[Path]:
+    """The current snapshot first, then from the newest to the oldest; any of them may be incomplete."""
+    current = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        current = (repository / "refs" / "main").read_text(encoding="ascii").strip()
+    snapshots = [path for path in _entries(repository / "snapshots") if path.is_dir()]
+    return sorted(snapshots, key=lambda path: (path.name != current, -path.stat().st_mtime))
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """Files and folders to `depth` levels below, a folder before what is in it; not the hub's cache."""
+    for path in _entries(folder):
+        if path.name.startswith("models--"):
+            continue
+        if path.is_dir():
+            yield path
+            yield from _below(path, depth - 1) if depth else ()
+        elif path.is_file():
+            yield path
+
+
+def _entries(folder: Path) -> list[Path]:
+    """The entries of a folder in the order of their names, hidden ones left out."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and any(
+        path.suffix == ".safetensors" and path.is_file() for path in _entries(folder)
+    )
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [p for p in _entries(path) if p.suffix == ".safetensors"]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+# Which one is meant
+
+
+def resolve(name: str, folders: Iterable[Path]) -> Path:
+    """Returns the path of the model called `name` among those found in `folders`.
+
+    `name` is a name in that list, or a known model ("TIPO-200M", "KBlueLeaf/TIPO-200M"), which stands for
+    its published files in whichever format is found first. It is compared, never used as a path: it may
+    come from anyone. Raises ModelNotFound, and TypeError when it is not text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a model must be text, got {type(name).__name__}")
+    folders = [Path(folder) for folder in folders]
+    found = find_models(folders)
+    known = known_model(name)
+    for model in found:
+        if model.name == name:
+            return model.path
+    for model in found:
+        if known and model.known is known and model.name.rpartition("/")[2].lower() in known.local_names:
+            return model.path
+    raise ModelNotFound(_not_found(name, known, folders, found))
+
+
+def _not_found(name: str, known: KnownModel | None, folders: list[Path], found: list[FoundModel]) -> str:
+    lines = [f"no model named {_shown(name)} is here.", "Looked in:"]
+    lines += [f"  {folder}" for folder in folders]
+    lines += ["Found there: " + (", ".join(model.name for model in found) or "no model at all")]
+    known = known or identify(name)
+    if known and known.repo:
+        files = [file for file in known.gguf if name in (file.name, file.local)] or known.gguf[:1]
+        own = [folder for folder in folders if folder not in (bundled_folder(), hub_cache())]
+        lines += [f"Get it with: presample models download {known.name}"]
+        lines += [_by_hand(known, files, own[0] if own else user_folder())]
+    else:
+        lines += ["Choose one of those, or see what can be had with: presample models"]
+    return "\n".join(lines)
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 80 else name[:77] + "...")
+
+
+def _by_hand(known: KnownModel, files: Sequence[KnownFile], folder: Path) -> str:
+    lines = [f"Or by hand: from {known.page}/tree/main"]
+    for file in files:
+        lines += [f"  get {file.path}", f"  save it as {_target(folder, file)}"]
+    return "\n".join(lines)
+
+
+# Fetching
+
+
+def download(
+    known: KnownModel,
+    folder: Path,
+    *,
+    files: Sequence[KnownFile] | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Path:
+    """Returns the model's path in `folder` once its `files` (its GGUF unless given) are there and verified.
+
+    Files that are there already are checked and kept; one that does not match becomes `<name>.replaced`.
+    It goes to HF_ENDPOINT when that is set. `progress` is called with a file's name, its bytes here and its
+    size. Raises DownloadError, whose message says what to do (no connection, full disk, wrong checksum, no
+    such file), and DownloadStopped when `should_stop` says so; KeyboardInterrupt passes. What has arrived is
+    kept and resumed the next time. Raises ValueError for a model that is bundled.
+    """
+    if known.repo is None:
+        raise ValueError(f"{known.name} comes with this package; there is nothing to download")
+    files = tuple(files or known.files("gguf"))
+    folder = Path(os.path.abspath(os.path.expanduser(folder)))
+    wanted = {file: _target(folder, file) for file in files if not _is_here(_target(folder, file), file)}
+    remotes = {file: _announced(known, file, _by_hand(known, files, folder)) for file in wanted}
+    wanted = {file: path for file, path in wanted.items() if not _has(path, remotes[file].checksum)}
+    _check_space(folder, {path: remotes[file] for file, path in wanted.items()})
+    for file, path in wanted.items():
+        if should_stop and should_stop():
+            raise DownloadStopped(f"stopped before {file.name}; download it again to go on from there")
+        fetch(remotes[file], path, progress=progress, should_stop=should_stop)
+    target = _target(folder, files[-1])
+    return target if target.suffix == ".gguf" else target.parent
+
+
+def _target(folder: Path, file: KnownFile) -> Path:
+    return folder.joinpath(*file.local.split("/"))
+
+
+def _is_here(path: Path, file: KnownFile) -> bool:
+    return file.sha256 is not None and _has(path, file.sha256)
+
+
+def _has(path: Path, checksum: str) -> bool:
+    return path.is_file() and matches(path, checksum)
+
+
+def _announced(known: KnownModel, file: KnownFile, by_hand: str) -> Remote:
+    """What the hub says of a file, compared with what the registry knows; raises DownloadError.
+
+    Everything used of huggingface_hub here is the same from 0.19 to 2.x: its URLs, its headers, its errors.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers
+
+    endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
+    url = hf_hub_url(known.repo, file.path, revision="main", endpoint=endpoint)
+    try:
+        facts = get_hf_file_metadata(url, timeout=10)
+    except Exception as error:
+        if not _is_network_error(error):
+            raise
+        raise DownloadError(f"{_reason(error, url)}\n{by_hand}") from error
+    if file.sha256 and facts.etag != file.sha256:
+        raise DownloadError(
+            f"{url} is not the file that this version of Presample knows: its checksum must be "
+            f"{file.sha256}, the server says {facts.etag}. Update Presample.\n{by_hand}"
+        )
+    exact = hf_hub_url(known.repo, file.path, revision=facts.commit_hash or "main", endpoint=endpoint)
+    try:
+        return Remote(file.name, exact, int(facts.size), facts.etag or "", build_hf_headers())
+    except (TypeError, ValueError) as error:
+        raise DownloadError(
+            f"{url} does not say how large it is or which checksum it has, so it cannot be verified; "
+            f"try again without a mirror or proxy.\n{by_hand}"
+        ) from error
+
+
+def _is_network_error(error: Exception) -> bool:
+    """The libraries that huggingface_hub has used for HTTP give their errors no common base."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in {"httpx", "httpx2"}
+
+
+def _reason(error: Exception, url: str) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 404:
+        return f"{url} does not exist (any more)."
+    if status in (401, 403):
+        return f"{url} is not open to you or gone; if its page asks for terms, accept them and log in."
+    if status:
+        return f"{url} cannot be had just now: the server answered {status}; try again later."
+    return f"cannot reach {url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+
+
+def _check_space(folder: Path, remotes: Mapping[Path, Remote]) -> None:
+    needed = sum(missing_bytes(remote, path) for path, remote in remotes.items())
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise DownloadError(
+            f"the disk that holds {folder} must have {needed / 1e6:,.1f} MB free, it has "
+            f"{free / 1e6:,.1f} MB; free some or choose another folder. Nothing was downloaded"
+        )
