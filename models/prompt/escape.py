@@ -1,0 +1,38 @@
+"""Additions made safe to stand in a prompt, and tags made comparable.
+
+Brackets, braces, pipes and backslashes are escaped as A1111 and ComfyUI do it (`\\(`). Some text means
+something to a host however it is written (`#`, `//`, `BREAK`, `__x__`, `<lora:...>`); it has no safe spelling.
+"""
+
+import re
+
+from .syntax import ESCAPABLE, Kind, lex
+
+_SPECIAL = re.compile(r"[\\()\[\]{}|]")
+_ESCAPED = re.compile(r"\\([" + re.escape(ESCAPABLE) + "])")
+_MEANT_FOR_HOST = re.compile(r"[#\r\n]|//|/\*|\*/|<\w+:|(?<=[\w*?./~@!-])__|__(?=[\w*?./~@!-])")
+_PLAIN = (Kind.TEXT, Kind.COMMA, Kind.ESCAPE)
+
+
+def escape(text: str) -> str | None:
+    """Returns the spelling of an addition that every host reads as plain text, or None when there is none.
+
+    `lex(escape(t))` has only TEXT, COMMA and ESCAPE spans, and `unescape(escape(t)) == t`. Line breaks have
+    no safe spelling either, since a line can be a region: collapse blanks before.
+    """
+    if _MEANT_FOR_HOST.search(text):
+        return None
+    safe = _SPECIAL.sub(r"\\\g<0>", text)
+    return safe if all(span.kind in _PLAIN for span in lex(safe)) else None
+
+
+def unescape(text: str) -> str:
+    """Returns the text with the backslash removed from every escaped bracket, brace, pipe, colon, backslash."""
+    return _ESCAPED.sub(r"\1", text)
+
+
+def canonical(tag: str) -> str:
+    """Returns the key by which tags are compared: unescaped, lower case, blanks collapsed, and with blanks for
+    underscores from four characters on, so that `^_^` and `o_o` stay what they are."""
+    key = " ".join(unescape(tag).lower().split())
+    return " ".join(key.replace("_", " ").split()) if len(key) >= 4 else key
