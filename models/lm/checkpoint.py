@@ -1,0 +1,68 @@
+"""Language models from files: a Hugging Face folder (safetensors) or one GGUF file, never a pickle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from . import quant
+from .build import build
+from .formats import folder_weights, gguf_weights
+from .gguf import read_gguf
+from .llama import Config, Decoder
+from .tokenizer import Tokenizer, load_tokenizer
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+
+
+@dataclass
+class LanguageModel:
+    """A decoder with its tokenizer; `precision` is what its matrices are held in."""
+
+    model: Decoder
+    tokenizer: Tokenizer
+    path: Path
+    device: torch.device
+    precision: str
+
+    @property
+    def config(self) -> Config:
+        return self.model.config
+
+
+def load_language_model(path: Path | str, *, device: str = "auto", precision: str = "auto") -> LanguageModel:
+    """Returns the language model in a folder (config.json, *.safetensors, tokenizer) or a .gguf file.
+
+    `precision` auto is bfloat16 (or float16) on a GPU; on a processor int8 where torch has the kernels, else
+    float32. Raises FileNotFoundError, or ValueError when a file is damaged or of another architecture.
+    """
+    path = Path(path)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    precision = _choose_precision(place) if precision == "auto" else precision
+    if precision == "int8" and place.type != "cpu":
+        raise ValueError(
+            f"precision int8 runs on the cpu only, got device {place}; choose auto, float16 or bfloat16"
+        )
+    if precision == "int8" and not quant.available():
+        raise ValueError("precision int8 needs a torch with FBGEMM kernels; choose auto or float32")
+    if path.suffix.lower() == ".gguf":
+        file = read_gguf(path)
+        weights, tokenizer = gguf_weights(file), Tokenizer.from_gguf(file.metadata)
+    else:
+        weights, tokenizer = folder_weights(path), load_tokenizer(path)
+    if tokenizer.vocab_size > weights.config.vocab_size:
+        raise ValueError(
+            f"the tokenizer of {path} has {tokenizer.vocab_size} tokens but its model only"
+            f" {weights.config.vocab_size}; the files belong to different models, get them again"
+        )
+    return LanguageModel(build(weights, device=place, precision=precision), tokenizer, path, place, precision)
+
+
+def _choose_precision(device: torch.device) -> str:
+    if device.type == "cpu":
+        return "int8" if quant.available() else "float32"
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return "bfloat16"
+    return "float16" if device.type == "cuda" else "float32"

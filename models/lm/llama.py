@@ -1,0 +1,214 @@
+"""A LLaMA-shaped decoder over a static key-value cache: prefill and step are the same forward pass.
+
+Dimension key: b rows  n new tokens of each row  r = b·n  l cached tokens  d width  h query heads
+k key heads  g = h/k  e head size.
+
+Rotary pairs are adjacent (2i, 2i+1), so the rotation is one complex product; `checkpoint` permutes weights
+that were stored half by half. The gain of each RMSNorm is folded into the matrix that follows it.
+Sources: Touvron et al. 2023 (arXiv 2302.13971); Su et al. 2021 (arXiv 2104.09864) eq. 34.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Experts:
+    """A sparse MLP: `count` routed experts of width `dim`, `top_k` of them for each token, and a shared one."""
+
+    count: int
+    top_k: int
+    dim: int
+    shared_dim: int
+    dense_layers: int = 1
+    normalize: bool = True
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shape of a decoder. `mlp_dim` is the inner width of the dense SwiGLU layers."""
+
+    vocab_size: int
+    dim: int
+    depth: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp_dim: int
+    context: int
+    rope_theta: float = 10000.0
+    eps: float = 1e-5
+    qk_norm: bool = False
+    experts: Experts | None = None
+
+
+class Cache:
+    """Keys and values of `batch` rows, up to `length` tokens each: one (2, b·k, l, e) tensor a layer."""
+
+    def __init__(self, config: Config, batch: int, length: int, *, device=None, dtype=None):
+        shape = (2, batch * config.kv_heads, length, config.head_dim)
+        self.layers = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.depth)]
+        self.batch, self.length = batch, length
+        self.places = torch.arange(length, device=device)
+        # Flat index of token 0 by row, then key or value, then head: the order in which they are written.
+        heads = torch.arange(2 * batch * config.kv_heads, device=device).view(2, batch, config.kv_heads)
+        self.first = heads.transpose(0, 1).reshape(batch, 1, -1) * length  # (b, 1, 2k)
+
+    def slots(self, positions: Tensor) -> Tensor:
+        """Returns where the keys and values of new tokens at `positions` (b, n) go, flat (b·n·2k)."""
+        return (self.first + positions[..., None]).flatten()
+
+    def copy_row(self, source: "Cache", row: int, tokens: int, *, source_row: int = 0) -> None:
+        """Copies the first `tokens` entries of a row of `source` into `row`."""
+        for mine, theirs in zip(self.layers, source.layers, strict=True):
+            k = mine.shape[1] // self.batch
+            to, of = mine.unflatten(1, (-1, k)), theirs.unflatten(1, (-1, k))
+            to[:, row, :, :tokens] = of[:, source_row, :, :tokens]
+
+
+class Placement(NamedTuple):
+    """What every layer needs to know of the new tokens: where they stand, where they go, what they see."""
+
+    rows: int
+    slots: Tensor
+    rotation: Tensor  # (r, 1, e/2) complex
+    mask: Tensor  # (b, 1, n, l), 0 or -inf
+    extent: int
+
+
+def rms_norm(x: Tensor, eps: Tensor) -> Tensor:
+    """Returns x over its root mean square, without gain; computed in float32 whatever the type of x."""
+    wide = x.float()
+    size = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+    return (wide * torch.addcmul(eps, size, size, value=1 / x.shape[-1]).rsqrt_()).type_as(x)
+
+
+class Attention(nn.Module):
+    """Grouped-query attention; queries, keys and values come from one matrix."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.scale = config.head_dim**-0.5
+        inner = config.heads * config.head_dim
+        self.qkv = nn.Linear(config.dim, inner + 2 * config.kv_heads * config.head_dim, bias=False)
+        self.out = nn.Linear(inner, config.dim, bias=False)
+        self.qk_norm = config.qk_norm
+        if config.qk_norm:
+            self.qk_gain = nn.Parameter(torch.ones(config.heads + config.kv_heads, config.head_dim))
+
+    def forward(self, x: Tensor, kv: Tensor, place: Placement, eps: Tensor) -> Tensor:
+        qkv = self.qkv(x).view(len(x), -1, self.head_dim)  # (r, h + 2k, e)
+        turned = qkv[:, : self.heads + self.kv_heads]
+        if self.qk_norm:
+            turned.copy_(rms_norm(turned, eps) * self.qk_gain)
+        rotate_(turned, place.rotation)
+        kv.view(-1, self.head_dim).index_copy_(
+            0, place.slots, qkv[:, self.heads :].reshape(-1, self.head_dim)
+        )
+        y = self.attend(qkv[:, : self.heads], kv[:, :, : place.extent], place)
+        return self.out(y)
+
+    def attend(self, q: Tensor, kv: Tensor, place: Placement) -> Tensor:
+        """Returns softmax(q·keys)·values as (r, h·e); heads that share a key are further queries to it."""
+        b, k = place.rows, self.kv_heads
+        n, g = len(q) // b, self.heads // k
+        if n == 1 and not q.is_cuda:
+            # Two batched products: faster than the fused kernel here, and bit for bit the same in any batch.
+            mask = place.mask.expand(b, k, 1, -1).reshape(b * k, 1, -1)
+            score = torch.baddbmm(mask, q.reshape(b * k, g, -1), kv[0].transpose(1, 2), alpha=self.scale)
+            return torch.bmm(score.softmax(-1), kv[1]).view(b, -1)
+        keys, values = kv.unflatten(1, (b, k))  # each (b, k, l, e)
+        q = q.unflatten(0, (b, n)).unflatten(2, (k, g)).permute(0, 2, 3, 1, 4).flatten(2, 3)  # (b, k, g·n, e)
+        mask = place.mask.repeat(1, 1, g, 1)
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        return y.unflatten(2, (g, n)).permute(0, 3, 1, 2, 4).reshape(b * n, -1)
+
+
+def rotate_(x: Tensor, rotation: Tensor) -> None:
+    """Turns each adjacent pair of x (r, heads, e) by `rotation` (r, 1, e/2), complex, in place."""
+    if x.dtype == torch.float32:
+        torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(rotation)
+    else:
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        x.copy_(torch.view_as_real(pairs * rotation).flatten(-2))
+
+
+class MLP(nn.Module):
+    """SwiGLU; gate and up come from one matrix."""
+
+    def __init__(self, dim: int, inner: int):
+        super().__init__()
+        self.gate_up = nn.Linear(dim, 2 * inner, bias=False)
+        self.down = nn.Linear(inner, dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate).mul_(up))
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: Config, mlp: nn.Module):
+        super().__init__()
+        self.attention = Attention(config)
+        self.mlp = mlp
+
+    def forward(self, x: Tensor, kv: Tensor, place: Placement, eps: Tensor) -> Tensor:
+        x = x + self.attention(rms_norm(x, eps), kv, place, eps)
+        return x + self.mlp(rms_norm(x, eps))
+
+
+class Decoder(nn.Module):
+    """A decoder-only language model; `kohaku.KohakuDecoder` differs in its MLPs alone."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocab_size, config.dim)
+        self.blocks = nn.ModuleList(Block(config, self.make_mlp(i)) for i in range(config.depth))
+        self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self.set_buffers()
+
+    def set_buffers(self, device: torch.device | None = None) -> None:
+        """Makes the constants of the forward pass; to be called again after building on the meta device."""
+        half = (
+            torch.arange(0, self.config.head_dim, 2, dtype=torch.float32, device=device)
+            / self.config.head_dim
+        )
+        self.register_buffer("frequency", 1.0 / self.config.rope_theta**half, persistent=False)
+        self.register_buffer("eps", torch.tensor(self.config.eps, device=device), persistent=False)
+
+    def make_mlp(self, layer: int) -> nn.Module:
+        return MLP(self.config.dim, self.config.mlp_dim)
+
+    def forward(self, tokens: Tensor, cache: Cache, positions: Tensor, *, extent: int) -> Tensor:
+        """Returns the normalised hidden states (b, n, d) of `tokens` (b, n) and caches their keys and values.
+
+        `positions` (b, n) says where in its row each token stands; a token sees every cached token up to its
+        own position, so rows may have different lengths. `extent` bounds the cached tokens that are looked
+        at: it must exceed every position and not exceed the cache.
+        """
+        place = self.place(cache, positions, extent)
+        x = self.embed(tokens.flatten())  # (r, d)
+        for block, kv in zip(self.blocks, cache.layers, strict=True):
+            x = block(x, kv, place, self.eps)
+        return rms_norm(x, self.eps).view(*tokens.shape, -1)
+
+    def place(self, cache: Cache, positions: Tensor, extent: int) -> Placement:
+        unseen = cache.places[:extent] > positions[:, None, :, None]
+        mask = torch.zeros(unseen.shape, dtype=cache.layers[0].dtype, device=unseen.device)
+        angle = positions.reshape(-1, 1, 1).float() * self.frequency
+        return Placement(
+            rows=len(positions),
+            slots=cache.slots(positions),
+            rotation=torch.polar(torch.ones_like(angle), angle),
+            mask=mask.masked_fill_(unseen, float("-inf")),
+            extent=extent,
+        )
