@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..prompt.document import canonical
-from ..prompt.sentences import split_sentences
+from ..prompt.sentences import ends_sentence, split_sentences
 from .tags import CATEGORIES
 from .wire import METADATA, open_field
 
 if TYPE_CHECKING:
     import torch
-
-# What ends a sentence: a stop, with quotes and brackets after it.
-_ENDED = re.compile(r"[.!?…。！？][\"'”’)\]]*$")
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def drop_unfinished(text: str, *, given: str) -> str:
     if key in (*METADATA, "tag", "general", "special"):
         return text[:begin] + new[: max(new.rfind(","), 0)]
     sentences = split_sentences(new) if new.strip() else []
-    if not sentences or _ENDED.search(sentences[-1]):
+    if not sentences or ends_sentence(sentences[-1]):
         return text
     return text[: begin + new.rindex(sentences[-1])].rstrip(" \n") if len(sentences) > 1 else text[:begin]
 
@@ -141,7 +138,7 @@ def count_sentences(text: str) -> int:
 
 def join_sentences(sentences: Iterable[str]) -> str:
     """Returns the sentences as one text, each with a stop at its end."""
-    return " ".join(s if _ENDED.search(s) else s + "." for s in sentences)
+    return " ".join(s if ends_sentence(s) else s + "." for s in sentences)
 
 
 def _same(one: Sequence[str], other: Sequence[str]) -> bool:
