@@ -18,9 +18,11 @@ from .tipo.registry import KnownFile, KnownModel, identify, known_model
 from .transfer import (
     DownloadError,
     DownloadStopped,
+    Lost,
     Progress,
     Remote,
     ShouldStop,
+    announced,
     fetch,
     matches,
     missing_bytes,
@@ -287,48 +289,48 @@ def _has(path: Path, checksum: str) -> bool:
 def _announced(known: KnownModel, file: KnownFile, by_hand: str) -> Remote:
     """What the hub says of a file, compared with what the registry knows; raises DownloadError.
 
-    Everything used of huggingface_hub here is the same from 0.19 to 2.x: its URLs, its headers, its errors.
+    huggingface_hub gives the address, the token and whether it is told to stay offline; these three are the
+    same from 0.19 to 2.x.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
     endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     url = hf_hub_url(known.repo, file.path, revision="main", endpoint=endpoint)
+    if constants.HF_HUB_OFFLINE:
+        raise DownloadError(f"HF_HUB_OFFLINE is set, so {url} is not asked for; unset it.\n{by_hand}")
+    token = build_hf_headers()
     try:
-        facts = get_hf_file_metadata(url, timeout=10)
-    except Exception as error:
-        if not _is_network_error(error):
-            raise
-        raise DownloadError(f"{_reason(error, url)}\n{by_hand}") from error
-    if file.sha256 and facts.etag != file.sha256:
-        raise DownloadError(
-            f"{url} is not the file that this version of Presample knows: its checksum must be "
-            f"{file.sha256}, the server says {facts.etag}. Update Presample.\n{by_hand}"
-        )
-    exact = hf_hub_url(known.repo, file.path, revision=facts.commit_hash or "main", endpoint=endpoint)
+        facts = announced(url, token)
+    except Lost as lost:
+        raise DownloadError(f"{_reason(lost, url)}\n{by_hand}") from lost
+    checksum = (facts.get("X-Linked-Etag") or facts.get("ETag") or "").removeprefix("W/").strip('"')
+    size = facts.get("X-Linked-Size") or facts.get("Content-Length") or ""
+    commit = facts.get("X-Repo-Commit") or "main"
+    exact = hf_hub_url(known.repo, file.path, revision=commit, endpoint=endpoint)
     try:
-        return Remote(file.name, exact, int(facts.size), facts.etag or "", build_hf_headers())
-    except (TypeError, ValueError) as error:
+        remote = Remote(file.name, exact, int(size), checksum, token)
+    except ValueError as error:
         raise DownloadError(
             f"{url} does not say how large it is or which checksum it has, so it cannot be verified; "
             f"try again without a mirror or proxy.\n{by_hand}"
         ) from error
+    if file.sha256 and checksum != file.sha256:
+        raise DownloadError(
+            f"{url} is not the file that this version of Presample knows: its checksum must be "
+            f"{file.sha256}, the server says {checksum}. Update Presample.\n{by_hand}"
+        )
+    return remote
 
 
-def _is_network_error(error: Exception) -> bool:
-    """The libraries that huggingface_hub has used for HTTP give their errors no common base."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in {"httpx", "httpx2"}
-
-
-def _reason(error: Exception, url: str) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status == 404:
+def _reason(lost: Lost, url: str) -> str:
+    if lost.status == 404:
         return f"{url} does not exist (any more)."
-    if status in (401, 403):
+    if lost.status in (401, 403):
         return f"{url} is not open to you or gone; if its page asks for terms, accept them and log in."
-    if status:
-        return f"{url} cannot be had just now: the server answered {status}; try again later."
-    return f"cannot reach {url}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    if lost.status:
+        return f"{url} cannot be had just now: {lost}; try again later."
+    return f"cannot reach {url}: {lost}"
 
 
 def _check_space(folder: Path, remotes: Mapping[Path, Remote]) -> None:

@@ -4,7 +4,8 @@ Convention: bytes gather in `<file>.<first 12 of the checksum>.part` beside the 
 when anything interrupts, so the next call goes on where this one ended. A checksum is 64 hex digits
 (SHA-256, for the hub's Git LFS files) or 40 (the Git blob SHA-1, for its small ones).
 Source: huggingface_hub comes close, but 2.x writes each download to a new file that it deletes when
-interrupted, no version compares checksums afterwards, and its way to report progress changed since 0.19.
+interrupted, no version compares checksums afterwards, 0.36 keeps trying for 23 seconds without a
+connection, and both its errors and its way to report progress differ from version to version.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:  # finding models, which imports this file, needs neither
     import ssl
+    import urllib.request
     from http.client import HTTPResponse
 
 Progress = Callable[[str, int, int], None]
@@ -36,8 +38,12 @@ class DownloadStopped(RuntimeError):
     """A download was stopped by its caller; what had arrived is kept."""
 
 
-class _Lost(Exception):
-    """The connection broke, or the server gave no usable answer."""
+class Lost(Exception):
+    """There was no connection, it broke, or the server refused with `status`."""
+
+    def __init__(self, reason: str, status: int | None = None):
+        super().__init__(reason)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,63 @@ class Remote:
     def __post_init__(self):
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", self.checksum):
             raise ValueError(f"checksum must be 40 or 64 hex digits, got {self.checksum!r}")
+
+
+def announced(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the headers with which a hub answers for `url`, without going to the storage it points to.
+
+    Raises Lost. As huggingface_hub does, it follows a redirect only while that stays on the hub.
+    """
+    from urllib.parse import urljoin, urlsplit
+
+    for _ in range(5):
+        with contextlib.closing(_answer(_request(url, "HEAD", headers), redirects=False)) as response:
+            location = response.headers.get("Location", "")
+            if response.status < 300 or not location or urlsplit(location).netloc:
+                return response.headers
+            url = urljoin(url, location)
+    raise Lost("it points from one place to the next without end")
+
+
+def _request(url: str, method: str, headers: Mapping[str, str]) -> "urllib.request.Request":
+    import urllib.request
+
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"}, method=method)
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)  # a token is for the hub, not for its storage
+    return request
+
+
+def _answer(request: "urllib.request.Request", *, redirects: bool = True) -> "HTTPResponse":
+    """The server's answer below 400, or one that redirects; raises Lost."""
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
+    handlers: list[urllib.request.BaseHandler] = []
+    if request.type == "https":
+        handlers.append(urllib.request.HTTPSHandler(context=_certificates()))
+    if not redirects:
+        stay = urllib.request.HTTPRedirectHandler()
+        stay.redirect_request = lambda *args: None
+        handlers.append(stay)
+    try:
+        return urllib.request.build_opener(*handlers).open(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code < 400:
+            return error
+        error.close()
+        raise Lost(f"the server answered {error.code} {error.reason}", error.code) from error
+    except (
+        OSError,
+        HTTPException,
+        ValueError,
+    ) as error:  # URLError is an OSError, a bad address a ValueError
+        raise Lost(_words(error)) from error
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def part_path(remote: Remote, target: Path) -> Path:
@@ -128,7 +191,7 @@ def _receive(remote: Remote, part: Path, *, progress: Progress, should_stop: Sho
                         progress(remote.name, done, remote.size)
                         if should_stop():
                             raise DownloadStopped(f"stopped: {remote.name}, {_kept(remote, done)}")
-            except _Lost as lost:
+            except Lost as lost:
                 reason = str(lost)
             if done <= before and done < remote.size:
                 raise DownloadError(f"cannot fetch {remote.url}: {reason}; {_kept(remote, done)}")
@@ -140,7 +203,7 @@ def _kept(remote: Remote, done: int) -> str:
 
 
 def _stream(remote: Remote, file: BinaryIO, done: int) -> Iterator[int]:
-    """Writes what one request brings and yields how many bytes are here each time; raises _Lost."""
+    """Writes what one request brings and yields how many bytes are here each time; raises Lost."""
     with contextlib.closing(_open(remote, done)) as response:
         if done and not _continues(response, done):
             done = _restart(file)
@@ -166,24 +229,10 @@ def _continues(response: "HTTPResponse", done: int) -> bool:
 
 
 def _open(remote: Remote, done: int) -> "HTTPResponse":
-    import urllib.error
-    import urllib.request
-    from http.client import HTTPException
-
-    request = urllib.request.Request(remote.url, headers={"Accept-Encoding": "identity"})
+    request = _request(remote.url, "GET", remote.headers)
     if done:
         request.add_header("Range", f"bytes={done}-")
-    for name, value in remote.headers.items():
-        request.add_unredirected_header(
-            name, value
-        )  # a token is for the hub, not for the storage it points to
-    try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT, context=_certificates())
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _Lost(f"the server answered {error.code} {error.reason}") from error
-    except (OSError, HTTPException) as error:  # URLError is an OSError
-        raise _Lost(str(getattr(error, "reason", error)) or type(error).__name__) from error
+    return _answer(request)
 
 
 def _read(response: "HTTPResponse", size: int) -> bytes:
@@ -192,7 +241,7 @@ def _read(response: "HTTPResponse", size: int) -> bytes:
     try:
         return response.read1(size)
     except (OSError, HTTPException) as error:
-        raise _Lost(str(error) or type(error).__name__) from error
+        raise Lost(_words(error)) from error
 
 
 def _certificates() -> "ssl.SSLContext":

@@ -23,6 +23,7 @@ class StandIn:
     cut_after: int | None = None  # close each connection after so many bytes
     hang_after: int | None = None  # stop sending after so many bytes, and keep the connection
     ignore_range: bool = False
+    moved: bool = False  # the repository has another name now
     status: int | None = None
     url: str = ""
     storage: str = ""
@@ -49,9 +50,10 @@ def _handler(standin: StandIn) -> type[BaseHTTPRequestHandler]:
 
         def entry(self):
             """The file asked for, or None after an answer that says why not."""
-            name = self.path.partition("/resolve/")[2].partition("/")[2] or self.path.removeprefix(
-                "/storage/"
-            )
+            at_hub = self.path.partition("/resolve/")[2].partition("/")[2]
+            name = at_hub or self.path.removeprefix("/storage/")
+            if standin.moved and "/new-name/" not in self.path and at_hub:
+                return self.answer(307, Location=self.path.replace("/TIPO-200M/", "/new-name/"))
             if standin.status:
                 return self.answer(standin.status)
             if name not in standin.files:

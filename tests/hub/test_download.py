@@ -51,6 +51,14 @@ def test_the_token_goes_to_the_hub_and_not_to_the_storage_it_points_to(standin, 
     assert set(standin.tokens) == {("hub", "Bearer hf_secret"), ("storage", None)}
 
 
+def test_a_repository_that_moved_is_followed_with_the_token(standin, tmp_path):
+    standin.moved = True
+    assert hub.download(MODEL, tmp_path).read_bytes() == CONTENT
+    assert standin.heads[-1] == "/KBlueLeaf/new-name/resolve/main/TIPO-200M-F16.gguf"
+    assert standin.tokens[:2] == [("hub", "Bearer hf_secret")] * 2
+    assert standin.tokens[-1] == ("storage", None)
+
+
 def test_a_whole_folder_arrives_with_its_small_files_verified_too(standin, tmp_path):
     model = known_model("TIPO-200M-ft2")
     standin.files = {file.path: f"content of {file.path}".encode() for file in model.safetensors}
@@ -220,6 +228,15 @@ def test_offline_is_told_with_file_folder_and_page(standin, tmp_path, monkeypatc
     assert "https://huggingface.co/KBlueLeaf/TIPO-200M/tree/main" in message
     assert str(tmp_path / GGUF.local) in message
     assert os.listdir(tmp_path) == []
+
+
+def test_the_hubs_own_offline_switch_is_heeded(standin, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(hub.DownloadError, match="HF_HUB_OFFLINE is set"):
+        hub.download(MODEL, tmp_path)
+    assert standin.heads == []
 
 
 @pytest.mark.parametrize(

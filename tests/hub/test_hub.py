@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -110,6 +111,17 @@ def test_the_hubs_cache_is_read_without_huggingface_hub(tmp_path, monkeypatch):
     assert found["TIPO-200M"].size == 5
 
 
+def test_what_huggingface_hub_itself_downloads_is_found_in_its_cache(standin, tmp_path):
+    from huggingface_hub import hf_hub_download
+
+    names = ("config.json", "model.safetensors", "TIPO-500M_epoch5-F16.gguf")
+    standin.files = {name: name.encode() for name in names}
+    for name in names:
+        path = hf_hub_download("KBlueLeaf/TIPO-500M", name, cache_dir=tmp_path, endpoint=standin.url)
+    found = {model.name: model.path for model in hub.find_models([tmp_path])}
+    assert found == {"TIPO-500M": Path(path).parent, "TIPO-500M_TIPO-500M_epoch5-F16.gguf": Path(path)}
+
+
 def test_the_current_snapshot_is_preferred_but_an_incomplete_one_is_passed_over(tmp_path):
     weights = ("config.json", "model.safetensors")
     _cached(tmp_path, "KBlueLeaf/TIPO-100M", "a" * 40, *weights)
@@ -143,7 +155,8 @@ def test_the_cache_is_where_huggingface_hub_itself_would_put_it(variables, monke
     spec = importlib.util.spec_from_file_location("huggingface_hub.constants_read_again", origin)
     constants = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(constants)
-    assert hub.hub_cache() == Path(getattr(constants, "HF_HUB_CACHE", constants.HUGGINGFACE_HUB_CACHE))
+    theirs = getattr(constants, "HF_HUB_CACHE", constants.HUGGINGFACE_HUB_CACHE)
+    assert str(hub.hub_cache()) == os.path.expandvars(os.path.expanduser(theirs))  # 0.19 expands less
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch):
