@@ -59,23 +59,30 @@ class Cache:
         heads = torch.arange(2 * batch * config.kv_heads, device=device).view(2, batch, config.kv_heads)
         self.first = heads.transpose(0, 1).reshape(batch, 1, -1) * length  # (b, 1, 2k)
 
-    def slots(self, positions: Tensor) -> Tensor:
-        """Returns where the keys and values of new tokens at `positions` (b, n) go, flat (b·n·2k)."""
-        return (self.first + positions[..., None]).flatten()
+    def row(self, layer: Tensor, index: int, tokens: int) -> Tensor:
+        """Returns the first `tokens` keys and values (2, k, tokens, e) of one row of a layer, as a view."""
+        return layer.unflatten(1, (self.batch, -1))[:, index, :, :tokens]
 
-    def copy_row(self, source: "Cache", row: int, tokens: int, *, source_row: int = 0) -> None:
-        """Copies the first `tokens` entries of a row of `source` into `row`."""
+    def copy_row(self, source: "Cache", to: int, tokens: int, *, of: int = 0) -> None:
+        """Copies the first `tokens` entries of row `of` of `source` into row `to`."""
         for mine, theirs in zip(self.layers, source.layers, strict=True):
-            k = mine.shape[1] // self.batch
-            to, of = mine.unflatten(1, (-1, k)), theirs.unflatten(1, (-1, k))
-            to[:, row, :, :tokens] = of[:, source_row, :, :tokens]
+            self.row(mine, to, tokens).copy_(source.row(theirs, of, tokens))
+
+    def swap_rows(self, one: int, other: int, tokens: int) -> None:
+        """Exchanges the first `tokens` entries of two rows."""
+        for layer in self.layers:
+            a, b = self.row(layer, one, tokens), self.row(layer, other, tokens)
+            held = a.clone()
+            a.copy_(b)
+            b.copy_(held)
 
 
 class Placement(NamedTuple):
     """What every layer needs to know of the new tokens: where they stand, where they go, what they see."""
 
     rows: int
-    slots: Tensor
+    heads: slice  # of the cache's b·k heads
+    slots: Tensor  # (b·n·2k)
     rotation: Tensor  # (r, 1, e/2) complex
     mask: Tensor  # (b, 1, n, l), 0 or -inf
     extent: int
@@ -111,7 +118,7 @@ class Attention(nn.Module):
         kv.view(-1, self.head_dim).index_copy_(
             0, place.slots, qkv[:, self.heads :].reshape(-1, self.head_dim)
         )
-        y = self.attend(qkv[:, : self.heads], kv[:, :, : place.extent], place)
+        y = self.attend(qkv[:, : self.heads], kv[:, place.heads, : place.extent], place)
         return self.out(y)
 
     def attend(self, q: Tensor, kv: Tensor, place: Placement) -> Tensor:
@@ -188,26 +195,31 @@ class Decoder(nn.Module):
     def make_mlp(self, layer: int) -> nn.Module:
         return MLP(self.config.dim, self.config.mlp_dim)
 
-    def forward(self, tokens: Tensor, cache: Cache, positions: Tensor, *, extent: int) -> Tensor:
+    def forward(
+        self, tokens: Tensor, cache: Cache, positions: Tensor, *, extent: int, first_row: int = 0
+    ) -> Tensor:
         """Returns the normalised hidden states (b, n, d) of `tokens` (b, n) and caches their keys and values.
 
         `positions` (b, n) says where in its row each token stands; a token sees every cached token up to its
         own position, so rows may have different lengths. `extent` bounds the cached tokens that are looked
-        at: it must exceed every position and not exceed the cache.
+        at: it must exceed every position and not exceed the cache. The rows are those of the cache from
+        `first_row` on.
         """
-        place = self.place(cache, positions, extent)
+        place = self.place(cache, positions, extent, first_row)
         x = self.embed(tokens.flatten())  # (r, d)
         for block, kv in zip(self.blocks, cache.layers, strict=True):
             x = block(x, kv, place, self.eps)
         return rms_norm(x, self.eps).view(*tokens.shape, -1)
 
-    def place(self, cache: Cache, positions: Tensor, extent: int) -> Placement:
+    def place(self, cache: Cache, positions: Tensor, extent: int, first_row: int) -> Placement:
+        b, k = len(positions), self.config.kv_heads
         unseen = cache.places[:extent] > positions[:, None, :, None]
         mask = torch.zeros(unseen.shape, dtype=cache.layers[0].dtype, device=unseen.device)
         angle = positions.reshape(-1, 1, 1).float() * self.frequency
         return Placement(
-            rows=len(positions),
-            slots=cache.slots(positions),
+            rows=b,
+            heads=slice(first_row * k, (first_row + b) * k),
+            slots=(cache.first[first_row : first_row + b] + positions[..., None]).flatten(),
             rotation=torch.polar(torch.ones_like(angle), angle),
             mask=mask.masked_fill_(unseen, float("-inf")),
             extent=extent,

@@ -1,0 +1,191 @@
+"""Writing text with a decoder: rows of different prompts and lengths, each steered by its own guide.
+
+A row is its prompt and what was written; the cache holds the keys and values of all but its last token, so
+going back n tokens is forgetting n numbers. A row's text depends on its prompt, guide and generator alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .checkpoint import LanguageModel
+from .graph import GraphedStep
+from .llama import Cache
+from .sampling import Sampling, candidates, draw, penalize_
+
+EXTENT_STEP = 16  # cached tokens are looked at in multiples of this
+
+
+class Interrupted(Exception):
+    """The caller's `should_stop` said so; nothing was returned."""
+
+
+class Guide(Protocol):
+    """Steers one row while it is written."""
+
+    done: bool
+    """True when nothing more is to be written."""
+
+    def forbidden(self) -> Sequence[int]:
+        """Returns the tokens that may not come next."""
+
+    def take(self, token: int, chance: float) -> int:
+        """Takes the drawn token and its probability; returns how many tokens, itself included, to take back."""
+
+    def stop(self) -> None:
+        """Nothing more can be written: the limit, the context or the last allowed token was reached."""
+
+
+@dataclass
+class Row:
+    """One text being written: the tokens of its prompt, then those that were drawn and kept."""
+
+    prompt: Sequence[int]
+    guide: Guide
+    generator: torch.Generator
+    unpenalized: frozenset[int] = frozenset()
+    tokens: list[int] = field(default_factory=list)
+    draws: int = 0
+
+    def __post_init__(self):
+        if not self.prompt:
+            raise ValueError("a prompt must have at least one token, such as the one that begins a text")
+        self.tokens = list(self.prompt)
+
+    @property
+    def written(self) -> list[int]:
+        return self.tokens[len(self.prompt) :]
+
+    def seen(self) -> list[int]:
+        return [token for token in self.written if token not in self.unpenalized]
+
+
+class Session:
+    """A cache for up to `size` rows of `length` tokens, kept between the passes of one request."""
+
+    def __init__(self, language: LanguageModel, size: int, length: int):
+        self.language, self.model, self.length = language, language.model, length
+        dtype = self.model.embed.weight.dtype
+        self.cache = Cache(self.model.config, size, length, device=language.device, dtype=dtype)
+        self.cached: list[list[int]] = [[] for _ in range(size)]  # the tokens whose keys each row holds
+        self.graph = GraphedStep(self.model, self.cache) if language.device.type == "cuda" else None
+
+    def prefill(self, rows: Sequence[Row]) -> Tensor:
+        """Returns the logits (b, v) that follow each row's prompt; equal prompts are read once.
+
+        What a row of the cache already holds of its next prompt is not computed again.
+        """
+        logits, first = [], {}
+        for index, row in enumerate(rows):
+            prompt = tuple(row.prompt)
+            if prompt in first:
+                source = first[prompt]
+                self.cache.copy_row(self.cache, index, len(prompt), of=source)
+                logits.append(logits[source])
+            else:
+                first[prompt] = index
+                logits.append(self._read(index, prompt))
+            self.cached[index] = list(prompt)
+        return torch.stack(logits)
+
+    def _read(self, index: int, prompt: Sequence[int]) -> Tensor:
+        if len(prompt) > self.length:
+            raise ValueError(f"a prompt must fit {self.length} tokens, got {len(prompt)}; shorten the prompt")
+        known = min(_common(self.cached[index], prompt), len(prompt) - 1)
+        device = self.language.device
+        tokens = torch.tensor([prompt[known:]], device=device)
+        positions = torch.arange(known, len(prompt), device=device)[None]
+        hidden = self.model(tokens, self.cache, positions, extent=len(prompt), first_row=index)
+        return self.model.head(hidden[0, -1:])[0].float()
+
+    def step(self, rows: Sequence[Row]) -> Tensor:
+        """Returns the logits (b, v) after the last token of each row; rows lie in the cache in this order."""
+        for index, row in enumerate(rows):
+            self.cached[index] = row.tokens
+        last = [row.tokens[-1] for row in rows]
+        positions = [len(row.tokens) - 1 for row in rows]
+        if self.graph:
+            return self.graph(last, positions)
+        extent = min(-(-(max(positions) + 1) // EXTENT_STEP) * EXTENT_STEP, self.length)
+        tokens = torch.tensor(last)[:, None]
+        hidden = self.model(tokens, self.cache, torch.tensor(positions)[:, None], extent=extent)
+        return self.model.head(hidden[:, 0]).float()
+
+    def keep(self, rows: list[Row], kept: list[Row]) -> None:
+        """Moves the cache rows of `kept` to the front, in their order; the others' follow."""
+        for index, row in enumerate(kept):
+            place = rows.index(row)
+            if place != index:
+                self.cache.swap_rows(index, place, max(len(rows[index].tokens), len(row.tokens)))
+                self.cached[index], self.cached[place] = self.cached[place], self.cached[index]
+                rows[index], rows[place] = rows[place], rows[index]
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Returns how many tokens two texts share from the start."""
+    count = 0
+    for a, b in zip(left, right, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def decode(
+    session: Session,
+    rows: Sequence[Row],
+    sampling: Sampling,
+    *,
+    max_new_tokens: int,
+    should_stop: Callable[[], bool] | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> None:
+    """Writes all rows until their guides are done; afterwards the guides hold what was written.
+
+    Raises Interrupted within one token of `should_stop` returning True. `on_step` is called after each token.
+    """
+    never = torch.tensor(sorted(session.language.never), device=session.language.device)
+    with torch.inference_mode():
+        order = list(rows)
+        logits = session.prefill(order)
+        active = [row for row in order if not row.guide.done]
+        while active:
+            if should_stop and should_stop():
+                raise Interrupted("prompt expansion was interrupted")
+            _advance(active, logits.index_fill_(1, never, float("-inf")), sampling)
+            for row in active:
+                full = len(row.written) >= max_new_tokens or row.draws >= 2 * max_new_tokens
+                if not row.guide.done and (full or len(row.tokens) >= session.length):
+                    row.guide.stop()
+            if on_step:
+                on_step()
+            active = [row for row in active if not row.guide.done]
+            if active:
+                session.keep(order, active)
+                logits = session.step(active)
+
+
+def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling) -> None:
+    """Draws one token for each row and lets its guide take it."""
+    for row, scores in zip(rows, logits, strict=True):
+        if sampling.repetition_penalty != 1.0:
+            penalize_(scores, row.seen(), sampling.repetition_penalty)
+        if forbidden := row.guide.forbidden():
+            scores.index_fill_(0, torch.as_tensor(forbidden, device=scores.device), float("-inf"))
+    values, tokens = candidates(logits, sampling.top_k)
+    uniform = torch.stack([torch.rand((), generator=row.generator) for row in rows])
+    places, chances = draw(values, sampling, uniform)
+    possible = (values[:, 0] > float("-inf")).tolist()
+    for index, row in enumerate(rows):
+        row.draws += 1
+        if not possible[index]:
+            row.guide.stop()
+            continue
+        token = int(tokens[index, places[index]])
+        row.tokens.append(token)
+        back = row.guide.take(token, chances[index])
+        if back:
+            del row.tokens[-back:]

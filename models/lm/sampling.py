@@ -1,0 +1,64 @@
+"""Choosing the next token: penalty, forbidden tokens, temperature, top-k, top-p, min-p, one draw a row.
+
+Only the k best logits leave the device; the rest is float32 on the processor, where the draws come from one
+generator a request, so the same seed means the same choice on every device up to the rounding of logits.
+Dimension key: b rows  v vocabulary  c candidates, best first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn. Filters act in this order: temperature, top-k, top-p, min-p.
+
+    temperature 0 takes the best token; top_k 0, top_p 1 and min_p 0 turn their filter off. `top_p` keeps the
+    fewest tokens whose probability reaches it (Holtzman et al. 2020), `min_p` those at least that fraction as
+    likely as the best (Nguyen et al. 2024).
+    """
+
+    temperature: float = 0.5
+    top_k: int = 80
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repetition_penalty: float = 1.0
+
+
+def penalize_(logits: Tensor, seen: Sequence[int], penalty: float) -> None:
+    """Makes the tokens in `seen` less likely, in place, for one row of logits (v) (Keskar et al. 2019, eq. 2)."""
+    if penalty == 1.0 or not seen:
+        return
+    ids = torch.tensor(sorted(set(seen)), device=logits.device)
+    values = logits[ids]
+    logits[ids] = torch.where(values > 0, values / penalty, values * penalty)
+
+
+def candidates(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """Returns the best logits (b, c), best first, and their tokens (b, c), both on the processor."""
+    count = min(top_k or logits.shape[-1], logits.shape[-1])
+    values, tokens = logits.topk(count, dim=-1)
+    return values.float().cpu(), tokens.cpu()
+
+
+def draw(values: Tensor, sampling: Sampling, uniform: Tensor) -> tuple[list[int], list[float]]:
+    """Returns for each row the place of the drawn candidate and its probability after filtering.
+
+    `values` (b, c) are logits, best first; `uniform` (b) lies in [0, 1). The draw inverts the cumulative
+    distribution, so it depends on nothing but the row's own logits and number.
+    """
+    if sampling.temperature == 0:
+        return [0] * len(values), [1.0] * len(values)
+    chance = (values / sampling.temperature).softmax(-1)  # (b, c)
+    before = chance.cumsum(-1) - chance
+    keep = (before < sampling.top_p) & (chance >= sampling.min_p * chance[:, :1])
+    keep[:, 0] = True
+    chance = chance * keep
+    below = chance.cumsum(-1)
+    place = (below <= uniform[:, None] * below[:, -1:]).sum(-1, keepdim=True)
+    place = place.minimum(keep.sum(-1, keepdim=True) - 1)
+    share = chance.gather(-1, place) / below[:, -1:]
+    return place.flatten().tolist(), share.flatten().tolist()
