@@ -1,0 +1,340 @@
+"""Conflicts: additions that contradict what the user said, or what was added before them.
+
+Convention: an axis is a question about the picture (what hour, which hair colour), and a tag leaves some of
+its answers open; a tag contradicts the prompt when no answer is left for both. Counts of people are
+intervals, and a user who counts one kind of person has counted all. Questions about one person (hair,
+clothes, pose) are not asked once there are two. The user's own terms are never judged: where two of them
+disagree, both stay open.
+Source: what the words mean on Danbooru; where its pictures often carry both words, nothing is said here.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..prompt.document import canonical
+
+# Axis -> answers that stay open -> the tags that say so.
+SCENE = {
+    "hour": {
+        "dawn": "dawn, sunrise",
+        "dawn day": "morning",
+        "day": "day, daytime, noon, midday, afternoon",
+        "dusk": "dusk, sunset",
+        "dusk night": "evening",
+        "dawn dusk": "twilight, golden hour",
+        "dawn day dusk": "sun, sunny, sunlight, sunbeam, dappled sunlight, blue sky",
+        "dawn dusk night": "moon, full moon, crescent moon, star (sky), starry sky",
+        "night": "night, midnight, night sky, moonlight",
+    },
+    "season": {
+        "spring": "spring (season), cherry blossoms",
+        "summer": "summer",
+        "autumn": "autumn, autumn leaves",
+        "winter": "winter",
+        "autumn winter spring": "snow, snowing",
+    },
+    "weather": {
+        "clear": "clear sky",
+        "clear cloudy": "sunny",
+        "cloudy rain snow": "cloudy sky, overcast, storm",
+        "rain": "rain, heavy rain",
+        "snow": "snowing, blizzard",
+    },
+    "place": {
+        "inside": "indoors, bedroom, bathroom, kitchen, living room, classroom, hallway",
+        "outside": "outdoors, forest, beach, street, alley, field, rooftop, desert",
+        "inside outside": "scenery, landscape, cityscape",
+        "nowhere": "simple background, transparent background, abstract background",
+    },
+    "shot": {
+        "close": "close-up, portrait",
+        "close upper": "upper body, head out of frame",
+        "cowboy": "cowboy shot",
+        "lower": "lower body",
+        "far": "full body, wide shot, very wide shot",
+    },
+    "angle": {"above": "from above", "below": "from below"},
+    "palette": {
+        "grey": "monochrome, greyscale",
+        "warm": "warm colors",
+        "cool": "cool colors",
+        "warm cool vivid": "colorful, vivid colors, high saturation",
+    },
+    "rating": {"safe": "safe, sfw, general", "sensitive": "sensitive", "adult": "nsfw, explicit"},
+    "quality": {
+        "good": "masterpiece, best quality, great quality, good quality, amazing quality, very aesthetic",
+        "bad": "low quality, worse quality, worst quality, bad quality, displeasing, very displeasing",
+    },
+    "resolution": {"low": "lowres", "high": "highres, absurdres, incredibly absurdres"},
+}
+PERSON = {
+    "hair length": {
+        "none": "bald",
+        "short": "short hair, very short hair, pixie cut",
+        "medium": "medium hair",
+        "long": "long hair, very long hair, absurdly long hair",
+    },
+    "pose": {
+        "stand": "standing, standing on one leg, contrapposto",
+        "sit": "sitting, seiza, wariza, indian style",
+        "lie": "lying, on back, on stomach, on side",
+        "kneel": "kneeling",
+        "squat": "squatting",
+        "walk": "walking",
+        "run": "running",
+    },
+    "mouth": {"open": "open mouth", "closed": "closed mouth"},
+    "facing": {"away": "facing away", "viewer": "looking at viewer, facing viewer"},
+}
+NOT_IN_PROSE = ("rating", "quality", "resolution", "angle")  # "the sun shines from above"
+
+# A colour and the other names it goes by; `light` and `dark` may stand before each.
+COLOURS = {
+    "aqua": "cyan, teal, turquoise",
+    "black": "",
+    "blue": "",
+    "brown": "",
+    "green": "",
+    "grey": "gray, silver",
+    "orange": "ginger",
+    "pink": "",
+    "purple": "violet, lavender",
+    "red": "crimson",
+    "white": "",
+    "yellow": "blonde, blond, platinum blonde, gold, golden, amber",
+}
+MIXED = ("multicolored", "two-tone", "gradient", "rainbow", "streaked", "split-color", "colored inner")
+PERSON_PARTS = frozenset(
+    (
+        *("hair", "eyes", "skin", "lips", "nails"),
+        *("dress", "skirt", "shirt", "pants", "shorts", "jacket", "coat", "hoodie"),
+        *(
+            "sweater",
+            "kimono",
+            "yukata",
+            "swimsuit",
+            "bikini",
+            "leotard",
+            "bodysuit",
+            "thighhighs",
+            "pantyhose",
+        ),
+        *("socks", "gloves", "footwear", "shoes", "boots", "hat", "headwear", "cape", "cloak", "scarf"),
+        *("necktie", "vest", "apron", "bra", "panties", "wings", "horns", "tail", "fur"),
+    )
+)
+SCENE_PARTS = frozenset(("sky", "background", "roof"))
+PARTS = PERSON_PARTS | SCENE_PARTS
+# "white hair ornament" in a sentence says nothing about the hair.
+THINGS = frozenset(("ornament", "ribbon", "band", "bow", "clip", "tie", "pin", "flower", "lace", "trim"))
+
+KINDS = ("girl", "boy", "other")
+MANY = (2, math.inf)
+SOME = (1, math.inf)
+PEOPLE: dict[str, dict[str, tuple[float, float]]] = {
+    "no humans": {"people": (0, 0)},
+    "solo": {"people": (1, 1)},
+    "duo": {"people": (2, 2)},
+    "trio": {"people": (3, 3)},
+    **{
+        tag: {"people": MANY}
+        for tag in ("solo focus", "couple", "twins", "siblings", "crowd", "people", "group")
+    },
+    "hetero": {"girl": SOME, "boy": SOME},
+    "sisters": {"girl": MANY},
+    "yuri": {"girl": MANY},
+    "brothers": {"boy": MANY},
+    "yaoi": {"boy": MANY},
+    **{
+        tag: {"boy": SOME}
+        for tag in ("male focus", "mature male", "muscular male", "faceless male", "old man")
+    },
+    **{tag: {"girl": SOME} for tag in ("mature female", "muscular female", "faceless female", "old woman")},
+    **{f"1{kind}": {kind: (1, 1)} for kind in KINDS},
+    **{f"{n}{kind}s": {kind: (n, n)} for kind in KINDS for n in (2, 3, 4, 5)},
+    **{f"6+{kind}s": {kind: (6, math.inf)} for kind in KINDS},
+    **{f"multiple {kind}s": {kind: MANY} for kind in KINDS},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a tag says about one axis; `mixed` means several answers at once, as in `multicolored hair`."""
+
+    axis: str
+    open: frozenset[str]
+    person: bool = False
+    mixed: bool = False
+
+
+def _named() -> dict[str, tuple[Claim, ...]]:
+    found: dict[str, tuple[Claim, ...]] = {}
+    for person, axes in ((False, SCENE), (True, PERSON)):
+        for axis, rows in axes.items():
+            for answers, tags in rows.items():
+                claim = Claim(axis, frozenset(answers.split()), person)
+                for tag in tags.split(", "):
+                    found[tag] = (*found.get(tag, ()), claim)
+    found["heterochromia"] = (Claim("eyes", frozenset(("mixed",)), person=True, mixed=True),)
+    return found
+
+
+def _colours() -> dict[str, frozenset[str]]:
+    found = {}
+    for colour, others in COLOURS.items():
+        for name in (colour, *filter(None, others.split(", "))):
+            found[name] = frozenset((f"light {colour}", colour, f"dark {colour}"))
+            for shade in ("light", "dark"):
+                found[f"{shade} {name}"] = frozenset((f"{shade} {colour}",))
+    return found
+
+
+NAMED = _named()
+COLOUR_NAMES = _colours()
+
+
+def claims(key: str) -> tuple[Claim, ...]:
+    """Returns what a tag, in its canonical form, says about the picture; most tags say nothing."""
+    named = NAMED.get(key, ())
+    colour, _, part = key.rpartition(" ")
+    if part in PARTS:
+        answers = COLOUR_NAMES.get(colour)
+        if answers:
+            named = (*named, Claim(part, answers, part in PERSON_PARTS))
+            if part == "background":
+                named = (*named, *NAMED["simple background"])
+        elif colour in MIXED and part in PERSON_PARTS:
+            named = (*named, Claim(part, frozenset(("mixed",)), person=True, mixed=True))
+    return named
+
+
+def people(key: str) -> dict[str, tuple[float, float]]:
+    """Returns the least and the most of each kind of person that a tag asks for; most ask nothing."""
+    found = PEOPLE.get(key)
+    if found is None and key.endswith(" hair") and claims(key):
+        return {"people": SOME}
+    return found or {}
+
+
+class Conflicts:
+    """What is settled about one picture: by the user's terms and prose, then by every tag that is added.
+
+    `user_terms` are plain tags; a term of six words or more is read as prose, as `prose` is.
+    """
+
+    def __init__(self, user_terms: Iterable[str] = (), *, prose: str = ""):
+        terms = [(term, canonical(term)) for term in user_terms]
+        self._own = {key for _, key in terms}
+        self._open: dict[str, frozenset[str]] = {}
+        self._said: dict[str, list[tuple[str, frozenset[str]]]] = {}
+        self._free: set[str] = set()
+        self._counts: list[tuple[str, dict]] = []
+        self._people = dict.fromkeys((*KINDS, "people"), (0, math.inf))
+        for term, key in terms:
+            self._count(f"your {term!r}", people(key))
+            for claim in claims(key):
+                self._say(f"your {term!r}", claim)
+        for text in (prose, *(key for _, key in terms if key.count(" ") >= 5)):
+            for phrase, claim in _in_prose(text):
+                self._say(f"your {phrase!r}", claim)
+        self._settle_counts()
+
+    def reason(self, tag: str) -> str | None:
+        """Returns why `tag` cannot be added, as in "contradicts your 'blue hair'"; None when it can."""
+        key = canonical(tag)
+        if key in self._own:
+            return None
+        asked = people(key)
+        if asked and not _possible(_meet(self._people, asked)):
+            return self._blame_counts(asked)
+        for claim in claims(key):
+            still = self._open.get(claim.axis)
+            if still is None or still & claim.open or (claim.person and self._several()):
+                continue
+            said = self._said[claim.axis]
+            return "contradicts " + next(
+                (who for who, answers in said if not answers & claim.open), said[0][0]
+            )
+        return None
+
+    def add(self, tag: str) -> None:
+        """Takes `tag` as added: later ones must agree with it too."""
+        key, who = canonical(tag), f"the added {tag!r}"
+        self._count(who, people(key))
+        for claim in claims(key):
+            self._say(who, claim)
+
+    def _say(self, who: str, claim: Claim) -> None:
+        self._said.setdefault(claim.axis, []).append((who, claim.open))
+        still = self._open.get(claim.axis, claim.open)
+        if claim.mixed or claim.axis in self._free:
+            self._free.add(claim.axis)
+            self._open.pop(claim.axis, None)
+        else:
+            self._open[claim.axis] = still & claim.open or still | claim.open | {"mixed"}
+
+    def _count(self, who: str, asked: dict[str, tuple[float, float]]) -> None:
+        if not asked:
+            return
+        self._counts.append((who, asked))
+        for kind, (low, high) in asked.items():
+            least, most = self._people[kind]
+            agreed = (max(least, low), min(most, high))
+            self._people[kind] = agreed if agreed[0] <= agreed[1] else (min(least, low), max(most, high))
+
+    def _settle_counts(self) -> None:
+        """Who counts girls and no boys means no boys, unless that cannot be."""
+        named = {kind for _, asked in self._counts for kind in asked}
+        if named.intersection(KINDS):
+            closed = self._people | {kind: (0, 0) for kind in KINDS if kind not in named}
+            self._people = closed if _possible(closed) else self._people
+        if not _possible(self._people):
+            self._people["people"] = (0, math.inf)
+
+    def _several(self) -> bool:
+        return max(self._people["people"][0], sum(self._people[kind][0] for kind in KINDS)) >= 2
+
+    def _blame_counts(self, asked: dict) -> str:
+        """Names the first count that alone rules `asked` out, or all of them."""
+        alone = dict.fromkeys((*KINDS, "people"), (0, math.inf))
+        for who, bounds in self._counts:
+            if not _possible(_meet(_meet(alone, bounds), asked)):
+                return f"contradicts {who}"
+        return "contradicts " + " with ".join(who for who, _ in self._counts)
+
+
+def _meet(bounds: dict, asked: dict) -> dict[str, tuple[float, float]]:
+    met = dict(bounds)
+    for kind, (low, high) in asked.items():
+        met[kind] = (max(met[kind][0], low), min(met[kind][1], high))
+    return met
+
+
+def _possible(bounds: dict[str, tuple[float, float]]) -> bool:
+    """True when girls, boys and others can be counted so that they make up the people."""
+    least, most = bounds["people"]
+    fewest = sum(bounds[kind][0] for kind in KINDS)
+    largest = sum(bounds[kind][1] for kind in KINDS)
+    return all(low <= high for low, high in bounds.values()) and fewest <= most and largest >= least
+
+
+def _in_prose(text: str) -> Iterator[tuple[str, Claim]]:
+    """Yields the phrases of a text that say something, with what they say.
+
+    One word may stand between: "long blue hair" says both, and so does "a black and white dress".
+    """
+    words = re.findall(r"[\w-]+", text.lower())
+    for start, first in enumerate(words):
+        for end in range(start + 1, min(start + 4, len(words)) + 1):
+            if end < len(words) and words[end] in THINGS:
+                continue
+            between = words[start + 1 : end - 1]
+            phrases = {" ".join(words[start:end])}
+            if words[end - 1] in PARTS and (len(between) == 1 or between[:1] == ["and"]):
+                phrases.add(f"{first} {words[end - 1]}")
+            for phrase in sorted(phrases):
+                for claim in claims(phrase):
+                    if claim.axis not in NOT_IN_PROSE:
+                        yield phrase, claim

@@ -1,0 +1,230 @@
+"""Conflicts: what contradicts what, what does not, and that the little world never contradicts itself."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presample.models.tinyworld.scene import sample_many
+from presample.models.tinyworld.tags import tags_of
+from presample.models.tinyworld.text import long_caption, short_caption
+from presample.models.tipo.conflicts import COLOUR_NAMES, NAMED, PARTS, PEOPLE, Conflicts
+
+TABLE = [
+    # the user's terms, additions that contradict them, additions that do not
+    (
+        "1girl",
+        "2girls, 6+girls, multiple girls, no humans, 1boy, 2boys, male focus, crowd, solo focus",
+        "solo",
+    ),
+    ("1boy", "1girl, multiple girls, 2boys, mature female", "solo, male focus, 1boy"),
+    ("2girls", "1girl, solo, 3girls, 1boy, no humans", "multiple girls, yuri, duo, couple"),
+    ("multiple girls", "1girl, solo, no humans, 1boy", "2girls, 6+girls, crowd"),
+    ("1girl, 1boy", "solo, 2girls, multiple boys, no humans, 1other, crowd, trio", "hetero, couple, duo"),
+    ("solo", "2girls, multiple boys, duo, couple, no humans", "1girl, 1boy, 1other, male focus"),
+    ("solo, male focus", "1girl, 2boys", "1boy"),
+    ("no humans", "1girl, solo, crowd, long hair, blue hair", "scenery, blue sky, cat"),
+    ("crowd", "solo, no humans", "1girl, multiple girls, 2boys"),
+    ("1girl, crowd", "solo, 2girls", "1boy, multiple boys"),
+    ("multiple others", "1other, solo", "3others"),
+    ("blue hair", "red hair, dark green hair, multicolored hair, gradient hair, no humans", "blue eyes"),
+    (
+        "blue hair",
+        "blonde hair, silver hair",
+        "light blue hair, dark blue hair, hair ornament, long hair, red bow",
+    ),
+    ("light blue hair", "dark blue hair, aqua hair", "blue hair"),
+    ("blonde hair", "brown hair", "platinum blonde hair, yellow hair, golden hair"),
+    ("grey hair", "white hair", "silver hair, gray hair, dark grey hair"),
+    ("multicolored hair", "no humans", "red hair, blue hair, gradient hair"),
+    ("two-tone hair, blue hair", "no humans", "pink hair, black hair"),
+    ("blue hair, pink hair", "green hair", "multicolored hair, two-tone hair, blue hair, light pink hair"),
+    ("green eyes", "red eyes, heterochromia, multicolored eyes, amber eyes", "dark green eyes, green hair"),
+    ("heterochromia", "", "red eyes, blue eyes"),
+    ("2girls, blue hair, red eyes", "", "red hair, blue eyes, short hair, multicolored hair"),
+    ("1girl, white dress", "black dress, two-tone dress", "white shirt, long dress, black boots"),
+    ("short hair", "long hair, very long hair, medium hair, bald", "very short hair, hair bow"),
+    ("very long hair", "short hair", "long hair, absurdly long hair"),
+    ("day", "night, night sky, sunset, moonlight, full moon", "blue sky, sunlight, morning, outdoors"),
+    ("night", "day, sunlight, blue sky, sunset, morning", "starry sky, full moon, evening, dark blue sky"),
+    ("sunset", "night, day, sunrise", "orange sky, twilight, evening, sunlight, starry sky"),
+    ("blue sky", "red sky, night, midnight", "cloud, day"),
+    ("winter", "summer, cherry blossoms, autumn leaves", "snow, snowing"),
+    ("summer", "snow, winter, snowing", "sunflower, day"),
+    ("clear sky", "overcast, rain, snowing, storm", "sunny, blue sky"),
+    ("indoors", "outdoors, beach, simple background, white background", "bedroom, window, cityscape"),
+    ("outdoors", "indoors, kitchen, grey background", "forest, scenery, sky"),
+    ("white background", "outdoors, bedroom, red background, scenery", "simple background, white dress"),
+    ("upper body", "full body, cowboy shot, wide shot", "portrait, close-up"),
+    ("standing", "sitting, lying, walking", "smile"),
+    ("open mouth", "closed mouth", "smile, :d"),
+    ("from above", "from below", "from side"),
+    ("monochrome", "colorful", "greyscale, blue hair"),
+    ("safe", "nsfw, explicit, sensitive", "general"),
+    ("masterpiece, highres", "low quality, worst quality, lowres", "best quality, absurdres"),
+    ("hatsune miku, :d, ^_^, blue archive", "", "1girl, red hair, night, outdoors, solo, monochrome"),
+    ("", "", "1girl, red hair, night, no humans"),
+]
+CASES = [
+    (user, tag, bad)
+    for user, wrong, right in TABLE
+    for tags, bad in ((wrong, True), (right, False))
+    for tag in tags.split(", ")
+    if tag
+]
+
+
+@pytest.mark.parametrize(("user", "tag", "bad"), CASES)
+def test_a_tag_contradicts_what_the_user_said_or_does_not(user, tag, bad):
+    reason = Conflicts(filter(None, user.split(", "))).reason(tag)
+    assert (reason is not None) == bad, reason
+
+
+@pytest.mark.parametrize(
+    ("user", "tag", "reason"),
+    [
+        (["1girl", "Blue_Hair"], "red hair", "contradicts your 'Blue_Hair'"),
+        (["smile", "1girl", "solo"], "2girls", "contradicts your '1girl'"),
+        (["1girl", "1boy"], "solo", "contradicts your '1girl' with your '1boy'"),
+        (["blue sky", "day"], "midnight", "contradicts your 'blue sky'"),
+        (["sunlight", "day"], "sunset", "contradicts your 'day'"),
+    ],
+)
+def test_the_reason_names_the_users_own_words(user, tag, reason):
+    assert Conflicts(user).reason(tag) == reason
+
+
+def test_spelling_case_and_escapes_make_no_difference():
+    conflicts = Conflicts([r"star \(sky\)", "LONG_HAIR"])
+    assert conflicts.reason("Day")
+    assert conflicts.reason("short_hair")
+    assert conflicts.reason("long hair") is None
+
+
+def test_additions_must_agree_with_each_other():
+    conflicts = Conflicts(["1girl"])
+    assert conflicts.reason("red hair") is None
+    conflicts.add("red hair")
+    conflicts.add("night")
+    assert conflicts.reason("blue hair") == "contradicts the added 'red hair'"
+    assert conflicts.reason("sunlight") == "contradicts the added 'night'"
+    assert conflicts.reason("2girls") == "contradicts your '1girl'"
+    conflicts.add("smile")
+    assert conflicts.reason("smile") is None
+
+
+def test_counts_that_are_added_are_settled_too():
+    conflicts = Conflicts(["outdoors"])
+    conflicts.add("1girl")
+    conflicts.add("solo")
+    assert conflicts.reason("1boy") == "contradicts the added '1girl' with the added 'solo'"
+    assert conflicts.reason("no humans") == "contradicts the added '1girl'"
+
+
+def test_an_added_mixture_of_colours_opens_the_question_again():
+    conflicts = Conflicts(["1girl"])
+    conflicts.add("multicolored hair")
+    conflicts.add("red hair")
+    assert conflicts.reason("blue hair") is None
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        ["1girl", "2girls"],
+        ["solo", "multiple girls"],
+        ["no humans", "1girl", "solo"],
+        ["day", "night"],
+        ["blue hair", "red hair", "bald"],
+        ["indoors", "outdoors", "white background"],
+    ],
+)
+def test_the_users_own_contradictions_are_left_alone(user):
+    conflicts = Conflicts(user)
+    assert [conflicts.reason(term) for term in user] == [None] * len(user)
+
+
+@given(
+    st.lists(st.sampled_from(sorted(NAMED) + sorted(PEOPLE) + ["red hair", "blue hair", "light red eyes"]))
+)
+def test_no_term_of_the_user_is_ever_contradicted(user):
+    conflicts = Conflicts(user)
+    assert not [term for term in user if conflicts.reason(term)]
+
+
+@given(
+    st.lists(st.sampled_from(sorted(NAMED) + sorted(PEOPLE) + ["red hair", "blue hair", "light red eyes"]))
+)
+def test_a_tag_without_a_conflict_does_not_contradict_itself_once_added(tags):
+    conflicts = Conflicts()
+    for tag in tags:
+        if conflicts.reason(tag) is None:
+            conflicts.add(tag)
+            assert conflicts.reason(tag) is None, tag
+
+
+@given(st.text(max_size=20), st.text(max_size=40))
+def test_any_text_is_bearable(term, prose):
+    Conflicts([term], prose=prose).reason(term)
+
+
+PROSE = [
+    ("A girl with long blue hair stands in the forest at night.", "red hair, short hair, day, indoors"),
+    ("a light blue sky over the sea on a winter morning", "red sky, night, summer, dark blue sky"),
+    ("She wears a black and white dress, red lips", "green dress, blue lips"),
+    ("a woman in a white silk dress", "red dress"),
+]
+
+
+@pytest.mark.parametrize(("prose", "wrong"), PROSE)
+def test_prose_of_the_user_is_read_for_colours_hours_and_places(prose, wrong):
+    for conflicts in (Conflicts(prose=prose), Conflicts([prose])):
+        assert all(conflicts.reason(tag) for tag in wrong.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("prose", "right"),
+    [
+        ("A girl with a red hair ribbon and a blue hat", "blue hair, red hat bow, black eyes"),
+        ("a black and white dress", "black dress, white dress"),
+        ("Is it safe? The sun shines from above; a house is on one side.", "nsfw, from below, standing"),
+        ("from day to night", "day, night"),
+    ],
+)
+def test_prose_that_says_nothing_forbids_nothing(prose, right):
+    assert not [tag for tag in right.split(", ") if Conflicts(prose=prose).reason(tag)]
+
+
+def _scenes(count):
+    for scene in sample_many(torch.Generator().manual_seed(7), count):
+        yield scene, [tag for tags in tags_of(scene).values() for tag in tags]
+
+
+def test_what_is_true_of_one_scene_of_the_little_world_never_conflicts():
+    for _, tags in _scenes(300):
+        conflicts = Conflicts(tags[: len(tags) // 3])
+        for tag in tags:
+            assert conflicts.reason(tag) is None
+            conflicts.add(tag)
+
+
+def test_a_true_caption_never_conflicts_with_the_tags_of_its_scene():
+    generator = torch.Generator().manual_seed(3)
+    for scene, tags in _scenes(200):
+        conflicts = Conflicts(prose=f"{short_caption(scene, generator)} {long_caption(scene, generator)}")
+        assert not [(tag, conflicts.reason(tag)) for tag in tags if conflicts.reason(tag)]
+
+
+def test_tags_of_another_hour_season_or_hair_are_found_in_every_scene():
+    for scene, tags in _scenes(100):
+        conflicts = Conflicts(tags)
+        wrong = ["day" if scene.time == "night" else "night"]
+        wrong += ["short hair" if scene.hair_length == "long" else "long hair"]
+        wrong += ["red hair" if scene.hair == "blue" else "blue hair"]
+        wrong += ["summer" if scene.season == "winter" else "winter"]
+        assert all(conflicts.reason(tag) for tag in wrong)
+
+
+def test_the_tables_hold_canonical_tags_and_no_empty_colour():
+    assert all(tag == " ".join(tag.lower().split()) and tag for tag in [*NAMED, *PEOPLE, *COLOUR_NAMES])
+    assert not set(COLOUR_NAMES) & PARTS
