@@ -205,8 +205,8 @@ def picture() -> tuple[Node, ...]:
         node(
             "effect",
             "none 60, lens flare 10, light particles 10, vignette 8, depth of field 12",
-            disc={"none|full moon|crescent moon": "lens flare 0"},
-            time={"night": "light particles 1.8"},
+            time={"night": "light particles 1.8, lens flare 0"},
+            weather={"overcast|rain|snow|fog": "lens flare 0"},
             shot={"close": "depth of field 3", "very wide": "depth of field .3"},
         ),
         node(
