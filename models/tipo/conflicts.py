@@ -138,10 +138,8 @@ PEOPLE: dict[str, dict[str, tuple[float, float]]] = {
     "solo": {"people": (1, 1)},
     "duo": {"people": (2, 2)},
     "trio": {"people": (3, 3)},
-    **{
-        tag: {"people": MANY}
-        for tag in ("solo focus", "couple", "twins", "siblings", "crowd", "people", "group")
-    },
+    **{tag: {"people": MANY} for tag in ("solo focus", "couple", "twins", "siblings")},
+    **{tag: {"people": (3, math.inf)} for tag in ("crowd", "people", "group")},
     "hetero": {"girl": SOME, "boy": SOME},
     "sisters": {"girl": MANY},
     "yuri": {"girl": MANY},
@@ -254,9 +252,8 @@ class Conflicts:
             if still is None or still & claim.open or (claim.person and self._several()):
                 continue
             said = self._said[claim.axis]
-            return "contradicts " + next(
-                (who for who, answers in said if not answers & claim.open), said[0][0]
-            )
+            against = (who for who, answers in said if not answers & claim.open)
+            return f"contradicts {next(against, said[0][0])}"
         return None
 
     def add(self, tag: str) -> None:
