@@ -1,5 +1,6 @@
 """Language models from files: a Hugging Face folder (safetensors) or one GGUF file, never a pickle."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from .tokenizer import Tokenizer, load_tokenizer
 PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 
-@dataclass
+@dataclass(eq=False)
 class LanguageModel:
     """A decoder with its tokenizer; `precision` is what its matrices are held in."""
 
@@ -28,6 +29,21 @@ class LanguageModel:
     @property
     def config(self) -> Config:
         return self.model.config
+
+    @functools.cached_property
+    def pieces(self) -> list[bytes]:
+        """What each token adds in mid-text; b"" for tokens that are no text."""
+        return [self.tokenizer.piece(token) for token in range(self.config.vocab_size)]
+
+    @functools.cached_property
+    def never(self) -> list[int]:
+        """Tokens that are never written: all that are no text, but for the end."""
+        return [token for token, piece in enumerate(self.pieces) if not piece and token != self.tokenizer.eos]
+
+    @functools.lru_cache(maxsize=16)  # noqa: B019  (as long-lived as the model)
+    def tokens_with(self, mark: bytes) -> tuple[int, ...]:
+        """Returns the tokens whose text has `mark` in it."""
+        return tuple(token for token, piece in enumerate(self.pieces) if mark in piece)
 
 
 def load_language_model(path: Path | str, *, device: str = "auto", precision: str = "auto") -> LanguageModel:
