@@ -26,6 +26,8 @@ TABLE = [
     ("no humans", "1girl, solo, crowd, long hair, blue hair", "scenery, blue sky, cat"),
     ("crowd", "solo, no humans", "1girl, multiple girls, 2boys"),
     ("1girl, crowd", "solo, 2girls", "1boy, multiple boys"),
+    ("1girl, 2girls", "3girls, 1boy", "multiple girls, duo, solo"),
+    ("solo, multiple girls", "1girl, no humans", "2girls, 6+girls, couple"),
     ("multiple others", "1other, solo", "3others"),
     ("blue hair", "red hair, dark green hair, multicolored hair, gradient hair, no humans", "blue eyes"),
     (
