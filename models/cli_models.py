@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import json
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         _say(_wrapped(f"presample: {error}"), sys.stderr)
         return 1
     except KeyboardInterrupt:
-        _say("presample: stopped. What has arrived is kept; the same command goes on from there.", sys.stderr)
+        _say("presample: stopped; what has arrived is kept, and the same command goes on", sys.stderr)
         return 130
 
 
@@ -178,7 +179,8 @@ def _download(args: argparse.Namespace) -> int:
     folder = _destination(args)
     if known.repo:
         what = f"{len(files)} files" if len(files) > 1 else files[0].name
-        _say(f"{known.name}: {what}, {_total(files)}, {known.licence}, {known.page}\nto {folder}", sys.stderr)
+        _say(f"{known.name}: {what}, {_total(files)}, {known.licence}", sys.stderr)
+        _say(f"from {known.page}\nto   {folder}", sys.stderr)
     with _bars() as progress:
         path = download(known, folder, files=files, progress=progress)
     _say(json.dumps({"name": known.name, "path": str(path)}) if args.json else str(path))
@@ -206,13 +208,12 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     """A progress callback that draws a bar for each file on stderr, if that is a terminal."""
     from tqdm import tqdm
 
+    look = {"unit": "B", "unit_scale": True, "ncols": shutil.get_terminal_size().columns or WIDTH}
     bars: dict[str, tqdm] = {}
 
     def progress(name: str, done: int, size: int) -> None:
         if name not in bars:
-            bars[name] = tqdm(
-                total=size, initial=done, desc=name, unit="B", unit_scale=True, disable=None, file=sys.stderr
-            )
+            bars[name] = tqdm(total=size, initial=done, desc=name, file=sys.stderr, disable=None, **look)
         bars[name].update(done - bars[name].n)
 
     try:

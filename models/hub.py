@@ -296,6 +296,10 @@ def _announced(known: KnownModel, file: KnownFile, by_hand: str) -> Remote:
     from huggingface_hub.utils import build_hf_headers
 
     endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
+    if endpoint and not endpoint.startswith(("https://", "http://")):
+        raise DownloadError(
+            f"HF_ENDPOINT must be an address such as https://huggingface.co, got {endpoint!r}"
+        )
     url = hf_hub_url(known.repo, file.path, revision="main", endpoint=endpoint)
     if constants.HF_HUB_OFFLINE:
         raise DownloadError(f"HF_HUB_OFFLINE is set, so {url} is not asked for; unset it.\n{by_hand}")

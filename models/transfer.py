@@ -70,10 +70,10 @@ def announced(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
 
     for _ in range(5):
         with contextlib.closing(_answer(_request(url, "HEAD", headers), redirects=False)) as response:
-            location = response.headers.get("Location", "")
-            if response.status < 300 or not location or urlsplit(location).netloc:
+            location = urlsplit(response.headers.get("Location", ""))
+            if response.status < 300 or not location.path or location.scheme or location.netloc:
                 return response.headers
-            url = urljoin(url, location)
+            url = urljoin(url, location.geturl())
     raise Lost("it points from one place to the next without end")
 
 
@@ -106,11 +106,7 @@ def _answer(request: "urllib.request.Request", *, redirects: bool = True) -> "HT
             return error
         error.close()
         raise Lost(f"the server answered {error.code} {error.reason}", error.code) from error
-    except (
-        OSError,
-        HTTPException,
-        ValueError,
-    ) as error:  # URLError is an OSError, a bad address a ValueError
+    except (OSError, HTTPException, ValueError) as error:  # no connection, nonsense, a bad address
         raise Lost(_words(error)) from error
 
 

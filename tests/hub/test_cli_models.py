@@ -111,4 +111,4 @@ def test_ctrl_c_ends_the_command_with_exit_code_130(monkeypatch, tmp_path, capsy
 
     monkeypatch.setattr(cli_models, "download", interrupted)
     assert _run("download", "TIPO-100M", "--to", str(tmp_path)) == 130
-    assert "goes on from there" in capsys.readouterr().err
+    assert "the same command goes on" in capsys.readouterr().err

@@ -230,6 +230,13 @@ def test_offline_is_told_with_file_folder_and_page(standin, tmp_path, monkeypatc
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("endpoint", ["mirror", "file:///etc", "ftp://mirror"])
+def test_a_mirror_must_be_an_address_of_the_web(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(hub.DownloadError, match="HF_ENDPOINT must be an address"):
+        hub.download(MODEL, tmp_path)
+
+
 def test_the_hubs_own_offline_switch_is_heeded(standin, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
