@@ -71,8 +71,8 @@ def added_prose(
     """Returns what a field of prose adds to the user's, which the field may begin with.
 
     Where the first new sentence begins with the user's last, only its end is new. Sentences that say the
-    same are kept once, those that `refuse` names are dropped, and with `max_sentences` there are, the
-    user's included, no more than that.
+    same are kept once, each on one line; those that `refuse` names are dropped; with `max_sentences` there
+    are, the user's included, no more than that.
     """
     own = split_sentences(user) if user.strip() else []
     if user and text.startswith(user):
@@ -83,11 +83,11 @@ def added_prose(
     new = [s for s in (split_sentences(text) if text.strip() else []) if s not in own]
     finish = ""
     if own and new and _continues(own[-1], new[0]):
-        finish = new.pop(0)[len(own[-1]) :]
+        finish = re.sub(r"\s+", " ", new.pop(0)[len(own[-1]) :])
         if refuse and refuse(finish):
             finish = ""
     kept = []
-    for sentence in new:
+    for sentence in (" ".join(s.split()) for s in new):
         key = _sentence_key(sentence)
         if key and key not in seen and not (refuse and refuse(sentence)):
             kept.append(sentence)

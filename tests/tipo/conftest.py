@@ -19,14 +19,14 @@ def kgen():
 class Comparison:
     """Compares pair after pair and remembers which of the listed differences were met.
 
-    A difference is a kind of input: why we differ, whether a case is of it, and what it makes of KGen's result.
+    A difference is a kind of input: why we differ, whether a case is of it, what it makes of KGen's result.
     """
 
     def __init__(self, differences: dict):
         self.differences, self.met = differences, set()
 
     def check(self, case, theirs, ours) -> None:
-        """Fails where ours is not what the listed differences make of theirs, and where one of them is gone."""
+        """Fails where ours is not what the listed differences make of theirs, and where one is gone."""
         expected = theirs
         for name, (_reason, applies, rewrite) in self.differences.items():
             if applies(case):

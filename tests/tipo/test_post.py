@@ -119,6 +119,7 @@ def test_the_text_that_follows_the_users_is_new():
         ("A girl stands.", "", Prose()),
         ("", "A girl. A girl. A hat.", Prose("", ("A girl.", "A hat."))),
         ("", "", Prose()),
+        ("A girl", "A girl\nin a field. It\n rains.", Prose(" in a field.", ("It rains.",))),
     ],
 )
 def test_the_users_last_sentence_may_be_completed_and_none_is_repeated(user, text, new):
@@ -148,9 +149,7 @@ def test_sentences_with_banned_words_are_dropped_and_the_users_never():
     )
 
 
-SENTENCE = st.sampled_from(
-    ["A girl stands.", "It rains!", "Mr. Fox is 3.5 m tall.", "Why?", "The end…"]
-)
+SENTENCE = st.sampled_from(["A girl stands.", "It rains!", "Mr. Fox is 3.5 m tall.", "Why?", "The end…"])
 
 
 @given(

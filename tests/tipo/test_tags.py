@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from presample.models.prompt import template
 from presample.models.tipo import build_tags, tag_lists, tags
 from presample.models.tipo.tags import CATEGORIES, Names, load_tags, pack, spell
 
@@ -89,6 +90,10 @@ def test_ordinary_words_are_not_taken_for_aliases(word):
     assert TABLE.lookup(word) == "general"
 
 
+def test_layouts_have_a_place_for_every_category():
+    assert set(template.CATEGORIES) == set(CATEGORIES)
+
+
 def test_terms_keep_their_order_and_spelling():
     terms = [
         "Long_Hair",
@@ -153,7 +158,9 @@ def test_the_shipped_table_is_sorted_and_unique():
     assert len(names) > 120_000
 
 
-@pytest.mark.skipif(not CSV.is_file(), reason=f"the list of names the table is made from is not at {CSV}")
+@pytest.mark.skipif(
+    not CSV.is_file(), reason="the list the table is made from is not at ../shared/data/danbooru_names.csv"
+)
 def test_the_command_makes_the_shipped_table_again(tmp_path):
     parser = argparse.ArgumentParser()
     build_tags.add_parser(parser.add_subparsers())
