@@ -86,7 +86,9 @@ class Document:
         one text for every region.
         """
         if len(texts) != len(self.regions):
-            raise ValueError(f"texts must have one text for each of {len(self.regions)} regions, got {len(texts)}")
+            raise ValueError(
+                f"texts must have one text for each of {len(self.regions)} regions, got {len(texts)}"
+            )
         given = iter(texts)
         result = ""
         for part in self.parts:
@@ -131,7 +133,9 @@ def read(
     return Document(tuple(parts[:-2] if weight_ends else parts[:-1]))
 
 
-def _separators(spans: Sequence[Span], inside: Sequence[int], regions: str) -> tuple[list[tuple[int, int]], bool]:
+def _separators(
+    spans: Sequence[Span], inside: Sequence[int], regions: str
+) -> tuple[list[tuple[int, int]], bool]:
     """Index ranges of the spans between regions; and whether the last is a weight, after which no region is."""
     found: list[tuple[int, int]] = []
     weight = None

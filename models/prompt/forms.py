@@ -22,7 +22,7 @@ from .units import Known, Piece
 _ARTICLES = frozenset({"a", "an"})
 _OPENERS = frozenset(
     "in on at under over above below behind beside between near with without while when where as after before "
-    "during inside outside through across around among beneath against from by there this that these those it "
+    "during inside outside through across around among beneath against from by to there this that these those it "
     "she he they his her its their two three several many some one".split()
 )
 _FINAL = re.compile(r"(?:and|or|but|then|while|with)\b", re.IGNORECASE)

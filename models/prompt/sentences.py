@@ -43,7 +43,9 @@ def split_sentences(text: str) -> list[str]:
 
 def boundaries(text: str) -> list[int]:
     """Returns the offsets at which a sentence has ended and another follows, ascending; time is linear."""
-    ends = {match.start() for match in _BLANK_LINE.finditer(text) if match.start() and match.end() < len(text)}
+    ends = {
+        match.start() for match in _BLANK_LINE.finditer(text) if match.start() and match.end() < len(text)
+    }
     start = 0
     for match in _STOP.finditer(text):
         if _ends_sentence(text, start, match):

@@ -273,9 +273,7 @@ def _fold_variants(atoms: list[_Atom]) -> list[_Atom]:
     folded, i = [], 0
     while i < len(atoms):
         close = closed_by.get(i, i)
-        folded.append(
-            _Atom(Kind.VARIANT, atoms[i].start, atoms[close].end) if close != i else atoms[i]
-        )
+        folded.append(_Atom(Kind.VARIANT, atoms[i].start, atoms[close].end) if close != i else atoms[i])
         i = close + 1
     return folded
 

@@ -102,7 +102,9 @@ def _items(spans: Sequence[Span], depths: Sequence[int]) -> Iterator[tuple[int, 
 def _at_sentence_ends(item: list[tuple[Span, int]]) -> Iterator[list[Span]]:
     if not item:
         return
-    visible = (span.text if span.kind is Kind.TEXT and not depth else "x" * len(span.text) for span, depth in item)
+    visible = (
+        span.text if span.kind is Kind.TEXT and not depth else "x" * len(span.text) for span, depth in item
+    )
     origin = item[0][0].start
     cuts = iter(boundaries("".join(visible)))
     cut = next(cuts, None)
