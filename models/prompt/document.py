@@ -3,9 +3,9 @@
     document = read(prompt)
     document.replace([region.text for region in document.regions]) == prompt
 
-Regions are separated by BREAK (outside brackets that are closed again, where A1111 honours it), by AND with its
-weight, and in `regions="lines"` by line breaks. Comments, blanks and opaque spans stay in a region's text.
-A unit is a comma-separated item outside brackets, or a run of prose; `Unit.terms` is what a model may be shown.
+Regions are separated by BREAK (outside brackets that are closed again, where A1111 honours it), by AND with
+its weight, and in `regions="lines"` by line breaks. Comments, blanks and opaque spans stay in the region.
+A unit is a comma-separated item outside brackets, or a run of prose; `Unit.terms` may be shown to a model.
 """
 
 import re
@@ -29,9 +29,9 @@ _OPEN_NETWORK = re.compile(r"<\w+:")
 
 @dataclass(frozen=True)
 class Unit:
-    """One item of a region. `text` is `region.text[start:end]`, without blanks around it; `terms` are its tags,
-    or its one phrase when it is `prose`, unescaped and without weights, empty when there is nothing to show a
-    model; `protected` says that it holds an opaque span."""
+    """One item of a region. `text` is `region.text[start:end]`, without blanks around it; `terms` are its
+    tags, or its one phrase when it is `prose`, unescaped and without weights, empty when there is nothing to
+    show a model; `protected` says that it holds an opaque span."""
 
     text: str
     start: int
@@ -136,7 +136,7 @@ def read(
 def _separators(
     spans: Sequence[Span], inside: Sequence[int], regions: str
 ) -> tuple[list[tuple[int, int]], bool]:
-    """Index ranges of the spans between regions; and whether the last is a weight, after which no region is."""
+    """Index ranges of the spans between regions; and whether the last is a weight, after which none is."""
     found: list[tuple[int, int]] = []
     weight = None
     for i, span in enumerate(spans):

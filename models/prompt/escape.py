@@ -1,7 +1,7 @@
 """Additions made safe to stand in a prompt, and tags made comparable.
 
 Brackets, braces, pipes and backslashes are escaped as A1111 and ComfyUI do it (`\\(`). Some text means
-something to a host however it is written (`#`, `//`, `BREAK`, `__x__`, `<lora:...>`); it has no safe spelling.
+something to a host however it is written (`#`, `//`, `BREAK`, `__x__`, `<lora:...>`): no spelling is safe.
 """
 
 import re
@@ -27,12 +27,12 @@ def escape(text: str) -> str | None:
 
 
 def unescape(text: str) -> str:
-    """Returns the text with the backslash removed from every escaped bracket, brace, pipe, colon, backslash."""
+    """Returns the text without the backslash before every bracket, brace, pipe, colon and backslash."""
     return _ESCAPED.sub(r"\1", text)
 
 
 def canonical(tag: str) -> str:
-    """Returns the key by which tags are compared: unescaped, lower case, blanks collapsed, and with blanks for
-    underscores from four characters on, so that `^_^` and `o_o` stay what they are."""
+    """Returns the key by which tags are compared: unescaped, in lower case, blanks collapsed, and with blanks
+    for underscores from four characters on, so that `^_^` and `o_o` stay what they are."""
     key = " ".join(unescape(tag).lower().split())
     return " ".join(key.replace("_", " ").split()) if len(key) >= 4 else key

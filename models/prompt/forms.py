@@ -21,9 +21,39 @@ from .units import Known, Piece
 
 _ARTICLES = frozenset({"a", "an"})
 _OPENERS = frozenset(
-    "in on at under over above below behind beside between near with without while when where as after before "
-    "during inside outside through across around among beneath against from by to there this that these those it "
-    "she he they his her its their two three several many some one".split()
+    {
+        *("in", "on", "at", "under", "over", "above", "below", "behind", "beside", "between", "near", "with"),
+        *(
+            "without",
+            "while",
+            "when",
+            "where",
+            "as",
+            "after",
+            "before",
+            "during",
+            "inside",
+            "outside",
+            "through",
+        ),
+        *("across", "around", "among", "beneath", "against", "from", "by", "to", "there", "this", "that"),
+        *(
+            "these",
+            "those",
+            "it",
+            "she",
+            "he",
+            "they",
+            "his",
+            "her",
+            "its",
+            "their",
+            "two",
+            "three",
+            "several",
+        ),
+        *("many", "some", "one"),
+    }
 )
 _FINAL = re.compile(r"(?:and|or|but|then|while|with)\b", re.IGNORECASE)
 
@@ -78,7 +108,7 @@ def _is_sentence(phrase: str, words: list[str]) -> bool:
 
 
 def _sentences(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
-    """Index ranges (first, last) of sentences: each is on one line and has at most one sentence end, its last."""
+    """Index ranges (first, last) of sentences: each on one line, with no sentence end but at its last."""
     found, first = [], 0
     for i, piece in enumerate(pieces):
         if i + 1 == len(pieces) or piece.ends or pieces[i + 1].line != piece.line:

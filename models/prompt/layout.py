@@ -1,13 +1,13 @@
 """Output of an expansion: a region's own text and its additions, laid out by a template.
 
-Placeholders: `<|prompt|>` is the region byte for byte. With it, all others hold additions only: `<|tags|>` the
-added tags that have no placeholder of their own, `<|special|>`, `<|general|>`, ... those of a category,
+Placeholders: `<|prompt|>` is the region byte for byte. With it, all others hold additions only: `<|tags|>`
+the added tags that have no placeholder of their own, `<|special|>`, `<|general|>`, ... those of a category,
 `<|prose|>` and `<|extended|>` the added sentences, `<|generated|>` a caption written afresh.
 
-Without it the template arranges the user's units, each as it was written: `<|kept|>` those that say nothing a
-model may see (networks, wildcards), a category its tags and then the added ones, `<|extended|>` or `<|prose|>`
-the user's prose and then the added. A unit that the template has no place for comes first, one that leaves
-a bracket open or starts a comment comes last: none is lost, whatever the template.
+Without it the template arranges the user's units, each as it was written: `<|kept|>` those that say nothing
+a model may see (networks, wildcards), a category its tags and then the added ones, `<|extended|>` or
+`<|prose|>` the user's prose and then the added. A unit that the template has no place for comes first, one
+that leaves a bracket open or starts a comment comes last: none is lost, whatever the template.
 
 Empty prose is replaced by the fresh caption when that has no place of its own (section 1.10 of the
 specification). Additions that no spelling makes safe are left out; `left_out` names them.
@@ -40,8 +40,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Additions:
-    """What an expansion adds to a region, unescaped: new `tags` by category, new sentences (`prose`) and a fresh
-    caption (`generated`); and the category of each of the user's own terms (general when not said)."""
+    """What an expansion adds to a region, unescaped: new `tags` by category, new sentences (`prose`) and a
+    fresh caption (`generated`); and the category of each of the user's own terms (general when not said)."""
 
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prose: tuple[str, ...] = ()
@@ -58,8 +58,8 @@ def find_layout(text: str) -> Layout:
         return PRESETS[text.strip()]
     if not slots(parse(text)):
         raise ValueError(
-            f"a layout must be one of {', '.join(PRESETS)}, or a template with placeholders such as <|prompt|> "
-            f"and <|tags|>; got {text!r}"
+            f"a layout must be one of {', '.join(PRESETS)}, or a template with placeholders such as "
+            f"<|prompt|> and <|tags|>; got {text!r}"
         )
     return Layout("custom", "Your own template", text)
 
@@ -74,8 +74,8 @@ def left_out(region: Region, additions: Additions) -> tuple[str, ...]:
 def fill(layout: Layout, region: Region, additions: Additions) -> str:
     """Returns the region's text with its additions.
 
-    With `<|prompt|>` in the template the region's text stays whole: taking the additions out again gives it back
-    byte for byte. Raises ValueError for a wrong placeholder or an unknown category of added tags.
+    With `<|prompt|>` in the template the region's text stays whole: taking the additions out again gives it
+    back byte for byte. Raises ValueError for a wrong placeholder or an unknown category of added tags.
     """
     parts = parse(layout.template)
     unknown = set(additions.tags) - set(CATEGORIES)
@@ -132,9 +132,10 @@ class _Added:
 
 def _sentences(texts: Sequence[str]) -> str:
     """Sentences as one paragraph; one that does not end gets a full stop before the next."""
-    return "".join(
-        text if text is texts[-1] else text + (" " if ends_sentence(text) else ". ") for text in texts
-    )
+    result = ""
+    for text in texts:
+        result += (" " if ends_sentence(result) else ". ") + text if result else text
+    return result
 
 
 def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) -> str:

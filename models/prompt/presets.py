@@ -1,7 +1,7 @@
 """Layouts with names, and what families of checkpoints expect of a prompt.
 
-A layout's template is text with placeholders: see `layout.fill`. Sources of the families' words and orders are
-the public model cards named beside them.
+A layout's template is text with placeholders: see `layout.fill`. Sources of the families' words and orders
+are the public model cards named beside them.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,9 @@ class Layout:
 class Family:
     """Checkpoints that were trained on one way of writing prompts.
 
-    `order` is the order of the categories (and of `prose`), `words` the ones its makers put into every prompt,
-    `ratings` its words for TIPO's ratings, `separator` what stands between tags and `source` where that is said.
+    `order` is the order of the categories (and of `prose`), `words` the ones its makers put into every
+    prompt, `ratings` its words for TIPO's ratings, `separator` what stands between categories and `source`
+    where that is said.
     """
 
     name: str
@@ -56,10 +57,9 @@ def _families() -> tuple[Family, ...]:
             "pony",
             "Pony Diffusion V6 XL",
             order=("quality", "rating", *_SUBJECT, "general", "artist", "meta", "prose"),
-            # "score_9, score_8_up, ..., score_4_up, just describe what you want, tag1, tag2"; no other quality words.
-            words={
-                "quality": tuple("score_9 score_8_up score_7_up score_6_up score_5_up score_4_up".split())
-            },
+            # "score_9, score_8_up, ..., score_4_up, just describe what you want, tag1, tag2" and no other
+            # quality words.
+            words={"quality": ("score_9", *(f"score_{n}_up" for n in (8, 7, 6, 5, 4)))},
             ratings={
                 "general": "rating_safe",
                 "safe": "rating_safe",
@@ -74,8 +74,8 @@ def _families() -> tuple[Family, ...]:
             "illustrious",
             "Illustrious XL and its merges",
             order=("quality", *_SUBJECT, "artist", "general", "meta", "rating", "prose"),
-            # The base card names quality words up to "masterpiece"; its most used merge (civitai.com/models/827184)
-            # adds "amazing quality"; "very aesthetic" and "newest" are practice among its users.
+            # The base card names quality words up to "masterpiece"; its most used merge
+            # (civitai.com/models/827184) adds "amazing quality"; the last two are practice among its users.
             words={
                 "quality": ("masterpiece", "best quality", "amazing quality", "very aesthetic", "newest"),
             },
@@ -95,8 +95,8 @@ def _families() -> tuple[Family, ...]:
         Family(
             "animagine",
             "Animagine XL 4",
-            # "1girl/1boy/1other, character name, from which series, rating, everything else in any order and end
-            # with quality enhancement"; its example ends "masterpiece, high score, great score, absurdres".
+            # "1girl/1boy/1other, character name, from which series, rating, everything else in any order and
+            # end with quality enhancement"; the example ends "masterpiece, high score, great score, absurdres".
             order=(*_SUBJECT, "rating", "artist", "general", "prose", "quality", "meta"),
             words={"quality": ("masterpiece", "high score", "great score"), "meta": ("absurdres",)},
             ratings=_RATINGS,

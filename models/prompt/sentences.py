@@ -1,12 +1,13 @@
 """Sentences of English prose, as captions and prompts write it: `split_sentences`.
 
-A sentence ends at `.`, `!`, `?`, `…` or `。！？` with the closing quotes and brackets after it, and at a blank
-line. It does not end in decimals (3.5), initials (J. R. Tolkien), dotted words (U.S., e.g., p.m.) and common
-abbreviations (Mr., St., vs.), after a list number (`1. A cat`), nor after `!`, `?` or an ellipsis when the
-next word is in lower case (`love live! school`, `well... maybe`). A full stop ends a sentence even before a
-lower-case word, since prompts are often written without capitals.
+A sentence ends at `.`, `!`, `?`, `…` or their full-width forms, with the closing quotes and brackets after
+it, and at a blank line. It does not end in decimals (3.5), initials (J. R. Tolkien), dotted words (U.S., e.g.,
+p.m.) and common abbreviations (Mr., St., vs.), after a list number (`1. A cat`), nor after `!`, `?` or an
+ellipsis when the next word is in lower case (`love live! school`, `well... maybe`). A full stop ends a sentence
+even before a lower-case word, since prompts are often written without capitals.
 """
 
+import itertools
 import re
 
 _STOP = re.compile(r"[.!?…]+[\"'”’»)\]]*|[。！？]+[」』”’）]*")
@@ -16,28 +17,111 @@ _FIRST_WORD = re.compile(r"\s*[\"'“‘(\[]*([^\s.,;:!?]*)")
 _LAST_WORD = re.compile(r"[^\s(\[\"“‘]*\Z")
 
 _TITLES = frozenset(
-    "mr mrs ms mx dr prof st sr lt col gen sgt capt cpt cmdr rev hon gov pres fr messrs mt ft vs cf approx ca "
-    "eg ie al feat vol fig pp dept est jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    {
+        *(
+            "mr",
+            "mrs",
+            "ms",
+            "mx",
+            "dr",
+            "prof",
+            "st",
+            "sr",
+            "lt",
+            "col",
+            "gen",
+            "sgt",
+            "capt",
+            "cpt",
+            "cmdr",
+        ),
+        *(
+            "rev",
+            "hon",
+            "gov",
+            "pres",
+            "fr",
+            "messrs",
+            "mt",
+            "ft",
+            "vs",
+            "cf",
+            "approx",
+            "ca",
+            "eg",
+            "ie",
+            "al",
+        ),
+        *("feat", "vol", "fig", "pp", "dept", "est", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep"),
+        *("sept", "oct", "nov", "dec"),
+    }
 )
 """Followed by a name or a number, so a full stop after them never ends a sentence."""
 
 _NUMBERED = frozenset({"no", "nos", "p", "art", "sec", "ch", "op", "ver"})
 """Abbreviations only before a number: `No. 5`, but `She said no. He left.`"""
 
-_MAY_END = frozenset("etc jr inc ltd co corp bros a.m p.m".split())
+_MAY_END = frozenset({"etc", "jr", "inc", "ltd", "co", "corp", "bros", "a.m", "p.m"})
 """Abbreviations that can be the last word: the sentence ends when the next word can begin one."""
 
 _STARTERS = frozenset(
-    "a an the it its this that these those there here he she they his her their we you i in on at under over "
-    "behind beside near with while when as after before then next finally now but and so both each two three some "
-    "many all another one".split()
+    {
+        *(
+            "a",
+            "an",
+            "the",
+            "it",
+            "its",
+            "this",
+            "that",
+            "these",
+            "those",
+            "there",
+            "here",
+            "he",
+            "she",
+            "they",
+        ),
+        *(
+            "his",
+            "her",
+            "their",
+            "we",
+            "you",
+            "i",
+            "in",
+            "on",
+            "at",
+            "under",
+            "over",
+            "behind",
+            "beside",
+            "near",
+        ),
+        *(
+            "with",
+            "while",
+            "when",
+            "as",
+            "after",
+            "before",
+            "then",
+            "next",
+            "finally",
+            "now",
+            "but",
+            "and",
+            "so",
+        ),
+        *("both", "each", "two", "three", "some", "many", "all", "another", "one"),
+    }
 )
 
 
 def split_sentences(text: str) -> list[str]:
     """Returns the sentences of a text, none empty, without the blanks around them and in their order."""
     cuts = [0, *boundaries(text), len(text)]
-    pieces = (text[start:end].strip() for start, end in zip(cuts, cuts[1:], strict=False))
+    pieces = (text[start:end].strip() for start, end in itertools.pairwise(cuts))
     return [piece for piece in pieces if piece]
 
 

@@ -21,7 +21,7 @@ _SEPARATION = " \t\r\n,."
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a template: literal text, or (`slot`) the name of a placeholder; after filling, its value."""
+    """A piece of a template: literal text, or (`slot`) the name of a placeholder and, later, its value."""
 
     text: str
     slot: bool

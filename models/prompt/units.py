@@ -139,7 +139,7 @@ def _say(spans: Sequence[Span], *, split: bool) -> Iterator[str]:
 
 
 def _tidy(term: str, half_open: bool) -> str:
-    """A tag without the full stop that ends a list, and without what is left of a bracket that has no partner."""
+    """A tag without the full stop that ends a list, and without what is left of a bracket with no partner."""
     if half_open:
         term = _LOOSE_WEIGHT.sub("", term)
     if "(" not in term and "[" not in term:
