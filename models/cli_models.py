@@ -9,7 +9,6 @@ import contextlib
 import difflib
 import json
 import os
-import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -208,12 +207,12 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     """A progress callback that draws a bar for each file on stderr, if that is a terminal."""
     from tqdm import tqdm
 
-    look = {"unit": "B", "unit_scale": True, "ncols": shutil.get_terminal_size().columns or WIDTH}
+    look = {"unit": "B", "unit_scale": True, "file": sys.stderr, "disable": None}
     bars: dict[str, tqdm] = {}
 
     def progress(name: str, done: int, size: int) -> None:
         if name not in bars:
-            bars[name] = tqdm(total=size, initial=done, desc=name, file=sys.stderr, disable=None, **look)
+            bars[name] = tqdm(total=size, initial=done, desc=name, **look)
         bars[name].update(done - bars[name].n)
 
     try:

@@ -295,36 +295,36 @@ def _announced(known: KnownModel, file: KnownFile, by_hand: str) -> Remote:
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
-    endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
-    if endpoint and not endpoint.startswith(("https://", "http://")):
-        raise DownloadError(
-            f"HF_ENDPOINT must be an address such as https://huggingface.co, got {endpoint!r}"
-        )
+    endpoint = _endpoint()
     url = hf_hub_url(known.repo, file.path, revision="main", endpoint=endpoint)
     if constants.HF_HUB_OFFLINE:
         raise DownloadError(f"HF_HUB_OFFLINE is set, so {url} is not asked for; unset it.\n{by_hand}")
     token = build_hf_headers()
     try:
         facts = announced(url, token)
+        exact = hf_hub_url(known.repo, file.path, revision=facts.commit, endpoint=endpoint)
+        remote = Remote(file.name, exact, int(facts.size), facts.checksum, token)
     except Lost as lost:
         raise DownloadError(f"{_reason(lost, url)}\n{by_hand}") from lost
-    checksum = (facts.get("X-Linked-Etag") or facts.get("ETag") or "").removeprefix("W/").strip('"')
-    size = facts.get("X-Linked-Size") or facts.get("Content-Length") or ""
-    commit = facts.get("X-Repo-Commit") or "main"
-    exact = hf_hub_url(known.repo, file.path, revision=commit, endpoint=endpoint)
-    try:
-        remote = Remote(file.name, exact, int(size), checksum, token)
     except ValueError as error:
         raise DownloadError(
             f"{url} does not say how large it is or which checksum it has, so it cannot be verified; "
             f"try again without a mirror or proxy.\n{by_hand}"
         ) from error
-    if file.sha256 and checksum != file.sha256:
+    if file.sha256 and remote.checksum != file.sha256:
         raise DownloadError(
             f"{url} is not the file that this version of Presample knows: its checksum must be "
-            f"{file.sha256}, the server says {checksum}. Update Presample.\n{by_hand}"
+            f"{file.sha256}, the server says {remote.checksum}. Update Presample.\n{by_hand}"
         )
     return remote
+
+
+def _endpoint() -> str | None:
+    """The mirror that HF_ENDPOINT names now; huggingface_hub itself read it when it was imported."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
+    if endpoint and not endpoint.startswith(("https://", "http://")):
+        raise DownloadError(f"HF_ENDPOINT must be an address like https://huggingface.co, got {endpoint!r}")
+    return endpoint or None
 
 
 def _reason(lost: Lost, url: str) -> str:

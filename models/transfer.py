@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:  # finding models, which imports this file, needs neither
     import ssl
@@ -61,8 +61,16 @@ class Remote:
             raise ValueError(f"checksum must be 40 or 64 hex digits, got {self.checksum!r}")
 
 
-def announced(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Returns the headers with which a hub answers for `url`, without going to the storage it points to.
+class Facts(NamedTuple):
+    """What a hub says of a file: its bytes and its checksum ("" where it does not) and its revision."""
+
+    size: str
+    checksum: str
+    commit: str
+
+
+def announced(url: str, headers: Mapping[str, str]) -> Facts:
+    """Returns what a hub says of the file at `url`, without going to the storage it points to.
 
     Raises Lost. As huggingface_hub does, it follows a redirect only while that stays on the hub.
     """
@@ -72,9 +80,19 @@ def announced(url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         with contextlib.closing(_answer(_request(url, "HEAD", headers), redirects=False)) as response:
             location = urlsplit(response.headers.get("Location", ""))
             if response.status < 300 or not location.path or location.scheme or location.netloc:
-                return response.headers
+                return _facts(response.headers)
             url = urljoin(url, location.geturl())
     raise Lost("it points from one place to the next without end")
+
+
+def _facts(headers: Mapping[str, str]) -> Facts:
+    """Large files are linked from the hub, which then speaks of the link's target in headers of its own."""
+    etag = headers.get("X-Linked-Etag") or headers.get("ETag") or ""
+    return Facts(
+        size=headers.get("X-Linked-Size") or headers.get("Content-Length") or "",
+        checksum=etag.removeprefix("W/").strip('"'),
+        commit=headers.get("X-Repo-Commit") or "main",
+    )
 
 
 def _request(url: str, method: str, headers: Mapping[str, str]) -> "urllib.request.Request":
