@@ -1,0 +1,214 @@
+r"""Tokenizer patterns (Oniguruma syntax, as in tokenizer.json) as Python `re` patterns with equal matches.
+
+Convention: `\p{..}`, `\s`, `\w` and `\d` become explicit ranges of Unicode 16, since Python's `re` lacks the
+first and defines the others differently; possessive and atomic groups become a captured lookahead, since
+Python 3.10 lacks them. What cannot be said exactly in Python is a ValueError that quotes the pattern.
+Source: Oniguruma's RE document (Ruby syntax, the one the tokenizers library compiles with).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from .unicode import Ranges, category_ranges, complement, space_ranges, union, word_ranges
+
+_CONTROL = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
+_HEX_DIGITS = {"x": 2, "u": 4}
+_LOOKS = ("?=", "?!", "?<=", "?<!")
+_MAX_DEPTH = 50
+
+
+@lru_cache(maxsize=64)
+def compile_pattern(source: str) -> re.Pattern[str]:
+    """Returns the Python pattern that matches what Oniguruma's does; raises ValueError if there is none."""
+    try:
+        return re.compile(_Translator(source).translate())
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"cannot read the tokenizer's pattern {source!r}: {error}") from error
+
+
+def ranges_to_class(ranges: Ranges) -> str:
+    """The inside of a `[...]` class that holds exactly the given ranges."""
+    return "".join(_char(a) if a == b else f"{_char(a)}-{_char(b)}" for a, b in ranges)
+
+
+def _char(code: int) -> str:
+    return f"\\U{code:08x}" if code > 0xFF else f"\\x{code:02x}"
+
+
+class _Translator:
+    """One pass over a pattern; every `_x` method consumes its construct and returns Python source."""
+
+    def __init__(self, source: str):
+        self.source = source
+        self.at = 0
+        self.depth = 0
+        self.captures = 0
+
+    def translate(self) -> str:
+        out = self._alternatives()
+        if self.at < len(self.source):
+            self._fail("an unmatched )")
+        return out
+
+    def _fail(self, what: str):
+        raise ValueError(
+            f"the tokenizer's pattern {self.source!r} has {what} at position {self.at}; this is not supported"
+        )
+
+    def _take(self, length: int = 1) -> str:
+        text = self.source[self.at : self.at + length]
+        if len(text) < length:
+            self._fail("an early end")
+        self.at += length
+        return text
+
+    def _has(self, text: str) -> bool:
+        if self.source.startswith(text, self.at):
+            self.at += len(text)
+            return True
+        return False
+
+    def _alternatives(self) -> str:
+        out = []
+        while self.at < len(self.source) and self.source[self.at] != ")":
+            if self._has("|"):
+                out.append("|")
+            else:
+                out.append(self._quantified(self._atom()))
+        return "".join(out)
+
+    def _quantified(self, atom: str) -> str:
+        match = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}|\{,\d+\}").match(self.source, self.at)
+        if not match:
+            return atom
+        self.at = match.end()
+        quantified = atom + match.group()
+        if self._has("?"):
+            if match.group()[0] == "{" and "," not in match.group():
+                self._fail("a lazy fixed repetition")
+            return quantified + "?"
+        if self._has("+"):
+            return f"(?:{quantified})+" if match.group()[0] == "{" else self._atomic(quantified)
+        return quantified
+
+    def _atomic(self, inner: str) -> str:
+        self.captures += 1
+        return f"(?:(?=(?P<_a{self.captures}>{inner}))(?P=_a{self.captures}))"
+
+    def _atom(self) -> str:
+        char = self._take()
+        if char == "(":
+            return self._group()
+        if char == "[":
+            return self._class()
+        if char == "\\":
+            return self._escape()
+        if char == "^":
+            return r"(?:\A|(?<=\n)(?!\Z))"
+        if char == "$":
+            return "(?m:$)"
+        if char == ".":
+            return r"[^\n]"
+        return re.escape(char)
+
+    def _group(self) -> str:
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            self._fail(f"groups nested deeper than {_MAX_DEPTH}")
+        head, atomic = self._group_head()
+        inner = self._alternatives()
+        if not self._has(")"):
+            self._fail("an unclosed group")
+        self.depth -= 1
+        return self._atomic(inner) if atomic else f"({head}{inner})"
+
+    def _group_head(self) -> tuple[str, bool]:
+        if self._has("?>"):
+            return "", True
+        for look in _LOOKS:
+            if self._has(look):
+                return look, False
+        # Captures have no use here, and their numbers would clash with ours.
+        named = re.compile(r"\?(?:<[^\W\d]\w*>|(i?(?:-i)?):)|(?!\?)").match(self.source, self.at)
+        if not named:
+            self._fail("a group of an unknown kind")
+        self.at = named.end()
+        return f"?{named.group(1) or ''}:", False
+
+    def _escape(self) -> str:
+        start = self.at
+        char = self._take()
+        word = ranges_to_class(word_ranges()) if char in "bB" else ""
+        if char == "b":
+            return f"(?:(?<=[{word}])(?![{word}])|(?<![{word}])(?=[{word}]))"
+        if char == "B":
+            return f"(?:(?<=[{word}])(?=[{word}])|(?<![{word}])(?![{word}]))"
+        if char in "AzZ":
+            return {"A": r"\A", "z": r"\Z", "Z": r"(?=\n?\Z)"}[char]
+        self.at = start
+        return f"[{ranges_to_class(self._escaped_ranges())}]"
+
+    def _escaped_ranges(self) -> Ranges:
+        """The set that an escape inside or outside a class stands for; `at` is behind the backslash."""
+        char = self._take()
+        if char in "pP":
+            return self._property(negate=char == "P")
+        if char in "sSdDwW":
+            plain = {"s": space_ranges, "w": word_ranges, "d": lambda: category_ranges("Nd")}[char.lower()]()
+            return complement(plain) if char.isupper() else plain
+        if char in _HEX_DIGITS:
+            return self._hexadecimal(char)
+        if char.isascii() and char.isalnum() and char not in _CONTROL:
+            self._fail(f"the escape \\{char}")
+        code = ord(_CONTROL.get(char, char))
+        return ((code, code),)
+
+    def _property(self, negate: bool) -> Ranges:
+        match = re.compile(r"\{(\^?)(\w+)\}").match(self.source, self.at)
+        if not match:
+            self._fail("an unreadable \\p")
+        self.at = match.end()
+        found = category_ranges(match.group(2))
+        return complement(found) if negate != bool(match.group(1)) else found
+
+    def _hexadecimal(self, kind: str) -> Ranges:
+        length = _HEX_DIGITS[kind]
+        match = re.compile(rf"\{{([0-9a-fA-F]{{1,6}})\}}|([0-9a-fA-F]{{{length}}})").match(
+            self.source, self.at
+        )
+        if not match or int(match.group(1) or match.group(2), 16) > 0x10FFFF:
+            self._fail(f"an unreadable \\{kind}")
+        self.at = match.end()
+        code = int(match.group(1) or match.group(2), 16)
+        return ((code, code),)
+
+    def _class(self) -> str:
+        negate = self._has("^")
+        found: list[tuple[int, int]] = []
+        first = True
+        while first or not self._has("]"):
+            if self.source.startswith(("[", "&&"), self.at):
+                self._fail("a class inside a class")
+            found += self._class_item()
+            first = False
+        ranges = union(found)
+        return f"[{'^' if negate else ''}{ranges_to_class(ranges)}]"
+
+    def _class_item(self) -> Ranges:
+        low = self._class_atom()
+        if not self.source.startswith("-", self.at) or self.source.startswith("-]", self.at):
+            return low
+        self.at += 1
+        high = self._class_atom()
+        single = len(low) == len(high) == 1 and low[0][0] == low[0][1] and high[0][0] == high[0][1]
+        if not single:
+            return union((*low, (ord("-"), ord("-")), *high))
+        if low[0][0] > high[0][0]:
+            self._fail("a reversed range")
+        return ((low[0][0], high[0][0]),)
+
+    def _class_atom(self) -> Ranges:
+        char = self._take()
+        return self._escaped_ranges() if char == "\\" else ((ord(char), ord(char)),)
