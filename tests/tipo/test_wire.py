@@ -175,6 +175,7 @@ def test_no_letter_is_lost_at_the_end(last):
 def test_the_first_line_with_text_for_a_key_wins():
     fields = parse("short: one\nshort: two\nlong:\nlong: three\ntag: a, b\ntag: c")
     assert (fields.short, fields.long, fields.content_tags) == ("one", "three", ("a", "b"))
+    assert parse("short: <|empty|>\nshort: two").short == "two"
 
 
 def test_an_empty_field_is_no_field():
