@@ -1,0 +1,34 @@
+"""For every test: one thread, no model folder and no cache of the user's, no network, no deadlines."""
+
+import os
+import socket
+
+import pytest
+from hypothesis import settings
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(autouse=True)
+def _empty_model_folders(monkeypatch, tmp_path_factory):
+    """Models of whoever runs the tests must not decide what a test finds."""
+    empty = tmp_path_factory.mktemp("models")
+    monkeypatch.setenv("PRESAMPLE_MODELS", str(empty))
+    monkeypatch.setenv("HF_HUB_CACHE", str(empty))
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """Connections beyond this machine fail at once, and say which test wanted one."""
+    connect = socket.socket.connect
+
+    def connect_here(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise ConnectionError(f"tests do without network, and this one asked for {address[0]}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
