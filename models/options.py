@@ -1,7 +1,7 @@
 """Options stated once: a frozen dataclass is the source of widgets, flags, infotext keys and documentation.
 
 A class of options is a frozen dataclass whose fields are made by `option(...)`. Adapters read it through
-`describe(cls)`, the command line adds it with `add_flags`, and `validate` checks values that come from outside.
+`describe(cls)`, the command line adds it with `add_flags`, and `validate` checks values from outside.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """One option as every adapter needs it: its name, type, default, bounds, choices and one sentence of help."""
+    """One option as every adapter needs it: name, type, default, bounds, choices and a sentence of help."""
 
     name: str
     type: type
@@ -75,7 +75,7 @@ def _plain(annotation: Any) -> type:
 
 
 def validate(options: Any) -> None:
-    """Raises ValueError or TypeError, naming the option, when a value is of the wrong type or out of bounds."""
+    """Raises ValueError or TypeError, naming the option, when a value has a wrong type or is out of bounds."""
     for fact in describe(type(options)):
         value = getattr(options, fact.name)
         if value is None and fact.default is None:

@@ -40,6 +40,11 @@ class LanguageModel:
         """Tokens that are never written: all that are no text, but for the end."""
         return [token for token, piece in enumerate(self.pieces) if not piece and token != self.tokenizer.eos]
 
+    @functools.cached_property
+    def separators(self) -> frozenset[int]:
+        """Tokens that part tags, sentences and lines."""
+        return frozenset(token for mark in (b",", b".", b"\n") for token in self.tokens_with(mark))
+
     @functools.lru_cache(maxsize=16)  # noqa: B019  (as long-lived as the model)
     def tokens_with(self, mark: bytes) -> tuple[int, ...]:
         """Returns the tokens whose text has `mark` in it."""

@@ -4,7 +4,7 @@ A row is its prompt and what was written; the cache holds the keys and values of
 going back n tokens is forgetting n numbers. A row's text depends on its prompt, guide and generator alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,7 +33,7 @@ class Guide(Protocol):
         """Returns the tokens that may not come next."""
 
     def take(self, token: int, chance: float) -> int:
-        """Takes the drawn token and its probability; returns how many tokens, itself included, to take back."""
+        """Takes the drawn token and its probability; returns how many tokens, this one too, to take back."""
 
     def stop(self) -> None:
         """Nothing more can be written: the limit, the context or the last allowed token was reached."""
@@ -46,7 +46,6 @@ class Row:
     prompt: Sequence[int]
     guide: Guide
     generator: torch.Generator
-    unpenalized: frozenset[int] = frozenset()
     tokens: list[int] = field(default_factory=list)
     draws: int = 0
 
@@ -58,9 +57,6 @@ class Row:
     @property
     def written(self) -> list[int]:
         return self.tokens[len(self.prompt) :]
-
-    def seen(self) -> list[int]:
-        return [token for token in self.written if token not in self.unpenalized]
 
 
 class Session:
@@ -140,11 +136,13 @@ def decode(
     sampling: Sampling,
     *,
     max_new_tokens: int,
+    unpenalized: Collection[int] = (),
     should_stop: Callable[[], bool] | None = None,
     on_step: Callable[[], None] | None = None,
 ) -> None:
     """Writes all rows until their guides are done; afterwards the guides hold what was written.
 
+    The repetition penalty acts on what was written, except on `unpenalized` tokens such as separators.
     Raises Interrupted within one token of `should_stop` returning True. `on_step` is called after each token.
     """
     never = torch.tensor(sorted(session.language.never), device=session.language.device)
@@ -155,7 +153,7 @@ def decode(
         while active:
             if should_stop and should_stop():
                 raise Interrupted("prompt expansion was interrupted")
-            _advance(active, logits.index_fill_(1, never, float("-inf")), sampling)
+            _advance(active, logits.index_fill_(1, never, float("-inf")), sampling, unpenalized)
             for row in active:
                 full = len(row.written) >= max_new_tokens or row.draws >= 2 * max_new_tokens
                 if not row.guide.done and (full or len(row.tokens) >= session.length):
@@ -168,11 +166,12 @@ def decode(
                 logits = session.step(active)
 
 
-def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling) -> None:
+def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalized: Collection[int]) -> None:
     """Draws one token for each row and lets its guide take it."""
     for row, scores in zip(rows, logits, strict=True):
         if sampling.repetition_penalty != 1.0:
-            penalize_(scores, row.seen(), sampling.repetition_penalty)
+            seen = [token for token in row.written if token not in unpenalized]
+            penalize_(scores, seen, sampling.repetition_penalty)
         if forbidden := row.guide.forbidden():
             scores.index_fill_(0, torch.as_tensor(forbidden, device=scores.device), float("-inf"))
     values, tokens = candidates(logits, sampling.top_k)

@@ -8,6 +8,7 @@ Uses torch's packed int8 kernels (FBGEMM); `available` tells whether this torch 
 """
 
 import functools
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,10 @@ def _multiply(x: Tensor, levels: int, packed) -> Tensor:
 
 def _pack(weight: Tensor, scale: Tensor):
     zeros = torch.zeros(len(scale), dtype=torch.int64)
-    whole = torch._make_per_channel_quantized_tensor(weight, scale, zeros, 0)
+    with warnings.catch_warnings():
+        # Newer torch announces the end of quantised tensors; `available` will then say no.
+        warnings.simplefilter("ignore", UserWarning)
+        whole = torch._make_per_channel_quantized_tensor(weight, scale, zeros, 0)
     return torch.ops.quantized.linear_prepack(whole, None)
 
 

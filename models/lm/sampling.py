@@ -29,7 +29,7 @@ class Sampling:
 
 
 def penalize_(logits: Tensor, seen: Sequence[int], penalty: float) -> None:
-    """Makes the tokens in `seen` less likely, in place, for one row of logits (v) (Keskar et al. 2019, eq. 2)."""
+    """Makes the tokens in `seen` less likely, in place, for one row (v) (Keskar et al. 2019, eq. 2)."""
     if penalty == 1.0 or not seen:
         return
     ids = torch.tensor(sorted(set(seen)), device=logits.device)

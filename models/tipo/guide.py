@@ -1,4 +1,4 @@
-"""Guides for decoding: a list of tags, or sentences of prose, with everything asked of them met while writing.
+"""Guides for decoding: a list of tags, or sentences of prose, that meet all that is asked while written.
 
 A tag or sentence that may not be there is taken back to its last real choice, and that choice is closed; so
 what is returned needs no second pass. Ends are closed until there is enough, and writing stops at the most.
@@ -59,7 +59,14 @@ class TagGuide:
     """
 
     def __init__(
-        self, language: LanguageModel, judge: Judge, accept: Callable[[str], bool], *, have: int, least: int, most: int
+        self,
+        language: LanguageModel,
+        judge: Judge,
+        accept: Callable[[str], bool],
+        *,
+        have: int,
+        least: int,
+        most: int,
     ):
         self.pieces, self.judge, self.accept = language.pieces, judge, accept
         self.commas = language.tokens_with(b",")
@@ -208,7 +215,7 @@ class ProseGuide:
 
     def _refuse(self, reason: str | None, *, drawn: int) -> int:
         if reason:
-            self.refused.setdefault(reason, " ".join(_decode(self.slot.text).split()))
+            self.refused.setdefault(" ".join(_decode(self.slot.text).split()), reason)
         self.tries += 1
         if self.tries > TRIES or not self.slot.tokens:
             self.done = True

@@ -30,17 +30,17 @@ class ExpandOptions:
     )
     ban: str = option(
         "",
-        "Never add these: one pattern a line or comma; plain tag, * wildcard or /regex/. Your own text is never banned.",
+        "Never add these, one a line or comma: a tag, a * wildcard or a /regex/. Your own text is never banned.",
         multiline=True,
     )
     protect: str = option(
         "",
-        "Words that stay where they are and that the model must not see, such as LoRA triggers; one a line or comma.",
+        "Words that stay and that the model must not see, such as LoRA triggers; one a line or comma.",
         multiline=True,
     )
     layout: str = option(
         "verbatim",
-        "Where additions go: the name of a preset, or a template with placeholders such as <|prompt|> and <|tags|>.",
+        "Where additions go: a preset's name, or a template with placeholders such as <|prompt|> and <|tags|>.",
         multiline=True,
     )
     width: int = option(

@@ -1,0 +1,302 @@
+"""Prompt expansion: the user's prompt in, the same prompt with what TIPO adds to it out.
+
+Every region (BREAK, AND, optionally lines) is read into tags and prose, `plan` says which passes of the
+language model it needs, guides write them, and a layout puts the additions in. The result depends on the
+request and the seed alone: variation k of seed s is the expansion of seed s + k.
+Source: TIPO, arXiv 2411.08127; the wire format and the rules in `wire`, `plan` and `lengths`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..hub import resolve, search_folders
+from ..lm.checkpoint import LanguageModel, load_language_model
+from ..lm.decode import Row, Session, decode
+from ..lm.sampling import Sampling
+from ..options import validate
+from ..prompt.document import Document, Region, read
+from ..prompt.layout import Additions, Layout, fill, find_layout
+from .bans import compile_bans
+from .draft import Draft, Rules, closed, shortened
+from .expansion import (
+    Expansion,
+    OnProgress,
+    PassReport,
+    Progress,
+    Refusal,
+    RegionExpansion,
+    Request,
+    ShouldStop,
+)
+from .guide import ProseGuide, TagGuide
+from .lengths import limits
+from .options import MAX_SEED
+from .plan import TRAINED, Inputs, Pass, plan
+from .post import join_sentences
+from .registry import KnownModel, identify
+from .tags import TagTable, load_tags
+from .wire import find_task, render
+
+ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
+
+
+@dataclass(frozen=True, eq=False)
+class Tipo:
+    """A language model, the rules of that model if it is a known one, and the categories of tags."""
+
+    language: LanguageModel
+    tags: TagTable
+    rules: KnownModel | None = None
+
+
+def load_tipo(
+    name: str = "tipo-tiny",
+    *,
+    folders: Sequence[Path] = (),
+    base: Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    tag_lists: Sequence[Path] = (),
+) -> Tipo:
+    """Returns the model called `name` from `folders`, the folders of a host below `base`, or the usual ones.
+
+    Nothing is downloaded. Raises ModelNotFound with the folders and the page, or ValueError for a bad file.
+    """
+    path = resolve(name, search_folders(folders, base=base))
+    language = load_language_model(path, device=device, precision=precision)
+    return Tipo(language, load_tags(tag_lists), identify(name))
+
+
+def expand(request: Request, tipo: Tipo, **hooks) -> Expansion:
+    """Returns the expansion of one prompt; see `expand_many`."""
+    return expand_many(request, 1, tipo, **hooks)[0]
+
+
+def expand_many(
+    request: Request,
+    count: int,
+    tipo: Tipo,
+    *,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> tuple[Expansion, ...]:
+    """Returns `count` expansions, decoded in one batch; number k has the seed of the request plus k.
+
+    Raises ValueError for wrong options or ban patterns, and Interrupted within a token of `should_stop`.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    validate(request.options)
+    return _Expander(request, count, tipo, on_progress, should_stop).run()
+
+
+def read_request(request: Request, tags: TagTable) -> Document:
+    """Returns the prompt taken apart; prose from its own box becomes a line of the first region."""
+    options = request.options
+    how = {
+        "protect": [word.strip() for word in options.protect.replace(",", "\n").split("\n") if word.strip()],
+        "known": lambda text: tags.lookup(text) != "general",
+    }
+    document = read(request.prompt, regions=options.regions, form=options.form, **how)
+    if not request.prose.strip():
+        return document
+    (box,) = read(request.prose, regions="off", form="prose", **how).regions
+    parts = list(document.parts)
+    place = next(i for i, part in enumerate(parts) if isinstance(part, Region))
+    parts[place] = _joined(parts[place], box)
+    return Document(tuple(parts))
+
+
+def _joined(region: Region, box: Region) -> Region:
+    start = region.text + "\n" if region.text.strip() else region.text
+    moved = (replace(u, start=u.start + len(start), end=u.end + len(start)) for u in box.units)
+    return replace(region, text=start + box.text, units=(*region.units, *moved))
+
+
+class _Expander:
+    """One request on its way through all its regions and passes."""
+
+    def __init__(self, request: Request, count: int, tipo: Tipo, on_progress, should_stop):
+        self.request, self.options, self.tipo = request, request.options, tipo
+        self.on_progress, self.should_stop = on_progress, should_stop
+        self.layout: Layout = find_layout(self.options.layout)
+        mode = "substring" if self.options.compat != "none" else self.options.ban_mode
+        rules = Rules(self.options, tipo.tags, compile_bans(self.options.ban, mode=mode), tipo.rules)
+        self.document = read_request(request, tipo.tags)
+        seeds = [(self.options.seed + k) % (MAX_SEED + 1) for k in range(count)]
+        self.drafts = [[Draft(region, seed, rules) for seed in seeds] for region in self.document.regions]
+        self.notes: list[str] = []
+        self.reports: list[PassReport] = []
+        self.session: Session | None = None
+
+    def run(self) -> tuple[Expansion, ...]:
+        start = time.perf_counter()
+        for place in range(len(self.drafts)):
+            passes = self.passes(self.drafts[place][0])
+            for step in range(len(passes)):
+                self.run_pass(place, passes, step)
+        seconds = time.perf_counter() - start
+        return tuple(self.expansion(k, seconds) for k in range(len(self.drafts[0])))
+
+    def passes(self, draft: Draft) -> tuple[Pass, ...]:
+        """Returns the passes of a region; a pass that writes two fields becomes two, for two guides."""
+        inputs = Inputs.from_lengths(
+            has_tags=draft.tag_count > 0,
+            has_prose=bool(draft.user_prose),
+            tag_length=self.options.tag_length,
+            prose_length=self.options.prose_length,
+        )
+        tasks = self.tipo.rules.tasks if self.tipo.rules else TRAINED
+        steps = []
+        for step in plan(inputs, tasks=tasks, compat=self.options.compat):
+            if step.also:
+                prose = replace(step, writes="prose", length=self.options.prose_length, also="")
+                steps += [prose, replace(step, fresh=True, start="tag", also="")]
+            elif step.fresh or step.field in step.given:
+                steps.append(step)
+            else:  # nothing there to go on with
+                steps.append(replace(step, fresh=True, start=step.field))
+        return tuple(steps)
+
+    def run_pass(self, place: int, passes: Sequence[Pass], number: int) -> None:
+        """Runs one pass for all variations of a region and lets their drafts take what was written."""
+        step, drafts = passes[number], self.drafts[place]
+        start = time.perf_counter()
+        prompts = [self.prompt(draft, step) for draft in drafts]
+        rows = [
+            Row(prompt, self.guide(draft, step), draft.generator(place, number))
+            for draft, prompt in zip(drafts, prompts, strict=True)
+        ]
+        session = self.room_for(max(map(len, prompts)), len(rows))
+        penalty = (
+            self.options.tag_repetition_penalty
+            if step.writes == "tags"
+            else self.options.prose_repetition_penalty
+        )
+        options = self.options
+        decode(
+            session,
+            rows,
+            Sampling(options.temperature, options.top_k, options.top_p, options.min_p, penalty),
+            unpenalized=self.tipo.language.separators,
+            max_new_tokens=options.max_new_tokens,
+            should_stop=self.should_stop,
+            on_step=lambda: self.report(place, passes, number, rows),
+        )
+        for draft, row in zip(drafts, rows, strict=True):
+            self.take(draft, step, row.guide)
+        seconds, tokens = time.perf_counter() - start, sum(row.draws for row in rows)
+        self.reports.append(PassReport(place, step.task or "tags", step.writes, tokens, seconds))
+
+    def prompt(self, draft: Draft, step: Pass) -> list[int]:
+        """Returns the tokens of a request; one too long for the model is shortened, with a note."""
+        fields = draft.fields(find_task(step.task).prose_field)
+        tokenizer, room = self.tipo.language.tokenizer, self.tipo.language.config.context - ROOM
+        share = 1.0
+        while True:
+            shown = fields if share == 1.0 else shortened(fields, share)
+            text = render(shown, task=step.task, length=step.length, fresh=step.fresh, start=step.start)
+            # A token is at most some 16 letters: what cannot fit need not be counted.
+            if (
+                len(text) <= 16 * room
+                and len(tokens := tokenizer.encode(closed(text, step, step.fresh))) <= room
+            ):
+                break
+            share /= 2
+            if share < 1e-6:
+                raise ValueError(f"the metadata of the prompt must fit {room} tokens; use fewer names")
+        if share < 1.0:
+            note = f"the prompt is longer than the model's {room + ROOM} tokens; it was shown a part of it"
+            self.notes.extend([] if note in self.notes else [note])
+        return tokens
+
+    def guide(self, draft: Draft, step: Pass) -> TagGuide | ProseGuide:
+        bounds = limits(step.length, self.options.compat)
+        if step.writes == "tags":
+            return TagGuide(
+                self.tipo.language,
+                draft.judge_tag,
+                draft.accept_tag,
+                have=draft.tag_count,
+                least=bounds.min_tags,
+                most=bounds.max_tags,
+            )
+        have = 0 if step.fresh else len(draft.sentences) + draft.user_sentences
+        return ProseGuide(
+            self.tipo.language,
+            draft.judge_prose,
+            have=have,
+            least=bounds.min_sentences,
+            most=bounds.max_sentences,
+        )
+
+    def room_for(self, prompt: int, rows: int) -> Session:
+        """Returns the session of this request, made larger when a prompt needs it."""
+        language = self.tipo.language
+        length = min(language.config.context, prompt + self.options.max_new_tokens)
+        if self.session is None or self.session.length < length:
+            self.session = Session(language, rows, min(language.config.context, -(-length // 256) * 256))
+        return self.session
+
+    def take(self, draft: Draft, step: Pass, guide: TagGuide | ProseGuide) -> None:
+        draft.refused.update(guide.refused)
+        if isinstance(guide, ProseGuide):
+            (draft.caption if step.fresh and not draft.user_prose else draft.sentences).extend(guide.found)
+
+    def report(self, place: int, passes: Sequence[Pass], number: int, rows: Sequence[Row]) -> None:
+        if not self.on_progress:
+            return
+        guides = [row.guide for row in rows]
+        part = sum(1.0 if g.done else min(g.count / max(g.most, 1), 1.0) for g in guides) / len(guides)
+        fraction = (place + (number + part) / len(passes)) / len(self.drafts)
+        for variation, guide in enumerate(guides):
+            self.on_progress(Progress(variation, place, passes[number].writes, guide.text, fraction))
+
+    def expansion(self, variation: int, seconds: float) -> Expansion:
+        drafts = [of_region[variation] for of_region in self.drafts]
+        full = [self.additions(draft) for draft in drafts]
+        none = [Additions(user_categories=each.user_categories) for each in full]
+        regions = tuple(_result(d, a) for d, a in zip(drafts, full, strict=True))
+        return Expansion(
+            original=self.document.source,
+            prompt=self.laid_out(full),
+            user_prompt=self.laid_out(none),
+            added="\n".join(filter(None, (_text(r.added_tags, r.added_prose) for r in regions))),
+            tags=", ".join(filter(None, (_tags(r.user_tags, r.added_tags) for r in regions))),
+            prose="\n".join(filter(None, (_prose(r) for r in regions))),
+            seed=drafts[0].seed,
+            regions=regions,
+            refusals=tuple(Refusal(*item) for draft in drafts for item in draft.reasons()),
+            notes=tuple(self.notes),
+            passes=tuple(self.reports),
+            seconds=seconds,
+        )
+
+    def laid_out(self, additions: Sequence[Additions]) -> str:
+        pairs = zip(self.document.regions, additions, strict=True)
+        return self.document.replace([fill(self.layout, region, each) for region, each in pairs])
+
+    def additions(self, draft: Draft) -> Additions:
+        categories = {term: category for category, terms in draft.user.items() for term in terms}
+        tags = {category: tuple(words) for category, words in draft.added.items()}
+        return Additions(tags, tuple(draft.sentences), tuple(draft.caption), categories)
+
+
+def _result(draft: Draft, added: Additions) -> RegionExpansion:
+    return RegionExpansion(
+        draft.region.text, draft.user, added.tags, draft.user_prose, (*added.prose, *added.generated)
+    )
+
+
+def _tags(*groups) -> str:
+    return ", ".join(tag for group in groups for tags in group.values() for tag in tags)
+
+
+def _prose(region: RegionExpansion) -> str:
+    return " ".join(filter(None, (region.user_prose, join_sentences(region.added_prose))))
+
+
+def _text(tags, prose) -> str:
+    return "\n".join(filter(None, (_tags(tags), join_sentences(prose))))

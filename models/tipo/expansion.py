@@ -1,0 +1,91 @@
+"""What goes into a prompt expansion and what comes out of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from .options import ExpandOptions
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt to expand. `prose` is natural language that the user wrote in a box of its own."""
+
+    prompt: str
+    prose: str = ""
+    options: ExpandOptions = field(default_factory=ExpandOptions)
+
+    def __post_init__(self):
+        for name in ("prompt", "prose"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be text, got {type(getattr(self, name)).__name__}")
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """One run of the model: its task, what it wrote for the user, tokens drawn (those taken back too)."""
+
+    region: int
+    task: str
+    writes: str
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An addition that the model wanted and that was taken back, with the reason."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RegionExpansion:
+    """One region: the user's tags and the added ones by category, the user's prose, the added sentences."""
+
+    text: str
+    user_tags: Mapping[str, tuple[str, ...]]
+    added_tags: Mapping[str, tuple[str, ...]]
+    user_prose: str
+    added_prose: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """An expanded prompt.
+
+    `prompt` is what to give to the image model; `user_prompt` is the same layout without additions, `added`
+    the additions alone; `tags` and `prose` are the user's and the added together.
+    """
+
+    original: str
+    prompt: str
+    user_prompt: str
+    added: str
+    tags: str
+    prose: str
+    seed: int
+    regions: tuple[RegionExpansion, ...]
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+    passes: tuple[PassReport, ...] = ()
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict:
+        """Returns the expansion as JSON knows it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an expansion is: what a pass has written so far for one variation, and 0..1 of it all."""
+
+    variation: int
+    region: int
+    writes: str
+    text: str
+    fraction: float
+
+
+OnProgress = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
