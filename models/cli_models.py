@@ -26,7 +26,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser("models", help="list, find and download language models")
     _add_places(parser, json=False, folder=None, base=None)
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
-    parser.set_defaults(action="list")
+    parser.set_defaults(action="list", run=run)
     listing = actions.add_parser("list", help="what is known and what is here (the default)")
     where = actions.add_parser("where", help="the folders that are searched, and where downloads go")
     get = actions.add_parser("download", help="get a model from the Hugging Face hub")

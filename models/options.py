@@ -75,7 +75,7 @@ def _plain(annotation: Any) -> type:
 
 
 def validate(options: Any) -> None:
-    """Raises ValueError or TypeError, naming the option, when a value has a wrong type or is out of bounds."""
+    """Raises ValueError or TypeError, naming the option, for a value of a wrong type or out of bounds."""
     for fact in describe(type(options)):
         value = getattr(options, fact.name)
         if value is None and fact.default is None:

@@ -246,13 +246,15 @@ class _Expander:
             (draft.caption if step.fresh and not draft.user_prose else draft.sentences).extend(guide.found)
 
     def report(self, place: int, passes: Sequence[Pass], number: int, rows: Sequence[Row]) -> None:
-        if not self.on_progress:
+        if self.on_progress is None:
             return
         guides = [row.guide for row in rows]
         part = sum(1.0 if g.done else min(g.count / max(g.most, 1), 1.0) for g in guides) / len(guides)
         fraction = (place + (number + part) / len(passes)) / len(self.drafts)
         for variation, guide in enumerate(guides):
-            self.on_progress(Progress(variation, place, passes[number].writes, guide.text, fraction))
+            self.on_progress(
+                Progress(variation, place, passes[number].writes, guide.text, guide.settled, fraction)
+            )
 
     def expansion(self, variation: int, seconds: float) -> Expansion:
         drafts = [of_region[variation] for of_region in self.drafts]

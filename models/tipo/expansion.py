@@ -78,12 +78,16 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an expansion is: what a pass has written so far for one variation, and 0..1 of it all."""
+    """Where an expansion is: what a pass has written so far for one variation, and 0..1 of it all.
+
+    `text` may end in an unfinished word that is taken back later; `settled` stays.
+    """
 
     variation: int
     region: int
     writes: str
     text: str
+    settled: str
     fraction: float
 
 

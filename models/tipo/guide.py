@@ -83,6 +83,11 @@ class TagGuide:
         """What is written so far, the unfinished tag included."""
         return ", ".join([*self.found, *filter(None, [_decode(self.slot.text).strip()])])
 
+    @property
+    def settled(self) -> str:
+        """The finished tags, which stay."""
+        return ", ".join(self.found)
+
     def forbidden(self) -> Sequence[int]:
         blank = not self.slot.text.strip()
         closed = [*self.slot.closed_here()]
@@ -147,6 +152,11 @@ class ProseGuide:
     def text(self) -> str:
         """What is written so far, the unfinished sentence included."""
         return " ".join([*self.found, *filter(None, [_decode(self.slot.text).strip()])])
+
+    @property
+    def settled(self) -> str:
+        """The finished sentences, which stay."""
+        return " ".join(self.found)
 
     def forbidden(self) -> Sequence[int]:
         closed = [*self.slot.closed_here()]

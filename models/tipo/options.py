@@ -30,7 +30,7 @@ class ExpandOptions:
     )
     ban: str = option(
         "",
-        "Never add these, one a line or comma: a tag, a * wildcard or a /regex/. Your own text is never banned.",
+        "Never add these, one a line or comma: a tag, a * wildcard, a /regex/. Your own text is never banned.",
         multiline=True,
     )
     protect: str = option(
@@ -40,7 +40,7 @@ class ExpandOptions:
     )
     layout: str = option(
         "verbatim",
-        "Where additions go: a preset's name, or a template with placeholders such as <|prompt|> and <|tags|>.",
+        "Where additions go: a preset, or a template with placeholders such as <|prompt|> and <|tags|>.",
         multiline=True,
     )
     width: int = option(

@@ -1,0 +1,62 @@
+"""The command line: `presample COMMAND`. Only the command that is asked for is imported.
+
+Convention: results go to stdout, progress and messages to stderr; exit code 0, 1 after an error whose message
+says what to do, 2 for a wrong command line, 130 after Ctrl-C.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "expand": ("cli_expand", "expand prompts"),
+    "models": ("cli_models", "list, find and download language models"),
+    "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
+    "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
+    "train": ("cli_train", "make a bundled model again"),
+    "build": ("tipo.build_tags", "make a file that is shipped from its sources"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line `argv` (sys.argv by default) and returns the exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("presample").setLevel(logging.INFO)
+    arguments = _parser(argv).parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as in `presample expand ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"presample: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    from .. import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="presample",
+        description="TIPO prompt expansion and more, for ComfyUI, WebUIs and the command line.",
+    )
+    parser.add_argument("--version", action="version", version=f"presample {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    asked = next((word for word in argv if not word.startswith("-")), None)
+    for name, (module, help) in COMMANDS.items():
+        if name == asked:
+            importlib.import_module(f".{module}", __package__).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=help)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""`presample expand`: one prompt, several variations of it, or a file of prompts.
+
+One prompt is printed as it is. Lists (from a file, or to one) have one prompt a line, or one JSON record a
+line with --json; a list that was cut short goes on where it stopped with --resume.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from .options import add_flags, from_flags
+from .tipo.options import ExpandOptions
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Adds the command `expand`; every option of ExpandOptions is a flag."""
+    parser = subparsers.add_parser(
+        "expand",
+        help="expand prompts",
+        description="Expands a prompt. Your own text stays as it is; options say what is added and where.",
+    )
+    parser.add_argument("prompt", nargs="?", help="the prompt; - reads it from standard input")
+    parser.add_argument("--file", metavar="FILE", help="a file of prompts, one a line; - is standard input")
+    parser.add_argument(
+        "--prose", default="", metavar="TEXT", help="natural language beside the prompt's tags"
+    )
+    parser.add_argument("--n", type=int, default=1, metavar="N", help="variations of each prompt [1]")
+    parser.add_argument(
+        "--json", action="store_true", help="everything that is known, as JSON, one record a line"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write to this file instead of standard output"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the file of --out where it ends")
+    parser.add_argument("--stream", action="store_true", help="show on standard error what is being added")
+    where = parser.add_argument_group("model")
+    where.add_argument(
+        "--folder", type=Path, action="append", metavar="FOLDER", help="search this folder too"
+    )
+    where.add_argument(
+        "--base", type=Path, metavar="ROOT", help="root of a ComfyUI or WebUI whose models to use"
+    )
+    where.add_argument("--device", default="auto", help="auto, cpu, cuda, … [auto]")
+    where.add_argument(
+        "--precision", default="auto", help="auto, float32, bfloat16, float16 or int8 (processor only) [auto]"
+    )
+    add_flags(parser.add_argument_group("expansion"), ExpandOptions)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Expands what was asked for; returns the exit code."""
+    options = from_flags(args, ExpandOptions)
+    if args.n < 1:
+        raise ValueError(f"--n must be at least 1, got {args.n}")
+    if (args.prompt is None) == (args.file is None):
+        raise ValueError("give one prompt, or --file FILE with a prompt on each line")
+    if args.resume and not args.out:
+        raise ValueError("--resume needs --out FILE, the file to go on with")
+    prompts = _prompts(args)
+    done = _lines_done(args.out, args.resume)
+    from .tipo.expand import load_tipo
+
+    folders = tuple(args.folder or ())
+    tipo = load_tipo(
+        options.model, folders=folders, base=args.base, device=args.device, precision=args.precision
+    )
+    with _output(args.out) as out:
+        _expand_all(prompts, done, options, tipo, args, out)
+    return 0
+
+
+def _prompts(args: argparse.Namespace) -> list[str]:
+    if args.file is None:
+        return [_read(sys.stdin, "standard input") if args.prompt == "-" else args.prompt]
+    if args.file == "-":
+        return _read(sys.stdin, "standard input").splitlines()
+    with open(args.file, encoding="utf-8") as file:
+        return _read(file, args.file).splitlines()
+
+
+def _read(file: TextIO, name: str) -> str:
+    try:
+        return file.read()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} must be UTF-8 text: {error}; save it as UTF-8") from error
+
+
+def _lines_done(out: Path | None, resume: bool) -> int:
+    """Returns how many whole lines the file to write has; a last line without its end is cut off."""
+    if out is None or not out.exists():
+        return 0
+    if not resume:
+        raise ValueError(f"{out} is there already; choose another --out, or go on with it with --resume")
+    text = out.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if whole != text:
+        out.write_bytes(whole)
+    return whole.count(b"\n")
+
+
+@contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def _expand_all(prompts: Sequence[str], done: int, options: ExpandOptions, tipo, args, out: TextIO) -> None:
+    """Writes `args.n` lines for each prompt, but for the first `done` lines that are there already."""
+    from tqdm import tqdm
+
+    from .tipo.expand import expand_many
+    from .tipo.expansion import Request
+
+    listed = args.file is not None or args.out is not None or args.json
+    bar = tqdm(prompts, desc="expanding", unit="prompt", disable=args.file is None)
+    for number, prompt in enumerate(bar):
+        first = done - number * args.n
+        if first >= args.n:
+            continue
+        request = Request(prompt, args.prose, options)
+        watch = _streamer() if args.stream else None
+        expansions = expand_many(request, args.n, tipo, on_progress=watch)
+        for variation, expansion in list(enumerate(expansions))[max(first, 0) :]:
+            if args.json:
+                record = {"prompt_number": number, "variation": variation, **expansion.as_dict()}
+                print(json.dumps(record, ensure_ascii=False), file=out, flush=True)
+            elif listed:
+                print(" ".join(expansion.prompt.split("\n")), file=out, flush=True)
+            else:
+                print(("\n" if variation else "") + expansion.prompt, file=out, flush=True)
+        for note in dict.fromkeys(note for expansion in expansions for note in expansion.notes):
+            bar.write(f"note: {note}", file=sys.stderr)
+
+
+def _streamer():
+    """Returns a callback that writes what is settled of the first variation to standard error."""
+    shown: dict[tuple[int, str], str] = {}
+
+    def watch(progress) -> None:
+        if progress.variation:
+            return
+        place = (progress.region, progress.writes)
+        before = shown.get(place, "")
+        if shown and place not in shown:
+            sys.stderr.write("\n")
+        sys.stderr.write(progress.settled[len(before) :])
+        sys.stderr.flush()
+        shown[place] = progress.settled
+        if progress.fraction >= 1:
+            sys.stderr.write("\n")
+
+    return watch
