@@ -54,8 +54,8 @@ def main() -> None:
     if missing:
         packages = " ".join(requirements.get(name, name) for name in missing)
         sys.stdout.write(
-            f"Presample needs {', '.join(missing)}, which {sys.executable} lacks. Every host ships these, so "
-            f"this may not be the host's own Python. To add them: {sys.executable} -m pip install {packages}\n"
+            f"Presample needs {', '.join(missing)}, which {sys.executable} lacks. Hosts ship these, so this "
+            f"may not be the host's own Python. To add them: {sys.executable} -m pip install {packages}\n"
         )
 
 
