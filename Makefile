@@ -33,7 +33,6 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.demo
 	$(PIP) -e '.[train,bench,test]'
-	$(PIP) --no-deps tipo-kgen==0.3.1
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.demo

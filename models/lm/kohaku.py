@@ -26,7 +26,7 @@ class Stack(nn.Module):
 class SparseMLP(nn.Module):
     """`top_k` of `count` routed experts for each token, plus the shared expert."""
 
-    GATHER_ROWS = 4  # on a GPU, up to so many tokens read their experts' matrices without asking the host
+    GATHER_ROWS = 4  # tokens whose experts' matrices are gathered at once
 
     def __init__(self, config: Config):
         super().__init__()
@@ -40,7 +40,9 @@ class SparseMLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         rows = x.flatten(0, -2)  # (r, d)
         chosen, weight = self.route(rows)
-        gather = rows.is_cuda and len(rows) <= self.GATHER_ROWS
+        # A GPU must not wait for the host to learn which experts were chosen, and a CUDA graph cannot.
+        few = len(rows) <= self.GATHER_ROWS
+        gather = rows.is_cuda and (few or torch.cuda.is_current_stream_capturing())
         routed = self.gathered(rows, chosen, weight) if gather else self.by_expert(rows, chosen, weight)
         return (routed + self.shared(rows)).view_as(x)
 
@@ -66,7 +68,11 @@ class SparseMLP(nn.Module):
         return out
 
     def gathered(self, rows: Tensor, chosen: Tensor, weight: Tensor) -> Tensor:
-        """The same sum with shapes that do not depend on the choice, which a CUDA graph needs."""
+        """The same sum with shapes that do not depend on the choice, a few tokens at a time."""
+        parts = zip(*(tensor.split(self.GATHER_ROWS) for tensor in (rows, chosen, weight)), strict=True)
+        return torch.cat([self._gathered(*part) for part in parts])
+
+    def _gathered(self, rows: Tensor, chosen: Tensor, weight: Tensor) -> Tensor:
         gate, up = torch.einsum("rxid,rd->rxi", self.gate_up.weight[chosen], rows).chunk(2, dim=-1)
         each = torch.einsum("rxdi,rxi->rxd", self.down.weight[chosen], F.silu(gate) * up)
         return (each * weight[..., None]).sum(1)

@@ -35,8 +35,8 @@ def save_llama(folder: Path, *, seed: int = 0, **changes):
     return model
 
 
-def open_decoder(folder: Path, *, precision: str = "float32") -> Decoder:
-    return build(folder_weights(folder), device=torch.device("cpu"), precision=precision)
+def open_decoder(folder: Path, *, precision: str = "float32", device: str = "cpu") -> Decoder:
+    return build(folder_weights(folder), device=torch.device(device), precision=precision)
 
 
 def logits(model: Decoder, rows: list[list[int]], *, length: int = 128) -> list[torch.Tensor]:
