@@ -16,8 +16,14 @@ from .culture import figure, picture, works
 from .nature import climate, heavens, land
 from .net import Net, Node
 
-# Width over height of each shape of canvas.
-ASPECTS = {"tall": 0.6, "portrait": 0.8, "square": 1.0, "landscape": 1.3, "wide": 1.8}
+# Each shape of canvas with its ratios of width to height, of which no two shapes share one.
+ASPECTS = {
+    "tall": (0.4, 0.5, 0.6),
+    "portrait": (0.7, 0.8),
+    "square": (0.9, 1.0, 1.1),
+    "landscape": (1.2, 1.3, 1.4, 1.5),
+    "wide": (1.6, 1.8, 2.0, 2.2, 2.4),
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,11 @@ def sample(generator: torch.Generator) -> Scene:
 def sample_many(generator: torch.Generator, count: int) -> list[Scene]:
     """Returns `count` independent scenes."""
     return [Scene(**row) for row in world().sample(generator, count)]
+
+
+def aspect_of(ratio: float) -> str:
+    """Returns the shape of canvas whose ratios are nearest to width over height."""
+    return min(ASPECTS, key=lambda shape: min(abs(r - ratio) for r in ASPECTS[shape]))
 
 
 def log_prob(scene: Scene) -> float:

@@ -123,18 +123,19 @@ def unigram_nll(
     rates: Mapping[str, float],
     *,
     sizes: Mapping[int, float],
-    high: int,
+    bucket: tuple[int, int],
 ) -> float:
     """Returns the same for a model that knows how often each tag and each size of list occurs, no more."""
+    inside = {m: p for m, p in sizes.items() if bucket[0] <= m <= bucket[1]}
     left = {tag: rate for tag, rate in rates.items() if tag not in start}
     total, nll = sum(left.values()), 0.0
     for i, tag in enumerate(rest):
-        nll -= log(left[tag] / total) + log(1 - _stops(len(start) + i, sizes, high))
+        nll -= log(left[tag] / total) + log(1 - _stops(len(start) + i, inside))
         total -= left.pop(tag)
-    return nll - log(_stops(len(start) + len(rest), sizes, high))
+    return nll - log(_stops(len(start) + len(rest), inside))
 
 
-def _stops(n: int, sizes: Mapping[int, float], high: int) -> float:
+def _stops(n: int, sizes: Mapping[int, float]) -> float:
     """Chance that a list of at least n tags has exactly n."""
-    tail = sum(sizes.get(m, 0.0) for m in range(n, high + 1))
+    tail = sum(p for m, p in sizes.items() if m >= n)
     return sizes.get(n, 0.0) / tail if tail else 1.0

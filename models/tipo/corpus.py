@@ -31,7 +31,7 @@ def generator_for(*seeds: int) -> torch.Generator:
 
 def record_of(scene: Scene, generator: torch.Generator) -> Record:
     """Returns a record of a scene: more or less detailed, with one or two captions or none."""
-    chance = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
+    chance = torch.rand(6, generator=generator, dtype=torch.float64).tolist()
     _, tags = mention(scene, generator)
     if chance[0] < PAIR:
         tags = {category: words for category, words in tags.items() if category not in ("general", "special")}
@@ -42,7 +42,9 @@ def record_of(scene: Scene, generator: torch.Generator) -> Record:
     long = "" if chance[3] < NO_LONG and not pair else long_caption(scene, generator)
     if chance[4] < NAMES:
         tags = {**tags, **_strange_names(generator)}
-    return Record(tags, short=short, long=long, aspect_ratio=f"{ASPECTS[scene.aspect]:.1f}" if tags else "")
+    ratios = ASPECTS[scene.aspect]
+    ratio = f"{ratios[int(chance[5] * len(ratios))]:.1f}" if tags else ""
+    return Record(tags, short=short, long=long, aspect_ratio=ratio)
 
 
 def _strange_names(generator: torch.Generator) -> dict[str, tuple[str, ...]]:
@@ -55,7 +57,7 @@ def _strange_names(generator: torch.Generator) -> dict[str, tuple[str, ...]]:
 @cache
 def habits() -> Habits:
     """Returns how often training mixes in what only people do."""
-    return Habits(stranger_tags(), mix=0.15, early=0.2)
+    return Habits(stranger_tags(), mix=0.15, early=0.2, rough=0.15)
 
 
 def chunk(seed: int, rank: int, index: int, *, count: int, pure: bool = False) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ Source: specification 1.12 (UwULLM and KohakUwULLM, the training code of TIPO v1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -37,14 +37,15 @@ class Record:
 class Habits:
     """What people do and training data does not; the default is the published construction.
 
-    `mix` is the chance that some `strangers`, words the world does not know, are among the given tags, and
-    `early` the chance that the tags end where the given ones do and prose follows at once. In both cases the
-    loss covers the output only.
+    `mix` is the chance that `strangers`, words the world does not know, stand in the given field, and `early`
+    the chance that the tags end where the given ones do and prose follows at once; `rough` is the chance that
+    given prose has no capitals and no last full stop. In all of these cases the loss covers the output only.
     """
 
     strangers: Sequence[str] = ()
     mix: float = 0.0
     early: float = 0.0
+    rough: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,22 @@ def build(record: Record, generator: torch.Generator, *, habits: Habits | None =
     task = _choose_task(options, generator)
     total_drop = _chance(generator, TOTAL_DROP)
     habits = habits or Habits()
-    tags_first = wire.find_task(task).fields[0] == "tag"
-    mixed = tags_first and bool(habits.strangers) and _chance(generator, habits.mix)
+    mixed = bool(habits.strangers) and _chance(generator, habits.mix)
     strangers = _choose(habits.strangers, 1 + _integer(generator, 3), generator) if mixed else []
-    parts = _split(record, generator, total_drop=total_drop, strangers=strangers)
-    early = task in ("tag_to_long", "tag_to_short_to_long") and _chance(generator, habits.early)
+    parts = _split(record, generator, task=task, total_drop=total_drop, strangers=strangers)
+    first = wire.find_task(task).fields[0]
+    if rough := first != "tag" and _chance(generator, habits.rough):
+        parts = replace(parts, **{first: parts.content(first).lower().rstrip(".")})
+    early = _may_end_early(task, parts) and _chance(generator, habits.early)
     sample = _write(record, parts, generator, task=task, total_drop=total_drop, early=early)
-    whole = _chance(generator, WHOLE_LOSS) and not mixed and not early
+    whole = _chance(generator, WHOLE_LOSS) and not (mixed or rough or early)
     return Sample(whole=whole, **sample)
+
+
+def _may_end_early(task: str | None, parts: _Parts) -> bool:
+    """Prose follows the tags, and there are some."""
+    fields = wire.find_task(task).fields
+    return "tag" in fields[:-1] and bool(parts.special or parts.given)
 
 
 def _choose_task(options: Sequence[str], generator: torch.Generator) -> str | None:
@@ -126,27 +135,33 @@ def _choose_task(options: Sequence[str], generator: torch.Generator) -> str | No
 
 
 def _split(
-    record: Record, generator: torch.Generator, *, total_drop: bool, strangers: Sequence[str]
+    record: Record,
+    generator: torch.Generator,
+    *,
+    task: str | None,
+    total_drop: bool,
+    strangers: Sequence[str],
 ) -> _Parts:
     """Steps 1, 2 and 4: which tags are given, which withheld, and how much prose the length allows."""
+    first = wire.find_task(task).fields[0]
+    words = strangers if first == "tag" else ()
     general = record.tags.get("general", ())
     shuffled = [general[i] for i in torch.randperm(len(general), generator=generator).tolist()]
-    length = bucket(len(general) + len(strangers))
-    count = min(LENGTHS[length].max_tags - len(strangers), len(general))
+    length = bucket(len(general) + len(words))
+    count = min(LENGTHS[length].max_tags - len(words), len(general))
     n_given = 0 if total_drop else 1 + _integer(generator, max(3 * count // 5, 1) + 1)
     given = shuffled[: min(n_given, count)]
     withheld = tuple(shuffled[len(given) : count])
-    for word in strangers:
+    for word in words:
         given.insert(_integer(generator, len(given) + 1), word)
     paragraphs, sentences = PARAGRAPHS[length]
-    return _Parts(
-        length,
-        special=record.tags.get("special", ()),
-        given=tuple(given),
-        withheld=withheld,
-        short=trim(record.short, 1, sentences=sentences, generator=generator),
-        long=trim(record.long, paragraphs, sentences=sentences, generator=generator),
-    )
+    prose = {
+        "short": trim(record.short, 1, sentences=sentences, generator=generator),
+        "long": trim(record.long, paragraphs, sentences=sentences, generator=generator),
+    }
+    if first != "tag" and strangers:
+        prose[first] = f"{prose[first].removesuffix('.')}, {', '.join(strangers)}."
+    return _Parts(length, record.tags.get("special", ()), tuple(given), withheld, **prose)
 
 
 def trim(text: str, paragraphs: int, *, sentences: int, generator: torch.Generator) -> str:
@@ -172,33 +187,32 @@ def _write(
     lines = [lines[i] for i in torch.randperm(len(lines), generator=generator).tolist()]
     gen_meta = bool(lines) and not info_drop and not total_drop and _chance(generator, GEN_META)
     kept = _kept_lines(len(lines), generator) if gen_meta else len(lines)
-    first, *rest = wire.find_task(task).fields
-    given, output = _first_field(parts, first, early=early)
-    head = [*lines[:kept], wire.target(task, parts.length, gen_meta=gen_meta), given]
-    tail = [*(f"{key}: {parts.content(key)}" for key in rest), *lines[kept:]]
-    answer = output + "".join(f"\n{line}" for line in tail)
     if early:
-        head.append(f"{rest[0]}:")
-        answer = answer.removeprefix(f"\n{head[-1]}")
-    request = "\n".join(head)
+        parts = replace(parts, withheld=())
+    given, answer = _content(parts, wire.find_task(task).fields, early=early)
+    request = "\n".join([*lines[:kept], wire.target(task, parts.length, gen_meta=gen_meta), *given])
     return {
-        "text": request + answer,
+        "text": request + answer + "".join(f"\n{line}" for line in lines[kept:]),
         "start": len(request),
         "task": task,
         "length": parts.length,
         "given": (*parts.special, *parts.given),
-        "withheld": () if early else parts.withheld,
+        "withheld": parts.withheld,
     }
 
 
-def _first_field(parts: _Parts, first: str, *, early: bool) -> tuple[str, str]:
-    """The first field: all of it given when it is prose, its beginning when it is tags."""
-    if first != "tag":
-        return f"{first}: {parts.content(first)}", ""
-    given, withheld = ", ".join((*parts.special, *parts.given)), "" if early else ", ".join(parts.withheld)
-    if not given:
-        return "tag:", f" {withheld}" if withheld else ""
-    return f"tag: {given}", f", {withheld}" if withheld else ""
+def _content(parts: _Parts, fields: Sequence[str], *, early: bool) -> tuple[list[str], str]:
+    """The lines given, and what follows the last of them: the rest of the tags, or a field just opened."""
+    lines = [f"{key}: {parts.content(key)}" for key in fields]
+    if early:
+        opened = fields.index("tag") + 1
+        given = [*lines[:opened], f"{fields[opened]}:"]
+    elif fields[0] == "tag":
+        tags = ", ".join((*parts.special, *parts.given))
+        given = [f"tag: {tags}" if tags else "tag:"]
+    else:
+        given = lines[:1]
+    return given, "\n".join(lines).removeprefix("\n".join(given))
 
 
 def _metadata(record: Record) -> list[str]:

@@ -7,6 +7,7 @@ Source: UwULLM's recipe for TIPO (AdamW with betas 0.9 and 0.98, weight decay 0.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -14,10 +15,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..options import add_flags, from_flags, option
+from .card import write_card, write_training
 from .corpus import chunk, generator_for, held_out
 from .samples import Sample
 from .train_tokenizer import BOS, EOS, train_tokenizer
@@ -26,6 +29,7 @@ CHUNK = 2048  # records made, sorted into batches and shuffled together
 HELD_OUT = 256
 STATE = "state.json"
 IGNORED = -100
+ROW = 16  # rows of tokens are padded to a multiple of it
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,23 @@ class TrainOptions:
     """How the small model is trained. The defaults make the bundled one."""
 
     out: str = option("models/bundled/tipo-tiny", "Folder for the model; made when it is missing.")
-    steps: int = option(4000, "Optimizer steps.", low=1, high=10**7, step=1)
+    steps: int = option(3600, "Optimizer steps.", low=1, high=10**7, step=1)
     tokens: int = option(4096, "Tokens in a batch of one process.", low=512, high=10**7, step=1)
-    lr: float = option(2e-3, "Highest learning rate.", low=1e-6, high=1.0, step=1e-5)
-    warmup: int = option(150, "Steps until the highest learning rate.", low=0, high=10**6, step=1)
+    lr: float = option(3e-3, "Highest learning rate.", low=1e-6, high=1.0, step=1e-5)
+    warmup: int = option(200, "Steps until the highest learning rate.", low=0, high=10**6, step=1)
     weight_decay: float = option(0.01, "AdamW's decay of matrices.", low=0.0, high=1.0, step=0.01)
     clip: float = option(1.0, "Largest norm of the gradient.", low=0.01, high=100.0, step=0.01)
     seed: int = option(0, "Decides weights, data and their order.", low=0, high=2**31, step=1)
     hidden: int = option(192, "Width.", low=16, high=8192, step=16)
     layers: int = option(6, "Depth.", low=1, high=100, step=1)
-    heads: int = option(6, "Attention heads.", low=1, high=128, step=1)
+    heads: int = option(3, "Attention heads.", low=1, high=128, step=1)
     mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
     vocabulary: int = option(2048, "Entries of the tokenizer, special tokens included.", low=512, high=65536)
     precision: str = option("bf16", "Arithmetic of matrix products.", choices=("no", "bf16"))
-    save_every: int = option(500, "Steps between checkpoints to resume from.", low=1, high=10**7, step=1)
+    save_every: int = option(400, "Steps between checkpoints to resume from.", low=1, high=10**7, step=1)
+    workers: int = option(
+        0, "Processes that make the data; they change nothing but the speed.", low=0, high=256
+    )
     resume: bool = option(True, "Go on from the checkpoint in the folder, where there is one.")
 
 
@@ -61,8 +68,12 @@ def add_parser(subparsers) -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Trains, writes the model and its card; returns the exit code."""
     options = from_flags(args, TrainOptions)
-    train(options)
-    return 0
+    from .evaluate import EvalOptions, measure
+
+    if not train(options)["main"]:
+        return 0
+    measured = measure(EvalOptions(model=options.out))
+    return 0 if write_card(Path(options.out), measured) else 1
 
 
 @dataclass(frozen=True)
@@ -84,9 +95,14 @@ def encode(samples: Sequence[Sample], tokenizer) -> list[Encoded]:
     return found
 
 
+def padded(length: int) -> int:
+    """Returns the length of a row: few shapes keep the arithmetic library's caches small."""
+    return -(-length // ROW) * ROW
+
+
 def collate(batch: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns ids and labels (b, n), padded on the right; a causal model needs no mask for that."""
-    n = max(len(e.ids) for e in batch)
+    n = padded(max(len(e.ids) for e in batch))
     ids = torch.full((len(batch), n), pad)
     labels = torch.full((len(batch), n), IGNORED)
     for row, e in enumerate(batch):
@@ -98,24 +114,46 @@ def collate(batch: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Ten
 
 def batches(encoded: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
     """Returns groups of samples of like length, each of at most `tokens` tokens with its padding."""
-    groups: list[list[Encoded]] = [[]]
-    for e in sorted(encoded, key=lambda e: len(e.ids)):
-        if groups[-1] and (len(groups[-1]) + 1) * len(e.ids) > tokens:
-            groups.append([])
-        groups[-1].append(e)
+    left = sorted(encoded, key=lambda e: len(e.ids), reverse=True)
+    groups = []
+    while left:
+        count = max(1, tokens // padded(len(left[0].ids)))
+        groups.append(left[:count])
+        left = left[count:]
     return groups
+
+
+@dataclass(frozen=True)
+class Chunks(torch.utils.data.Dataset):
+    """Chunk `i` as shuffled batches: the same for every number of worker processes."""
+
+    options: TrainOptions
+    tokenizer: Any
+    rank: int = 0
+
+    def __getitem__(self, index: int) -> list[list[Encoded]]:
+        samples = list(chunk(self.options.seed, self.rank, index, count=CHUNK))
+        groups = batches(encode(samples, self.tokenizer), self.options.tokens)
+        generator = generator_for(self.options.seed, self.rank, index, 1)
+        return [groups[i] for i in torch.randperm(len(groups), generator=generator).tolist()]
+
+    def __len__(self) -> int:
+        return 2**40
 
 
 def stream(options: TrainOptions, tokenizer, *, rank: int = 0, skip: int = 0) -> Iterator[list[Encoded]]:
     """Yields batches for ever, from batch `skip` on; the same seed and rank give the same ones."""
-    index = 0
-    while True:
-        samples = list(chunk(options.seed, rank, index, count=CHUNK))
-        groups = batches(encode(samples, tokenizer), options.tokens)
-        order = torch.randperm(len(groups), generator=generator_for(options.seed, rank, index, 1)).tolist()
-        yield from (groups[i] for i in order[skip:])
+    chunks = Chunks(options, tokenizer, rank)
+    order = itertools.count()
+    for groups in torch.utils.data.DataLoader(
+        chunks,
+        batch_size=None,
+        sampler=order,
+        num_workers=options.workers,
+        persistent_workers=options.workers > 0,
+    ):
+        yield from groups[skip:]
         skip = max(0, skip - len(groups))
-        index += 1
 
 
 def make_tokenizer(folder: Path, options: TrainOptions):
@@ -207,13 +245,19 @@ def train(options: TrainOptions) -> dict:
         if (step + 1) % options.save_every == 0 and step + 1 < options.steps:
             _checkpoint(accelerator, folder, scheduler, step + 1)
     accelerator.wait_for_everyone()
-    facts = {"options": asdict(options), "processes": accelerator.num_processes}
-    if accelerator.is_main_process:
+    facts = {"options": _recipe(options), "processes": accelerator.num_processes}
+    main = accelerator.is_main_process
+    if main:
         plain = accelerator.unwrap_model(model)
         facts["parameters"] = sum(p.numel() for p in plain.parameters())
         facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed)
         _save(plain, folder, facts)
-    return facts
+    return facts | {"main": main}
+
+
+def _recipe(options: TrainOptions) -> dict:
+    """The options that change the model."""
+    return {k: v for k, v in asdict(options).items() if k not in ("out", "save_every", "workers", "resume")}
 
 
 def _step(accelerator, model, optimizer, batch, options: TrainOptions) -> float:
@@ -251,7 +295,7 @@ def _save(model, folder: Path, facts: dict) -> None:
     """Weights in half precision, and the facts of the run for the card."""
     model.half().save_pretrained(folder, safe_serialization=True)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "training.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_training(folder, facts)
     for path in (folder / "checkpoint").glob("*"):
         path.unlink()
     logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)
