@@ -4,8 +4,7 @@ The gain of each RMSNorm goes into the matrix behind it, matrices that read the 
 rotary pairs are made adjacent, so the forward pass has fewer and larger steps.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,37 +21,50 @@ def build(weights: Weights, *, device: torch.device, precision: str) -> Decoder:
     with torch.device("meta"):
         model = (KohakuDecoder if config.experts else Decoder)(config)
     layers = Layers(device, precision)
-    model.embed.weight = layers.parameter(weights.read("model.embed_tokens.weight"))
+    embedding = weights.read("model.embed_tokens.weight")
+    keep = embedding.dtype if precision == "int8" else layers.dtype  # it is looked up, never multiplied
+    model.embed.weight = layers.parameter(embedding, dtype=keep)
     for index, block in enumerate(model.blocks):
         _fill_block(block, weights, f"model.layers.{index}.", layers)
-    gain = weights.read("model.norm.weight").float()
-    model.head = layers.linear(weights.read("lm_head.weight").float() * gain)
+    model.head = layers.linear(weights.read("lm_head.weight"), gain=weights.read("model.norm.weight"))
+    model.dtype = layers.dtype
     model.set_buffers(device)
     return model.eval()
 
 
-@dataclass(frozen=True)
 class Layers:
-    """Makes layers from float32 weights for one device and precision."""
+    """Makes layers from stored weights for one device and precision."""
 
-    device: torch.device
-    precision: str
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float32 if self.precision == "int8" else getattr(torch, self.precision)
+    def __init__(self, device: torch.device, precision: str):
+        self.device, self.precision = device, precision
+        self.dtype = torch.float32 if precision == "int8" else getattr(torch, precision)
+        self.scratch = torch.empty(0)
 
     def parameter(self, tensor: Tensor, *, dtype: torch.dtype | None = None) -> nn.Parameter:
         placed = tensor.to(device=self.device, dtype=dtype or self.dtype).contiguous()
         return nn.Parameter(placed, requires_grad=False)
 
-    def linear(self, weight: Tensor, *, dtype: torch.dtype | None = None) -> nn.Module:
+    def linear(
+        self, *parts: Tensor, gain: Tensor | None = None, dtype: torch.dtype | None = None
+    ) -> nn.Module:
+        """Returns a layer for the matrices (out, in) one below the other, times `gain` (in)."""
+        weight = self.joined(parts, gain)
         if self.precision == "int8" and dtype is None:
-            return quant.Int8Linear(weight)
+            return quant.Int8Linear(weight, owned=True)
         with torch.device("meta"):
             layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-        layer.weight = self.parameter(weight, dtype=dtype)
+        layer.weight = self.parameter(weight.clone(), dtype=dtype)
         return layer
+
+    def joined(self, parts: Sequence[Tensor], gain: Tensor | None) -> Tensor:
+        """Returns the product in float32, in memory that the next call uses again: new pages cost more."""
+        rows, columns = sum(len(part) for part in parts), parts[0].shape[1]
+        if self.scratch.numel() < rows * columns:
+            self.scratch = torch.empty(rows * columns)
+        whole = self.scratch[: rows * columns].view(rows, columns)
+        for part, place in zip(parts, whole.split([len(part) for part in parts]), strict=True):
+            place.copy_(part)
+        return whole if gain is None else whole.mul_(gain)
 
     def stack(self, weights: Tensor) -> nn.Module:
         """Returns a layer for matrices (experts, out, in)."""
@@ -61,7 +73,7 @@ class Layers:
 
 def _fill_block(block: Block, weights: Weights, prefix: str, layers: Layers) -> None:
     def read(name: str) -> Tensor:
-        return weights.read(prefix + name).float()
+        return weights.read(prefix + name)
 
     _fill_attention(block.attention, weights, read, layers)
     gain = read("post_attention_layernorm.weight")
@@ -80,8 +92,8 @@ def _fill_attention(
     config = weights.config
     q = pairs(read("self_attn.q_proj.weight"), config.heads)
     k = pairs(read("self_attn.k_proj.weight"), config.kv_heads)
-    qkv = torch.cat([q, k, read("self_attn.v_proj.weight")])
-    attention.qkv = layers.linear(qkv * read("input_layernorm.weight"))
+    gain = read("input_layernorm.weight")
+    attention.qkv = layers.linear(q, k, read("self_attn.v_proj.weight"), gain=gain)
     attention.out = layers.linear(read("self_attn.o_proj.weight"))
     if config.qk_norm:
         q_gain = pairs(read("self_attn.q_norm.weight"), 1).expand(config.heads, -1)
@@ -90,15 +102,15 @@ def _fill_attention(
 
 
 def _fill_mlp(mlp: MLP, read: Callable[[str], Tensor], prefix: str, gain: Tensor, layers: Layers) -> None:
-    gate_up = torch.cat([read(prefix + "gate_proj.weight"), read(prefix + "up_proj.weight")])
-    mlp.gate_up = layers.linear(gate_up * gain)
+    mlp.gate_up = layers.linear(read(prefix + "gate_proj.weight"), read(prefix + "up_proj.weight"), gain=gain)
     mlp.down = layers.linear(read(prefix + "down_proj.weight"))
 
 
 def _fill_sparse(mlp: SparseMLP, read: Callable[[str], Tensor], gain: Tensor, layers: Layers) -> None:
-    mlp.router = layers.linear(read("mlp.gate.weight") * gain, dtype=torch.float32)
-    mlp.bias = read("mlp.expert_bias").to(layers.device)
-    mlp.gate_up = layers.stack(torch.cat([read("mlp.gate_proj"), read("mlp.up_proj")], dim=1) * gain)
+    mlp.router = layers.linear(read("mlp.gate.weight"), gain=gain, dtype=torch.float32)
+    mlp.bias = read("mlp.expert_bias").to(device=layers.device, dtype=torch.float32)
+    gate_up = torch.cat([read("mlp.gate_proj"), read("mlp.up_proj")], dim=1).float()
+    mlp.gate_up = layers.stack(gate_up.mul_(gain))
     mlp.down = layers.stack(read("mlp.down_proj"))
     _fill_mlp(mlp.shared, read, "mlp.shared_expert.", gain, layers)
 

@@ -64,8 +64,7 @@ class Session:
 
     def __init__(self, language: LanguageModel, size: int, length: int):
         self.language, self.model, self.length = language, language.model, length
-        dtype = self.model.embed.weight.dtype
-        self.cache = Cache(self.model.config, size, length, device=language.device, dtype=dtype)
+        self.cache = Cache(self.model.config, size, length, device=language.device, dtype=self.model.dtype)
         self.cached: list[list[int]] = [[] for _ in range(size)]  # the tokens whose keys each row holds
         self.graph = GraphedStep(self.model, self.cache) if language.device.type == "cuda" else None
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Experts:
-    """A sparse MLP: `count` routed experts of width `dim`, `top_k` of them for each token, and a shared one."""
+    """A sparse MLP: `count` routed experts of width `dim`, `top_k` for each token, and a shared one."""
 
     count: int
     top_k: int
@@ -177,7 +177,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        self.config = config
+        self.config, self.dtype = config, torch.float32
         self.embed = nn.Embedding(config.vocab_size, config.dim)
         self.blocks = nn.ModuleList(Block(config, self.make_mlp(i)) for i in range(config.depth))
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
@@ -206,7 +206,7 @@ class Decoder(nn.Module):
         `first_row` on.
         """
         place = self.place(cache, positions, extent, first_row)
-        x = self.embed(tokens.flatten())  # (r, d)
+        x = self.embed(tokens.flatten()).to(self.dtype)  # (r, d)
         for block, kv in zip(self.blocks, cache.layers, strict=True):
             x = block(x, kv, place, self.eps)
         return rms_norm(x, self.eps).view(*tokens.shape, -1)

@@ -55,12 +55,18 @@ def available() -> bool:
 class Int8Linear(nn.Module):
     """A bias-free linear layer with int8 weights; float32 in and out."""
 
-    def __init__(self, weight: Tensor):
+    def __init__(self, weight: Tensor, *, owned: bool = False):
+        """`weight` is (out, in); with `owned` its memory may be written over, which spares a copy."""
         super().__init__()
         self.out_features, self.in_features = weight.shape
-        wide = weight.detach().float()
-        scale = wide.abs().amax(1).clamp_min(_TINY) / 127
-        self.packed = _pack(torch.round(wide / scale[:, None]).to(torch.int8), scale)
+        wide = (
+            weight
+            if owned and weight.dtype == torch.float32
+            else weight.detach().to(torch.float32, copy=True)
+        )
+        low, high = wide.aminmax(dim=1)
+        scale = torch.maximum(high, -low).clamp_min_(_TINY).div_(127)
+        self.packed = _pack(wide.div_(scale[:, None]).round_().to(torch.int8), scale)
         self.levels = levels()
 
     def forward(self, x: Tensor) -> Tensor:
