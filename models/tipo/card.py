@@ -93,7 +93,7 @@ def write_card(folder: Path, metrics: Mapping) -> bool:
         "passed": passed,
     }
     _dump(folder, card)
-    (folder / "CARD.md").write_text(_page(card), encoding="utf-8")
+    (folder / "CARD.md").write_text(page(card), encoding="utf-8")
     return all(passed.values())
 
 
@@ -101,7 +101,8 @@ def _dump(folder: Path, card: Mapping) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def _page(card: Mapping) -> str:
+def page(card: Mapping) -> str:
+    """Returns the card as Markdown."""
     training, metrics = card["training"], card["metrics"]
     verdict = {name: "yes" if reached else "**no**" for name, reached in card["passed"].items()}
     rows = [

@@ -8,7 +8,6 @@ Source: UwULLM's recipe for TIPO (AdamW with betas 0.9 and 0.98, weight decay 0.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 from argparse import ArgumentParser, Namespace
@@ -27,7 +26,7 @@ from .train_tokenizer import BOS, EOS, train_tokenizer
 
 CHUNK = 2048  # records made, sorted into batches and shuffled together
 HELD_OUT = 256
-STATE = "state.json"
+CHECKPOINT = "checkpoint.safetensors"
 IGNORED = -100
 ROW = 16  # rows of tokens are padded to a multiple of it
 
@@ -151,6 +150,7 @@ def stream(options: TrainOptions, tokenizer, *, rank: int = 0, skip: int = 0) ->
         sampler=order,
         num_workers=options.workers,
         persistent_workers=options.workers > 0,
+        generator=torch.Generator(),
     ):
         yield from groups[skip:]
         skip = max(0, skip - len(groups))
@@ -218,7 +218,6 @@ def train(options: TrainOptions) -> dict:
         ModuleNotFoundError: transformers, accelerate or tokenizers is missing (`presample[train]`).
     """
     from accelerate import Accelerator
-    from tqdm import tqdm
 
     accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
     folder = Path(options.out)
@@ -226,33 +225,37 @@ def train(options: TrainOptions) -> dict:
     with accelerator.main_process_first():
         tokenizer = make_tokenizer(folder, options)
     model = make_model(options, tokenizer.get_vocab_size())
-    optimizer = make_optimizer(model, options)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: schedule(step, options))
-    model, optimizer = accelerator.prepare(model, optimizer)
-    first = _resume(accelerator, folder, options, scheduler)
-    data = stream(options, tokenizer, rank=accelerator.process_index, skip=first)
-    bar = tqdm(
-        range(first, options.steps),
-        initial=first,
-        total=options.steps,
-        disable=not accelerator.is_main_process,
-    )
-    for step in bar:
-        loss = _step(accelerator, model, optimizer, collate(next(data), 2), options)
-        scheduler.step()
-        if step % 20 == 0:
-            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{scheduler.get_last_lr()[0]:.1e}")
-        if (step + 1) % options.save_every == 0 and step + 1 < options.steps:
-            _checkpoint(accelerator, folder, scheduler, step + 1)
-    accelerator.wait_for_everyone()
+    model, optimizer = accelerator.prepare(model, make_optimizer(model, options))
+    _fit(accelerator, model, optimizer, tokenizer, options)
     facts = {"options": _recipe(options), "processes": accelerator.num_processes}
-    main = accelerator.is_main_process
-    if main:
+    if accelerator.is_main_process:
         plain = accelerator.unwrap_model(model)
         facts["parameters"] = sum(p.numel() for p in plain.parameters())
-        facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed)
+        facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed, count=HELD_OUT)
         _save(plain, folder, facts)
-    return facts | {"main": main}
+    return facts | {"main": accelerator.is_main_process}
+
+
+def _fit(accelerator, model, optimizer, tokenizer, options: TrainOptions) -> None:
+    """All steps, from the last checkpoint on where there is one."""
+    from tqdm import tqdm
+
+    plain, path = accelerator.unwrap_model(model), Path(options.out) / CHECKPOINT
+    first = _resume(plain, optimizer, path) if options.resume and path.exists() else 0
+    data = stream(options, tokenizer, rank=accelerator.process_index, skip=first)
+    main = accelerator.is_main_process
+    bar = tqdm(
+        range(first, options.steps), initial=first, total=options.steps, mininterval=5, disable=not main
+    )
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = options.lr * schedule(step, options)
+        loss = _step(accelerator, model, optimizer, collate(next(data), 2), options)
+        if step % 20 == 0:
+            bar.set_postfix(loss=f"{loss:.3f}")
+        if main and (step + 1) % options.save_every == 0 and step + 1 < options.steps:
+            _checkpoint(plain, optimizer, path, step=step + 1)
+    accelerator.wait_for_everyone()
 
 
 def _recipe(options: TrainOptions) -> dict:
@@ -272,7 +275,7 @@ def _step(accelerator, model, optimizer, batch, options: TrainOptions) -> float:
 
 
 @torch.inference_mode()
-def held_out_loss(model, tokenizer, seed: int, count: int = HELD_OUT) -> dict[str, float]:
+def held_out_loss(model, tokenizer, seed: int, *, count: int) -> dict[str, float]:
     """Returns the mean loss in nats per token over samples no training saw: of all text, of the answers."""
     model.eval()
     device = next(model.parameters()).device
@@ -294,29 +297,38 @@ def held_out_loss(model, tokenizer, seed: int, count: int = HELD_OUT) -> dict[st
 def _save(model, folder: Path, facts: dict) -> None:
     """Weights in half precision, and the facts of the run for the card."""
     model.half().save_pretrained(folder, safe_serialization=True)
+    (folder / "model.safetensors").chmod(0o644)
     (folder / "generation_config.json").unlink(missing_ok=True)
     write_training(folder, facts)
-    for path in (folder / "checkpoint").glob("*"):
-        path.unlink()
+    (folder / CHECKPOINT).unlink(missing_ok=True)
     logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)
 
 
-def _checkpoint(accelerator, folder: Path, scheduler, step: int) -> None:
-    accelerator.save_state(str(folder / "checkpoint"), safe_serialization=True)
-    if accelerator.is_main_process:
-        state = {"step": step, "scheduler": scheduler.state_dict()["last_epoch"]}
-        (folder / "checkpoint" / STATE).write_text(json.dumps(state), encoding="utf-8")
+def _checkpoint(model, optimizer, path: Path, *, step: int) -> None:
+    """Writes weights and moments; an interruption leaves the older file or the new one."""
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": torch.as_tensor(t).contiguous() for name, t in state.items()}
+    half_written = path.with_suffix(".part")
+    save_file(tensors, half_written, metadata={"step": str(step)})
+    half_written.replace(path)
 
 
-def _resume(accelerator, folder: Path, options: TrainOptions, scheduler) -> int:
-    """Loads the last checkpoint where one is and may be used; returns the next step."""
-    path = folder / "checkpoint" / STATE
-    if not options.resume or not path.exists():
-        return 0
-    accelerator.load_state(str(folder / "checkpoint"))
-    step = json.loads(path.read_text(encoding="utf-8"))["step"]
-    for _ in range(step):
-        scheduler.step()
+def _resume(model, optimizer, path: Path) -> int:
+    """Loads a checkpoint; returns how many steps it has behind it."""
+    from safetensors import safe_open
+
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    with safe_open(path, "pt") as file:
+        step = int(file.metadata()["step"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in [n for n in tensors if n.startswith("optimizer.")]:
+        _, index, key = name.split(".")
+        states.setdefault(int(index), {})[key] = tensors.pop(name)
+    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items()})
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return step
 
 
