@@ -82,20 +82,24 @@ class Document:
     def replace(self, texts: Sequence[str]) -> str:
         """Returns the prompt with a new text for each region.
 
-        A blank is put in where a new text would run into BREAK or AND. Raises ValueError unless there is
-        one text for every region.
+        A blank is put in where a new text would touch BREAK, AND or its weight. Raises ValueError unless
+        there is one text for every region.
         """
         if len(texts) != len(self.regions):
             raise ValueError(
                 f"texts must have one text for each of {len(self.regions)} regions, got {len(texts)}"
             )
         given = iter(texts)
-        result = ""
+        old = new = ""
         for part in self.parts:
-            text = part if isinstance(part, str) else next(given)
-            glued = _is_word(result[-1:]) and _is_word(text[:1])
-            result += " " + text if glued and text else text
-        return result
+            between = isinstance(part, str)
+            source, text = (part, part) if between else (part.text, next(given))
+            keyword, other = (text[:1], new[-1:]) if between else (new[-1:], text[:1])
+            changed = (old[-1:], source[:1]) != (new[-1:], text[:1])
+            touches = changed and (_is_word(keyword) or keyword == ":") and other and not other.isspace()
+            new += " " + text if touches else text
+            old += source
+        return new
 
 
 def read(

@@ -2,8 +2,8 @@
 
 A piece is prose when it is no known tag and
 - ends a sentence and has four words, or two that begin with a capital letter or like a sentence does
-  (after `!` and `?` four or three, since `love live!` is a tag), or
-- has more than five words, or
+  (with `!` or `?` eight or three, since titles end so: `love live!`), or
+- has more than five words and no name's qualifier in brackets at its end, or
 - has three words and begins with `a` or `an`, or with `the` where a sentence begins (elsewhere it is
   usually a title, `the legend of zelda`), or
 - is all that its region says and has four words, or two of which the first is an article.
@@ -55,6 +55,7 @@ _OPENERS = frozenset(
         *("many", "some", "one"),
     }
 )
+_QUALIFIED = re.compile(r"\w \([^()]*\)\Z")
 _FINAL = re.compile(r"(?:and|or|but|then|while|with)\b", re.IGNORECASE)
 
 
@@ -96,7 +97,8 @@ def _is_prose(pieces: Sequence[Piece], i: int, known: Known | None, lone: bool) 
     begins = i == 0 or pieces[i - 1].line != piece.line or pieces[i - 1].ends
     by_article = first in _ARTICLES or (first == "the" and begins)
     by_article = by_article and count >= (2 if lone else 3)
-    return count > 5 or by_article or (lone and count >= 4)
+    by_length = count > 5 and not _QUALIFIED.search(piece.phrase)
+    return by_length or by_article or (lone and count >= 4)
 
 
 def _is_sentence(phrase: str, words: list[str]) -> bool:
@@ -104,7 +106,9 @@ def _is_sentence(phrase: str, words: list[str]) -> bool:
         return len(phrase) >= 6
     begins = words[0][:1].isupper() or words[0].lower() in _ARTICLES | _OPENERS | {"the"}
     exclaims = not phrase.rstrip("\"'”’»)]").endswith((".", "…"))
-    return len(words) >= 4 or (begins and len(words) >= (3 if exclaims else 2))
+    if exclaims:
+        return len(words) > 7 or (begins and len(words) >= 3)
+    return len(words) >= 4 or (begins and len(words) >= 2)
 
 
 def _sentences(pieces: Sequence[Piece]) -> list[tuple[int, int]]:

@@ -157,7 +157,9 @@ def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) ->
         begins = any(text and last.startswith(text) for text in sentences)
         last = _gap_after(region, lead + core, wanted, prose=begins, exact=wraps) + last
         last += "," if reads_as_weight(core + last) else ""
-    return lead + first + core + last + tail
+    before = " " if first and lead and not lead[-1].isspace() else ""
+    after = " " if last and tail and not tail[0].isspace() else ""
+    return lead + before + first + core + last + after + tail
 
 
 def _alone(lead: str, text: str, tail: str) -> str:

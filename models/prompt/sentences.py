@@ -1,10 +1,10 @@
 """Sentences of English prose, as captions and prompts write it: `split_sentences`.
 
 A sentence ends at `.`, `!`, `?`, `…` or their full-width forms, with the closing quotes and brackets after
-it, and at a blank line. It does not end in decimals (3.5), initials (J. R. Tolkien), dotted words (U.S., e.g.,
+it, and at a blank line. It does not end in decimals (3.5), initials (J. R. Tolkien), dotted words (U.S.,
 p.m.) and common abbreviations (Mr., St., vs.), after a list number (`1. A cat`), nor after `!`, `?` or an
-ellipsis when the next word is in lower case (`love live! school`, `well... maybe`). A full stop ends a sentence
-even before a lower-case word, since prompts are often written without capitals.
+ellipsis when the next word is in lower case (`love live! school`, `well... maybe`). A full stop ends a
+sentence even before a lower-case word, since prompts are often written without capitals.
 """
 
 import itertools
@@ -182,7 +182,7 @@ def _is_abbreviation(text: str, start: int, dot: int, following: str) -> bool:
     if bare in _NUMBERED:
         return following[:1].isdigit()
     if len(word) == 1 and word.isalpha():
-        return word.isupper() and word != "I" and following[:1].isupper() and not can_begin
+        return bare != "i" and following.lower() not in _STARTERS
     if bare in _MAY_END or re.fullmatch(r"(?:\w\.)+\w", word):
         return not can_begin
     number = dot - len(word)

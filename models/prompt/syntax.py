@@ -100,7 +100,7 @@ _AND_WEIGHT = re.compile(r"\s*[-+]?(?:\d+\.?|\d*\.\d+)(\s*)\Z")
 _NAMED_NETWORK = re.compile(r"<\w+:(?=[^>])")
 _OTHER_NETWORK = re.compile(r"<[A-Za-z/!|$%][^<>,\r\n]*>")
 _EMBEDDING = re.compile(
-    r"embedding:(?:\\.|[^\s,，、()\[\]{}<>|:\\])+(?::[-+]?(?:\d+\.?\d*|\.\d+)(?![\w.]|\s*[)\]:]))?"
+    r"embedding:(?:\\.|(?!/[/*])[^\s,，、()\[\]{}<>|:\\])+(?::[-+]?(?:\d+\.?\d*|\.\d+)(?![\w.]|\s*[)\]:]))?"
 )
 _WILDCARD = re.compile(
     r'__(?:[^\W_]|[*?./~@!-])(?:(?!__)[^\r\n,<>{}|()\[\]:#$"])*(?<!\s)(?:\([^()\r\n]*\))?__'
@@ -280,34 +280,44 @@ def _fold_variants(atoms: list[_Atom]) -> list[_Atom]:
 
 def _fold_and_weights(prompt: str, atoms: list[_Atom]) -> list[_Atom]:
     """The `:0.7` that ends a part before AND, or ends a prompt that has an AND, becomes an AND atom."""
-    ends = [i for i, atom in enumerate(atoms) if atom.kind is Kind.AND]
-    if not ends:
+    if all(atom.kind is not Kind.AND for atom in atoms):
         return atoms
-    weights: dict[int, tuple[int, int]] = {}
-    for i in [*ends, len(atoms)]:
-        j = i - 1
-        while j >= 0 and _passes_weight(prompt, atoms[j]):
-            j -= 1
-        if j < 1 or atoms[j - 1].mark != ":" or atoms[j].kind is not Kind.TEXT:
-            continue
-        if found := _AND_WEIGHT.match(prompt[atoms[j].start : atoms[j].end]):
-            weights[j - 1] = (atoms[j].end - len(found.group(1)), i)
-    folded, i = [], 0
-    while i < len(atoms):
-        if i not in weights:
-            folded.append(atoms[i])
-            i += 1
-            continue
-        end, stop = weights[i]
-        if stop < len(atoms) and not prompt[end : atoms[stop].start].strip(" \t"):
-            folded.append(_Atom(Kind.AND, atoms[i].start, atoms[stop].end))
-            i = stop + 1
-            continue
-        folded.append(_Atom(Kind.AND, atoms[i].start, end))
-        if end < atoms[i + 1].end:
-            folded.append(_Atom(Kind.TEXT, end, atoms[i + 1].end))
-        i += 2
-    return folded
+    folded: list[_Atom] = []
+    ending, i = True, len(atoms)
+    while i:
+        i -= 1
+        atom = atoms[i]
+        weight = None
+        if atom.kind is Kind.AND:
+            ending = True
+        elif ending and not _passes_weight(prompt, atom):
+            ending = False
+            weight = _weight_before(prompt, atoms, i)
+        if weight is None:
+            folded.append(atom)
+        elif folded and folded[-1].kind is Kind.AND and not prompt[weight[1] : folded[-1].start].strip(" \t"):
+            folded[-1].start = weight[0]
+        else:
+            folded += [_Atom(Kind.TEXT, weight[1], atom.end)] if weight[1] < atom.end else []
+            folded.append(_Atom(Kind.AND, *weight))
+        if weight and atom.kind is Kind.EMBEDDING:
+            folded.append(_Atom(Kind.EMBEDDING, atom.start, weight[0]))
+        elif weight:
+            i -= 1
+    return folded[::-1]
+
+
+def _weight_before(prompt: str, atoms: list[_Atom], i: int) -> tuple[int, int] | None:
+    """Where the weight stands with which atom `i` ends, from its colon to the end of its number."""
+    text = prompt[atoms[i].start : atoms[i].end]
+    if atoms[i].kind is Kind.EMBEDDING:
+        found = _AND_WEIGHT.match(text.rpartition(":")[2])
+        start = atoms[i].start + text.rindex(":")
+        return (start, atoms[i].end) if found and start > atoms[i].start + len("embedding") else None
+    found = _AND_WEIGHT.match(text)
+    if not found or not i or atoms[i - 1].mark != ":" or atoms[i].kind is not Kind.TEXT:
+        return None
+    return atoms[i - 1].start, atoms[i].end - len(found.group(1))
 
 
 def _passes_weight(prompt: str, atom: _Atom) -> bool:
