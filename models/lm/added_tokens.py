@@ -59,12 +59,10 @@ class Matcher:
                 continue
             if token.lstrip:
                 start = max(_blanks_before(text, start), done)
-            if token.rstrip:
-                at = _blanks_behind(text, at)
             if done < start:
                 parts.append((done, start))
             parts.append(token.id)
-            done = at
+            done = _blanks_behind(text, at) if token.rstrip else at
         if done < len(text):
             parts.append((done, len(text)))
         return parts
@@ -75,9 +73,9 @@ class Matcher:
         for candidate in self._first.finditer(text, at):
             start = candidate.start()
             for length in self._lengths[text[start]]:
-                token = self._tokens.get(text[start : start + length])
-                if token is not None:
-                    return start, start + length, token
+                found = text[start : start + length]
+                if found in self._tokens:
+                    return start, start + len(found), self._tokens[found]
         return None
 
 

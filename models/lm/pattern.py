@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .unicode import Ranges, category_ranges, complement, space_ranges, union, word_ranges
+from .unicode import WORD_LATIN, Ranges, category_ranges, complement, space_ranges, union, word_ranges
 
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
 _HEX_DIGITS = {"x": 2, "u": 4}
@@ -35,6 +35,16 @@ def ranges_to_class(ranges: Ranges) -> str:
 
 def _char(code: int) -> str:
     return f"\\U{code:08x}" if code > 0xFF else f"\\x{code:02x}"
+
+
+def _word(kind: str) -> str:
+    """One of the four escapes about words, outside brackets."""
+    word = ranges_to_class(union((*word_ranges(), *WORD_LATIN)))
+    if kind in "wW":
+        return f"[{'^' if kind == 'W' else ''}{word}]"
+    if kind == "b":
+        return f"(?:(?<=[{word}])(?![{word}])|(?<![{word}])(?=[{word}]))"
+    return f"(?:(?<=[{word}])(?=[{word}])|(?<![{word}])(?![{word}]))"
 
 
 class _Translator:
@@ -111,6 +121,8 @@ class _Translator:
             return "(?m:$)"
         if char == ".":
             return r"[^\n]"
+        if char in "*+?":
+            self._fail("a repetition of nothing")
         return re.escape(char)
 
     def _group(self) -> str:
@@ -140,11 +152,8 @@ class _Translator:
     def _escape(self) -> str:
         start = self.at
         char = self._take()
-        word = ranges_to_class(word_ranges()) if char in "bB" else ""
-        if char == "b":
-            return f"(?:(?<=[{word}])(?![{word}])|(?<![{word}])(?=[{word}]))"
-        if char == "B":
-            return f"(?:(?<=[{word}])(?=[{word}])|(?<![{word}])(?![{word}]))"
+        if char in "wWbB":
+            return _word(char)
         if char in "AzZ":
             return {"A": r"\A", "z": r"\Z", "Z": r"(?=\n?\Z)"}[char]
         self.at = start

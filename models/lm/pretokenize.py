@@ -148,10 +148,21 @@ def in_sequence(stages: Iterable[Stage]) -> Stage:
     return stage
 
 
+def _spans(found: re.Pattern[str], text: str) -> Iterable[tuple[int, int]]:
+    """The matches as Oniguruma finds them: behind an empty one the search goes on with the next character."""
+    at: int | None = 0
+    while at is not None and at <= len(text):
+        begin, at = at, None
+        for match in found.finditer(text, begin):
+            yield match.span()
+            if match.end() == match.start():
+                at = match.end() + 1
+                break
+
+
 def _isolate(found: re.Pattern[str], text: str) -> Iterable[str]:
     end = 0
-    for match in found.finditer(text):
-        start, stop = match.span()
+    for start, stop in _spans(found, text):
         if start > end:
             yield text[end:start]
         if stop > start:
@@ -164,8 +175,7 @@ def _isolate(found: re.Pattern[str], text: str) -> Iterable[str]:
 def _partition(found: re.Pattern[str], text: str, invert: bool) -> list[tuple[str, bool]]:
     """The text cut at every match, each part with whether it is a delimiter."""
     parts, end = [], 0
-    for match in found.finditer(text):
-        start, stop = match.span()
+    for start, stop in _spans(found, text):
         if start > end:
             parts.append((text[end:start], invert))
         parts.append((text[start:stop], not invert))
@@ -249,5 +259,7 @@ _BUILDERS: dict[str, Callable[[Mapping[str, Any]], Stage]] = {
     "Punctuation": _punctuation,
     "Metaspace": _metaspace,
     "WhitespaceSplit": lambda spec: split_stage(r"\s+", behavior="Removed"),
-    "Whitespace": lambda spec: split_stage(r"\w+|[^\w\s]+", behavior="Removed", invert=True),
+    "Whitespace": lambda spec: split_stage(
+        r"[\w\u200c\u200d]+|[^\w\s\u200c\u200d]+", behavior="Removed", invert=True
+    ),
 }

@@ -20,30 +20,31 @@ WHITE_SPACE = (
 WHITE_SPACE += "\u2028\u2029\u202f\u205f\u3000"
 LAST = 0x10FFFF
 
-# What `\w` has beyond letters, marks, Nd and Pc: letter numbers, circled and squared letters, six of Latin-1.
-_WORD_TOO = ((0xB2, 0xB3), (0xB9, 0xB9), (0xBC, 0xBE), (0x24B6, 0x24E9))
-_WORD_TOO += ((0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189))
+# What `\w` has beyond letters, marks, Nd, Nl and Pc: circled and squared letters.
+_WORD_TOO = ((0x24B6, 0x24E9), (0x1F130, 0x1F149), (0x1F150, 0x1F169), (0x1F170, 0x1F189))
+# And what Oniguruma adds to it outside brackets: superscript digits and fractions of Latin-1.
+WORD_LATIN = ((0xB2, 0xB3), (0xB9, 0xB9), (0xBC, 0xBE))
 
 _SINCE_14 = {
     "Cf": "890-891 13439-1343f",
-    "Ll": "1c8a 2c5f a7c1 a7cd a7d1 a7d3 a7d5 a7d7 a7d9 a7db 10597-105a1 105a3-105b1 105b3-105b9 105bb-105bc "
-    "10d70-10d85 1df00-1df09 1df0b-1df1e 1df25-1df2a",
-    "Lm": "8c9 a7f2-a7f4 10780-10785 10787-107b0 107b2-107ba 10d4e 10d6f 16d40-16d42 16d6b-16d6c 1aff0-1aff3 "
-    "1aff5-1affb 1affd-1affe 1e030-1e06d 1e4eb",
+    "Ll": "1c8a 2c5f a7c1 a7cd a7d1 a7d3 a7d5 a7d7 a7d9 a7db 10597-105a1 105a3-105b1 105b3-105b9 "
+    "105bb-105bc 10d70-10d85 1df00-1df09 1df0b-1df1e 1df25-1df2a",
+    "Lm": "8c9 a7f2-a7f4 10780-10785 10787-107b0 107b2-107ba 10d4e 10d6f 16d40-16d42 16d6b-16d6c "
+    "1aff0-1aff3 1aff5-1affb 1affd-1affe 1e030-1e06d 1e4eb",
     "Lo": "870-887 889-88e 8b5 8c8 c5d cdd 170d 171f 1b4c 9ffd-9fff 105c0-105f3 10d4a-10d4d 10d4f "
-    "10ec2-10ec4 10f70-10f81 11071-11072 11075 1123f-11240 11380-11389 1138b 1138e 11390-113b5 113b7 113d1 113d3 "
-    "11740-11746 11ab0-11abf 11bc0-11be0 11f02 11f04-11f10 11f12-11f33 12f90-12ff0 1342f 13441-13446 "
-    "13460-143fa 16100-1611d 16a70-16abe 16d43-16d6a 18cff 1b11f-1b122 1b132 1b155 1df0a 1e290-1e2ad "
-    "1e4d0-1e4ea 1e5d0-1e5ed 1e5f0 1e7e0-1e7e6 1e7e8-1e7eb 1e7ed-1e7ee 1e7f0-1e7fe 2a6de-2a6df "
-    "2b735-2b739 2ebf0-2ee5d 31350-323af",
-    "Lu": "1c89 2c2f a7c0 a7cb-a7cc a7d0 a7d6 a7d8 a7da a7dc 10570-1057a 1057c-1058a 1058c-10592 10594-10595 "
-    "10d50-10d65",
+    "10ec2-10ec4 10f70-10f81 11071-11072 11075 1123f-11240 11380-11389 1138b 1138e 11390-113b5 113b7 "
+    "113d1 113d3 11740-11746 11ab0-11abf 11bc0-11be0 11f02 11f04-11f10 11f12-11f33 12f90-12ff0 1342f "
+    "13441-13446 13460-143fa 16100-1611d 16a70-16abe 16d43-16d6a 18cff 1b11f-1b122 1b132 1b155 1df0a "
+    "1e290-1e2ad 1e4d0-1e4ea 1e5d0-1e5ed 1e5f0 1e7e0-1e7e6 1e7e8-1e7eb 1e7ed-1e7ee 1e7f0-1e7fe "
+    "2a6de-2a6df 2b735-2b739 2ebf0-2ee5d 31350-323af",
+    "Lu": "1c89 2c2f a7c0 a7cb-a7cc a7d0 a7d6 a7d8 a7da a7dc 10570-1057a 1057c-1058a 1058c-10592 "
+    "10594-10595 10d50-10d65",
     "Mc": "cf3 1715 113b8-113ba 113c2 113c5 113c7-113ca 113cc-113cd 113cf 11f03 11f34-11f35 11f3e-11f3f "
     "11f41 1612a-1612c",
-    "Mn": "897-89f 8ca-8d2 c3c ece 180f 1ac1-1ace 1dfa 10d69-10d6d 10efc-10eff 10f82-10f85 11070 11073-11074 "
-    "110c2 11241 113bb-113c0 113ce 113d0 113d2 113e1-113e2 11f00-11f01 11f36-11f3a 11f40 11f42 11f5a "
-    "13440 13447-13455 1611e-16129 1612d-1612f 1cf00-1cf2d 1cf30-1cf46 1e08f 1e2ae 1e4ec-1e4ef "
-    "1e5ee-1e5ef",
+    "Mn": "897-89f 8ca-8d2 c3c ece 180f 1ac1-1ace 1dfa 10d69-10d6d 10efc-10eff 10f82-10f85 11070 "
+    "11073-11074 110c2 11241 113bb-113c0 113ce 113d0 113d2 113e1-113e2 11f00-11f01 11f36-11f3a 11f40 "
+    "11f42 11f5a 13440 13447-13455 1611e-16129 1612d-1612f 1cf00-1cf2d 1cf30-1cf46 1e08f 1e2ae "
+    "1e4ec-1e4ef 1e5ee-1e5ef",
     "Nd": "10d40-10d49 116d0-116e3 11bf0-11bf9 11f50-11f59 16130-16139 16ac0-16ac9 16d70-16d79 1ccf0-1ccf9 "
     "1e4f0-1e4f9 1e5f1-1e5fa",
     "No": "1d2c0-1d2d3",
@@ -99,7 +100,7 @@ def category_ranges(name: str) -> Ranges:
 
 @lru_cache(maxsize=1)
 def word_ranges() -> Ranges:
-    r"""The ranges of `\w`."""
+    r"""The ranges of `\w` inside brackets; outside them Oniguruma adds `WORD_LATIN`."""
     names = ("L", "M", "Nd", "Nl", "Pc")
     return union((*_WORD_TOO, *(pair for name in names for pair in category_ranges(name))))
 

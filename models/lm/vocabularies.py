@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .added_tokens import AddedToken
-from .bpe import BPE, ranked_merges, scored_merges
+from .bpe import BPE, check_ids, ranked_merges, scored_merges
 from .detokenize import Decoder, build_decoder, sentencepiece_decoder
 from .ggml_pretokenizers import choose_pretokenizer
 from .pretokenize import (
@@ -105,6 +105,7 @@ def _json_model(model: Mapping[str, Any]) -> BPE:
                 f"a BPE model must have no {key}, got {model[key]!r}; this kind is not supported"
             )
     vocab = dict(model["vocab"])
+    check_ids(vocab.values())
     return BPE(
         vocab,
         ranked_merges(vocab, model["merges"]),
