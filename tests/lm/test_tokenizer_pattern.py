@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from tokenizers_for_tests import DEEPSEEK, GPT2, LLAMA3, ODD_TEXTS, prompts
 
 from presample.models.lm import unicode
-from presample.models.lm.detokenize import build_decoder
-from presample.models.lm.pattern import compile_pattern
-from presample.models.lm.pretokenize import build_normalizer, build_pretokenizer
+from presample.models.lm.tokenizer.detokenize import build_decoder
+from presample.models.lm.tokenizer.pattern import compile_pattern
+from presample.models.lm.tokenizer.pretokenize import build_normalizer, build_pretokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="the tokenizers library is what ours is compared with")
 pre_tokenizers = tokenizers.pre_tokenizers

@@ -1,0 +1,5 @@
+"""Our own tokenizer, from tokenizer.json, a sentencepiece model or GGUF metadata, on the standard library alone."""
+
+from .tokenizer import Tokenizer, load_tokenizer, read_config
+
+__all__ = ["Tokenizer", "load_tokenizer", "read_config"]
