@@ -128,7 +128,7 @@ GGUF_NAMES = {
 
 
 def gguf_weights(file: GGUF) -> Weights:
-    """Returns the weights of a GGUF file; llama.cpp stores the rotary pairs of LLaMA adjacent, not those of dots1."""
+    """Returns the weights of a GGUF file; in it LLaMA's rotary pairs are adjacent, those of dots1 are not."""
 
     def read(name: str) -> Tensor:
         stored = GGUF_NAMES.get(name)

@@ -391,7 +391,7 @@ def test_a_hundred_thousand_characters_are_no_trouble(pairs, name, unit):
 
 
 def test_the_word_cache_does_not_grow_without_bound(pairs):
-    from presample.models.lm import bpe
+    from presample.models.lm.tokenizer import bpe
 
     ours = Tokenizer.from_json(json.loads(pairs("deepseek")[0].to_str()))
     rng = random.Random(3)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers_for_tests import DEEPSEEK, GPT2, LLAMA3, ODD_TEXTS, prompts
 
-from presample.models.lm import unicode
+from presample.models.lm.tokenizer import unicode
 from presample.models.lm.tokenizer.detokenize import build_decoder
 from presample.models.lm.tokenizer.pattern import compile_pattern
 from presample.models.lm.tokenizer.pretokenize import build_normalizer, build_pretokenizer

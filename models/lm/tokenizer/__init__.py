@@ -1,4 +1,4 @@
-"""Our own tokenizer, from tokenizer.json, a sentencepiece model or GGUF metadata, on the standard library alone."""
+"""Our own tokenizer, from tokenizer.json, a sentencepiece model or GGUF metadata, without any package."""
 
 from .tokenizer import Tokenizer, load_tokenizer, read_config
 
