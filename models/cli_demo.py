@@ -17,6 +17,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo.txt"), help="file for the variations [out/demo.txt]"
     )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the expansion as an SVG file too")
     parser.set_defaults(run=run)
     return parser
 
@@ -42,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
     tokens = sum(each.tokens for each in expansion.passes)
     where = f"{tipo.language.precision} on {tipo.language.device}"
     _say(f"{tokens} tokens in {expansion.seconds:.2f} s, {len(expansion.passes)} passes, {where}")
+    if args.picture:
+        from .tipo.picture import draw
+
+        args.picture.write_text(draw(expansion), encoding="utf-8")
 
     variations = expand_many(request, 4, tipo)
     args.out.parent.mkdir(parents=True, exist_ok=True)
