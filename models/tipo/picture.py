@@ -92,7 +92,8 @@ def _text(
     x: float, y: float, text: str, *, fill: str, size: int = 13, anchor: str = "start", weight: str = "400",
     spacing: str = "0", family: str = "Inter, system-ui, Segoe UI, Helvetica, Arial, sans-serif",
 ) -> str:  # fmt: skip
+    safe = escape(UNPRINTABLE.sub("�", text))
     return (
         f'<text x="{x:.0f}" y="{y:.1f}" font-family="{family}" font-size="{size}" font-weight="{weight}" '
-        f'letter-spacing="{spacing}" text-anchor="{anchor}" fill="{fill}">{escape(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))}</text>'
+        f'letter-spacing="{spacing}" text-anchor="{anchor}" fill="{fill}">{safe}</text>'
     )
