@@ -48,6 +48,7 @@ ARROWS = {
     "options": set(),
     "prompt": {"options"},
     "lm": {"options"},
+    "metrics": set(),
     "tinyworld": {"options"},
     "transfer": set(),
     "hub": {"transfer", "tipo.registry"},
