@@ -39,7 +39,7 @@ class Guide(Protocol):
         """Nothing more can be written: the limit, the context or the last allowed token was reached."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """One text being written: the tokens of its prompt, then those that were drawn and kept."""
 
@@ -65,31 +65,30 @@ class Session:
     def __init__(self, language: LanguageModel, size: int, length: int):
         self.language, self.model, self.length = language, language.model, length
         self.cache = Cache(self.model.config, size, length, device=language.device, dtype=self.model.dtype)
-        self.cached: list[list[int]] = [[] for _ in range(size)]  # the tokens whose keys each row holds
+        self.cached: list[Sequence[int]] = [()] * size  # the tokens whose keys each row holds
         self.graph = GraphedStep(self.model, self.cache) if language.device.type == "cuda" else None
 
     def prefill(self, rows: Sequence[Row]) -> Tensor:
         """Returns the logits (b, v) that follow each row's prompt; equal prompts are read once.
 
-        What a row of the cache already holds of its next prompt is not computed again.
+        What a row of the cache already holds of its next prompt is not computed again. Rows share a reading
+        only where each by itself would have read the same tokens, so its numbers are those it has alone.
         """
         logits, first = [], {}
         for index, row in enumerate(rows):
             prompt = tuple(row.prompt)
-            if prompt in first:
-                source = first[prompt]
+            known = min(_common(self.cached[index], prompt), len(prompt) - 1)
+            if (source := first.setdefault((prompt, known), index)) != index:
                 self.cache.copy_row(self.cache, index, len(prompt), of=source)
                 logits.append(logits[source])
             else:
-                first[prompt] = index
-                logits.append(self._read(index, prompt))
-            self.cached[index] = list(prompt)
+                logits.append(self._read(index, prompt, known))
+            self.cached[index] = prompt
         return torch.stack(logits)
 
-    def _read(self, index: int, prompt: Sequence[int]) -> Tensor:
+    def _read(self, index: int, prompt: Sequence[int], known: int) -> Tensor:
         if len(prompt) > self.length:
             raise ValueError(f"a prompt must fit {self.length} tokens, got {len(prompt)}; shorten the prompt")
-        known = min(_common(self.cached[index], prompt), len(prompt) - 1)
         device = self.language.device
         tokens = torch.tensor([prompt[known:]], device=device)
         positions = torch.arange(known, len(prompt), device=device)[None]
@@ -99,11 +98,13 @@ class Session:
     def step(self, rows: Sequence[Row]) -> Tensor:
         """Returns the logits (b, v) after the last token of each row; rows lie in the cache in this order."""
         for index, row in enumerate(rows):
-            self.cached[index] = row.tokens
+            self.cached[index] = tuple(row.tokens)
         last = [row.tokens[-1] for row in rows]
         positions = [len(row.tokens) - 1 for row in rows]
         if self.graph:
-            return self.graph(last, positions)
+            # It always writes to every row of the cache: to the rows that rest, where no text is looked for.
+            idle = self.cache.batch - len(rows)
+            return self.graph(last + [0] * idle, positions + [self.length - 1] * idle)[: len(rows)]
         extent = min(-(-(max(positions) + 1) // EXTENT_STEP) * EXTENT_STEP, self.length)
         tokens = torch.tensor(last)[:, None]
         hidden = self.model(tokens, self.cache, torch.tensor(positions)[:, None], extent=extent)
@@ -147,8 +148,8 @@ def decode(
     never = torch.tensor(sorted(session.language.never), device=session.language.device)
     with torch.inference_mode():
         order = list(rows)
-        logits = session.prefill(order)
         active = [row for row in order if not row.guide.done]
+        logits = session.prefill(order)[[not row.guide.done for row in order]] if active else None
         while active:
             if should_stop and should_stop():
                 raise Interrupted("prompt expansion was interrupted")
@@ -163,6 +164,7 @@ def decode(
             if active:
                 session.keep(order, active)
                 logits = session.step(active)
+        session.keep(order, list(rows))  # each finds its own cache again in the next pass
 
 
 def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalized: Collection[int]) -> None:
