@@ -45,10 +45,15 @@ class LanguageModel:
         """Tokens that part tags, sentences and lines."""
         return frozenset(token for mark in (b",", b".", b"\n") for token in self.tokens_with(mark))
 
-    @functools.lru_cache(maxsize=16)  # noqa: B019  (as long-lived as the model)
     def tokens_with(self, mark: bytes) -> tuple[int, ...]:
         """Returns the tokens whose text has `mark` in it."""
-        return tuple(token for token, piece in enumerate(self.pieces) if mark in piece)
+        if mark not in self._marked:
+            self._marked[mark] = tuple(token for token, piece in enumerate(self.pieces) if mark in piece)
+        return self._marked[mark]
+
+    @functools.cached_property
+    def _marked(self) -> dict[bytes, tuple[int, ...]]:
+        return {}
 
 
 def load_language_model(path: Path | str, *, device: str = "auto", precision: str = "auto") -> LanguageModel:
