@@ -155,6 +155,11 @@ PEOPLE: dict[str, dict[str, tuple[float, float]]] = {
     **{f"6+{kind}s": {kind: (6, math.inf)} for kind in KINDS},
     **{f"multiple {kind}s": {kind: MANY} for kind in KINDS},
 }
+# Words of a sentence that put somebody into the picture.
+MENTIONS = {
+    **dict.fromkeys(("girl", "girls", "woman", "women", "lady", "ladies"), "girl"),
+    **dict.fromkeys(("boy", "boys", "man", "men", "gentleman", "gentlemen"), "boy"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,13 +252,17 @@ class Conflicts:
         asked = people(key)
         if asked and not _possible(_meet(self._people, asked)):
             return self._blame_counts(asked)
-        for claim in claims(key):
-            still = self._open.get(claim.axis)
-            if still is None or still & claim.open or (claim.person and self._several()):
-                continue
-            said = self._said[claim.axis]
-            against = (who for who, answers in said if not answers & claim.open)
-            return f"contradicts {next(against, said[0][0])}"
+        return next(filter(None, map(self._contradicted, claims(key))), None)
+
+    def prose_reason(self, text: str) -> str | None:
+        """Returns why the sentence, or the words so far, `text` cannot be added; None when it can."""
+        for phrase, claim in _in_prose(text):
+            if phrase not in self._own and (reason := self._contradicted(claim)):
+                return reason
+        for word in re.findall(r"\w+", text.lower()):
+            asked = {MENTIONS[word]: SOME} if word in MENTIONS else {}
+            if asked and not _possible(_meet(self._people, asked)):
+                return self._blame_counts(asked)
         return None
 
     def add(self, tag: str) -> None:
@@ -262,6 +271,19 @@ class Conflicts:
         self._count(who, people(key))
         for claim in claims(key):
             self._say(who, claim)
+
+    def add_prose(self, text: str) -> None:
+        """Takes a sentence as added: what follows must agree with it too."""
+        for phrase, claim in _in_prose(text):
+            self._say(f"the added {phrase!r}", claim)
+
+    def _contradicted(self, claim: Claim) -> str | None:
+        still = self._open.get(claim.axis)
+        if still is None or still & claim.open or (claim.person and self._several()):
+            return None
+        said = self._said[claim.axis]
+        against = (who for who, answers in said if not answers & claim.open)
+        return f"contradicts {next(against, said[0][0])}"
 
     def _say(self, who: str, claim: Claim) -> None:
         self._said.setdefault(claim.axis, []).append((who, claim.open))
@@ -320,18 +342,19 @@ def _possible(bounds: dict[str, tuple[float, float]]) -> bool:
 def _in_prose(text: str) -> Iterator[tuple[str, Claim]]:
     """Yields the phrases of a text that say something, with what they say.
 
-    One word may stand between: "long blue hair" says both, and so does "a black and white dress".
+    One word may stand between: "long blue hair" says both, and so does "a black and white dress". But "dark
+    blue sky" and "blue night sky" are not "blue sky", nor has "a green forest background" a plain one.
     """
     words = re.findall(r"[\w-]+", text.lower())
     for start, first in enumerate(words):
         for end in range(start + 1, min(start + 4, len(words)) + 1):
             if end < len(words) and words[end] in THINGS:
                 continue
-            between = words[start + 1 : end - 1]
-            phrases = {" ".join(words[start:end])}
-            if words[end - 1] in PARTS and (len(between) == 1 or between[:1] == ["and"]):
-                phrases.add(f"{first} {words[end - 1]}")
-            for phrase in sorted(phrases):
-                for claim in claims(phrase):
-                    if claim.axis not in NOT_IN_PROSE:
-                        yield phrase, claim
+            if first in COLOUR_NAMES and start and words[start - 1] in ("light", "dark"):
+                continue
+            phrase, part, between = " ".join(words[start:end]), words[end - 1], words[start + 1 : end - 1]
+            said = [(phrase, claim) for claim in claims(phrase)]
+            if part in PARTS and (len(between) == 1 or between[:1] == ["and"]):
+                short, person = f"{first} {part}", part in PERSON_PARTS
+                said += [(short, claim) for claim in claims(short) if person or claim.axis == part]
+            yield from ((phrase, claim) for phrase, claim in said if claim.axis not in NOT_IN_PROSE)

@@ -191,10 +191,47 @@ def test_prose_of_the_user_is_read_for_colours_hours_and_places(prose, wrong):
         ("a black and white dress", "black dress, white dress"),
         ("Is it safe? The sun shines from above; a house is on one side.", "nsfw, from below, standing"),
         ("from day to night", "day, night"),
+        ("a dark blue sky", "night"),
+        ("a green forest background", "outdoors"),
     ],
 )
 def test_prose_that_says_nothing_forbids_nothing(prose, right):
     assert not [tag for tag in right.split(", ") if Conflicts(prose=prose).reason(tag)]
+
+
+@pytest.mark.parametrize(
+    ("user", "sentence", "reason"),
+    [
+        (["1girl", "red hair"], "A girl with long black hair stands there.", "contradicts your 'red hair'"),
+        (["1girl", "solo"], "The boy looks at us.", "contradicts your '1girl' with your 'solo'"),
+        (["no humans"], "A woman walks by.", "contradicts your 'no humans'"),
+        (["night"], "It is a clear summer day in", "contradicts your 'night'"),
+    ],
+)
+def test_sentences_are_read_for_what_contradicts_the_tags(user, sentence, reason):
+    assert Conflicts(user).prose_reason(sentence) == reason
+
+
+@pytest.mark.parametrize(
+    ("user", "sentence"),
+    [
+        (["1girl", "red hair"], "A girl with long red hair and a blue hat."),
+        (["1girl", "1boy", "red hair"], "The boy has black hair."),
+        (["scenery"], "A man and a woman walk by."),
+        (["1girl"], "A snowman with a hat."),
+        (["day", "night"], "From day to night."),
+    ],
+)
+def test_sentences_that_agree_with_the_tags_may_stay(user, sentence):
+    assert Conflicts(user).prose_reason(sentence) is None
+
+
+def test_what_an_added_sentence_says_holds_for_the_tags_after_it():
+    conflicts = Conflicts(["1girl"])
+    conflicts.add_prose("A girl with long black hair stands in the forest.")
+    assert conflicts.reason("red hair") == "contradicts the added 'black hair'"
+    assert conflicts.reason("short hair") == "contradicts the added 'long hair'"
+    assert conflicts.prose_reason("Her red hair is wet.") == "contradicts the added 'black hair'"
 
 
 def _scenes(count):
@@ -215,6 +252,13 @@ def test_a_true_caption_never_conflicts_with_the_tags_of_its_scene():
     for scene, tags in _scenes(200):
         conflicts = Conflicts(prose=f"{short_caption(scene, generator)} {long_caption(scene, generator)}")
         assert not [(tag, conflicts.reason(tag)) for tag in tags if conflicts.reason(tag)]
+
+
+def test_a_true_caption_may_be_added_to_the_tags_of_its_scene():
+    generator = torch.Generator().manual_seed(4)
+    for scene, tags in _scenes(200):
+        caption = f"{short_caption(scene, generator)} {long_caption(scene, generator)}"
+        assert Conflicts(tags).prose_reason(caption) is None
 
 
 def test_tags_of_another_hour_season_or_hair_are_found_in_every_scene():
