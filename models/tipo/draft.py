@@ -1,7 +1,10 @@
 """One region of one variation while its passes run: what the user wrote, what was added, what may be."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,13 +15,18 @@ from .bans import Bans
 from .conflicts import Conflicts
 from .options import ExpandOptions
 from .plan import Pass
-from .post import count_sentences, join_sentences
+from .prose import count_sentences, join_sentences, sentence_key, stutters
 from .registry import KnownModel
 from .tags import TagTable, spell
 from .wire import METADATA, Fields, aspect_ratio
 
 CONTENT_CATEGORIES = ("special", "general")
 REPEATED = "it is there already"
+UNSAFE = "no spelling of it is safe there in a prompt"
+LONGEST_CLAIM = 5  # words of a phrase that can contradict something, and one more
+LONGEST_WORD = 200  # letters of a tag or word that is shown when not all of a prompt can be
+
+_MAY_BE_UNSAFE = re.compile(r"[^\w\s.,;!?'\"-]|__|[A-Z]{3}")
 
 
 @dataclass(frozen=True)
@@ -54,11 +62,13 @@ class Draft:
     sentences: list[str] = field(default_factory=list)
     caption: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        self.user = self.rules.tags.classify(self.region.tags)
+        self.user = self.rules.tags.classify(_each_once(self.region.tags))
         self.user_prose = self.region.prose
         self.seen = {canonical(term) for term in self.region.tags}
+        self.told = {sentence_key(sentence) for sentence in split_sentences(self.user_prose)}
         avoid = self.rules.options.avoid_conflicts
         self.conflicts = Conflicts(self.region.tags, prose=self.user_prose) if avoid else None
 
@@ -87,25 +97,47 @@ class Draft:
             return REPEATED
         if pattern := self.rules.bans.match(tag):
             return f"banned by {pattern!r}"
-        if escape(tag) is None:
-            return "no spelling of it is safe in a prompt"
+        if not self.is_safe(tag):
+            return UNSAFE
         return self.conflicts.reason(tag) if self.conflicts else None
 
-    def accept_tag(self, tag: str) -> bool:
-        """Adds a tag; returns whether it counts towards the length."""
-        category = self.rules.tags.lookup(tag)
-        self.added.setdefault(category, []).append(tag)
+    def counts_tag(self, tag: str) -> bool:
+        """Says whether a tag counts towards the length."""
+        return self.rules.tags.lookup(tag) in CONTENT_CATEGORIES
+
+    def accept_tag(self, tag: str) -> None:
+        """Adds a tag."""
+        self.added.setdefault(self.rules.tags.lookup(tag), []).append(tag)
         self.seen.add(canonical(tag))
         if self.conflicts:
             self.conflicts.add(tag)
-        return category in CONTENT_CATEGORIES
 
-    def judge_prose(self, sentence: str) -> str | None:
-        """Says why a sentence, as far as it is written, may not be added."""
-        if self.rules.bans and (pattern := self.rules.bans.match_sentence(sentence)):
+    def judge_prose(self, words: str, finished: bool) -> str | None:
+        """Says why the words of a sentence, so far or finished, may not be added."""
+        if self.rules.bans and (pattern := self.rules.bans.match_sentence(words)):
             return f"banned by {pattern!r}"
-        told = {*split_sentences(self.user_prose), *self.sentences, *self.caption}
-        return REPEATED if sentence in told else None
+        if stutters(words) or (finished and sentence_key(words) in self.told):
+            return REPEATED
+        if not self.is_safe(words):
+            return UNSAFE
+        # What was said before the last words has been judged already.
+        judged = words if finished else " ".join(words.split()[-LONGEST_CLAIM:])
+        return self.conflicts.prose_reason(judged) if self.conflicts else None
+
+    def accept_prose(self, sentence: str) -> None:
+        """Takes a finished sentence, which may not come again."""
+        self.told.add(sentence_key(sentence))
+        if self.conflicts:
+            self.conflicts.add_prose(sentence)
+
+    def is_safe(self, text: str) -> bool:
+        """Returns whether every host reads `text`, rightly spelled, as plain words in this region."""
+        if not _MAY_BE_UNSAFE.search(text):
+            return True
+        spelled = escape(text)
+        return spelled is not None and not any(
+            c in self.region.forbidden or unicodedata.category(c) == "Cc" for c in spelled
+        )
 
     def fields(self, task_field: str) -> Fields:
         """Returns what the model is shown, prose under `task_field`."""
@@ -124,21 +156,28 @@ class Draft:
         return torch.Generator().manual_seed(number & (2**63 - 1))
 
 
-def closed(text: str, step: Pass, fresh: bool) -> str:
+def closed(text: str, step: Pass) -> str:
     """Returns a request whose last tag or sentence is ended, so that the model cannot make it another."""
-    if fresh or text.endswith(("tag:", "long:", "short:", ">")):
-        return text
     if step.writes == "tags":
         return text + ","
     return text if ends_sentence(text) else text + "."
 
 
 def shortened(fields: Fields, share: float) -> Fields:
-    """Returns the fields with `share` of their tags and prose: the last tags, the first words."""
-    general = fields.tags.get("general", ())
-    kept: Sequence[str] = general[len(general) - int(len(general) * share) :]
-    tags = {**fields.tags, "general": tuple(kept)}
-    cut = {
-        name: getattr(fields, name)[: int(len(getattr(fields, name)) * share)] for name in ("short", "long")
-    }
-    return replace(fields, tags=tags, **cut)
+    """Returns the fields with `share` of their words: of each category the last, of prose the first."""
+    tags = {category: _short(words) for category, words in fields.tags.items()}
+    kept = {category: words[len(words) - math.ceil(len(words) * share) :] for category, words in tags.items()}
+    prose = {name: _short(getattr(fields, name).split()) for name in ("short", "long")}
+    cut = {name: " ".join(words[: math.ceil(len(words) * share)]) for name, words in prose.items()}
+    return replace(fields, tags=kept, **cut)
+
+
+def _short(words: Iterable[str]) -> list[str]:
+    return [word for word in words if len(word) <= LONGEST_WORD]
+
+
+def _each_once(terms: Iterable[str]) -> list[str]:
+    found: dict[str, str] = {}
+    for term in terms:
+        found.setdefault(canonical(term), term)
+    return list(found.values())

@@ -7,7 +7,7 @@ Source: TIPO, arXiv 2411.08127; the wire format and the rules in `wire`, `plan` 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..lm.checkpoint import LanguageModel, load_language_model
 from ..lm.decode import Row, Session, decode
 from ..lm.sampling import Sampling
 from ..options import validate
-from ..prompt.document import Document, Region, read
+from ..prompt.document import Document, Region, escape, read
 from ..prompt.layout import Additions, Layout, fill, find_layout
 from .bans import compile_bans
 from .draft import Draft, Rules, closed, shortened
@@ -34,10 +34,10 @@ from .guide import ProseGuide, TagGuide
 from .lengths import limits
 from .options import MAX_SEED
 from .plan import TRAINED, Inputs, Pass, plan
-from .post import join_sentences
+from .prose import join_sentences
 from .registry import KnownModel, identify
 from .tags import TagTable, load_tags
-from .wire import find_task, render
+from .wire import Fields, find_task, render
 
 ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
 
@@ -127,7 +127,6 @@ class _Expander:
         self.document = read_request(request, tipo.tags)
         seeds = [(self.options.seed + k) % (MAX_SEED + 1) for k in range(count)]
         self.drafts = [[Draft(region, seed, rules) for seed in seeds] for region in self.document.regions]
-        self.notes: list[str] = []
         self.reports: list[PassReport] = []
         self.session: Session | None = None
 
@@ -164,72 +163,67 @@ class _Expander:
         """Runs one pass for all variations of a region and lets their drafts take what was written."""
         step, drafts = passes[number], self.drafts[place]
         start = time.perf_counter()
-        prompts = [self.prompt(draft, step) for draft in drafts]
         rows = [
-            Row(prompt, self.guide(draft, step), draft.generator(place, number))
-            for draft, prompt in zip(drafts, prompts, strict=True)
+            Row(self.prompt(draft, step), self.guide(draft, step), draft.generator(place, number))
+            for draft in drafts
         ]
-        session = self.room_for(max(map(len, prompts)), len(rows))
-        penalty = (
-            self.options.tag_repetition_penalty
-            if step.writes == "tags"
-            else self.options.prose_repetition_penalty
-        )
+        self.decode(step, rows, lambda: self.report(place, passes, number, rows))
+        for draft, row in zip(drafts, rows, strict=True):
+            self.take(draft, step, row)
+        seconds, tokens = time.perf_counter() - start, sum(row.draws for row in rows)
+        self.reports.append(PassReport(place, step.task or "tags", step.writes, tokens, seconds))
+
+    def decode(self, step: Pass, rows: Sequence[Row], on_step: Callable[[], None]) -> None:
+        """Writes the rows; where nothing is to be written there is one call of `on_step` all the same."""
         options = self.options
-        decode(
-            session,
+        tags, prose = options.tag_repetition_penalty, options.prose_repetition_penalty
+        penalty = tags if step.writes == "tags" else prose
+        if all(row.guide.done for row in rows):
+            return on_step()
+        return decode(
+            self.room_for(max(len(row.prompt) for row in rows), len(rows)),
             rows,
             Sampling(options.temperature, options.top_k, options.top_p, options.min_p, penalty),
             unpenalized=self.tipo.language.separators,
             max_new_tokens=options.max_new_tokens,
             should_stop=self.should_stop,
-            on_step=lambda: self.report(place, passes, number, rows),
+            on_step=on_step,
         )
-        for draft, row in zip(drafts, rows, strict=True):
-            self.take(draft, step, row.guide)
-        seconds, tokens = time.perf_counter() - start, sum(row.draws for row in rows)
-        self.reports.append(PassReport(place, step.task or "tags", step.writes, tokens, seconds))
 
     def prompt(self, draft: Draft, step: Pass) -> list[int]:
         """Returns the tokens of a request; one too long for the model is shortened, with a note."""
         fields = draft.fields(find_task(step.task).prose_field)
-        tokenizer, room = self.tipo.language.tokenizer, self.tipo.language.config.context - ROOM
-        share = 1.0
-        while True:
-            shown = fields if share == 1.0 else shortened(fields, share)
-            text = render(shown, task=step.task, length=step.length, fresh=step.fresh, start=step.start)
-            # A token is at most some 16 letters: what cannot fit need not be counted.
-            if (
-                len(text) <= 16 * room
-                and len(tokens := tokenizer.encode(closed(text, step, step.fresh))) <= room
-            ):
-                break
+        room = self.tipo.language.config.context - ROOM
+        share, tokens = 1.0, self.request_tokens(fields, step, room)
+        while tokens is None:
             share /= 2
-            if share < 1e-6:
-                raise ValueError(f"the metadata of the prompt must fit {room} tokens; use fewer names")
-        if share < 1.0:
+            shown = shortened(fields, share) if share > 1e-6 else Fields(aspect_ratio=fields.aspect_ratio)
+            tokens = self.request_tokens(shown, step, room)
             note = f"the prompt is longer than the model's {room + ROOM} tokens; it was shown a part of it"
-            self.notes.extend([] if note in self.notes else [note])
+            draft.notes.extend([] if note in draft.notes else [note])
         return tokens
+
+    def request_tokens(self, fields: Fields, step: Pass, room: int) -> list[int] | None:
+        """Returns the tokens of a request, or None when they are more than `room`."""
+        given = fields.content_tags if step.writes == "tags" else getattr(fields, step.field)
+        fresh = step.fresh or not given
+        start = step.start if step.fresh else step.field
+        text = render(fields, task=step.task, length=step.length, fresh=fresh, start=start)
+        text = text if fresh else closed(text, step)
+        if len(text) > 16 * room:  # a token is at most some 16 letters: it need not be counted
+            return None
+        tokens = self.tipo.language.tokenizer.encode(text)
+        return tokens if len(tokens) <= room else None
 
     def guide(self, draft: Draft, step: Pass) -> TagGuide | ProseGuide:
         bounds = limits(step.length, self.options.compat)
         if step.writes == "tags":
             return TagGuide(
-                self.tipo.language,
-                draft.judge_tag,
-                draft.accept_tag,
-                have=draft.tag_count,
-                least=bounds.min_tags,
-                most=bounds.max_tags,
+                self.tipo.language, draft, have=draft.tag_count, least=bounds.min_tags, most=bounds.max_tags
             )
         have = 0 if step.fresh else len(draft.sentences) + draft.user_sentences
         return ProseGuide(
-            self.tipo.language,
-            draft.judge_prose,
-            have=have,
-            least=bounds.min_sentences,
-            most=bounds.max_sentences,
+            self.tipo.language, draft, have=have, least=bounds.min_sentences, most=bounds.max_sentences
         )
 
     def room_for(self, prompt: int, rows: int) -> Session:
@@ -240,10 +234,19 @@ class _Expander:
             self.session = Session(language, rows, min(language.config.context, -(-length // 256) * 256))
         return self.session
 
-    def take(self, draft: Draft, step: Pass, guide: TagGuide | ProseGuide) -> None:
+    def take(self, draft: Draft, step: Pass, row: Row) -> None:
+        """Lets a draft have what was written, and notes where that is less than was asked for."""
+        guide, what = row.guide, "tags" if step.writes == "tags" else "sentences"
         draft.refused.update(guide.refused)
         if isinstance(guide, ProseGuide):
             (draft.caption if step.fresh and not draft.user_prose else draft.sentences).extend(guide.found)
+        if not row.draws:
+            have = f"the prompt has {guide.count} already, and {step.length} allows {guide.most}"
+            draft.notes.append(f"no {what} were added: {have}")
+        elif guide.count < guide.least:
+            limit = f"max_new_tokens {self.options.max_new_tokens} or the context of the model was reached"
+            why = limit if guide.stopped else "the model found no more"
+            draft.notes.append(f"{guide.count} {what} of at least {guide.least} for {step.length}: {why}")
 
     def report(self, place: int, passes: Sequence[Pass], number: int, rows: Sequence[Row]) -> None:
         if self.on_progress is None:
@@ -271,7 +274,7 @@ class _Expander:
             seed=drafts[0].seed,
             regions=regions,
             refusals=tuple(Refusal(*item) for draft in drafts for item in draft.reasons()),
-            notes=tuple(self.notes),
+            notes=tuple(dict.fromkeys(note for draft in drafts for note in draft.notes)),
             passes=tuple(self.reports),
             seconds=seconds,
         )
@@ -293,12 +296,18 @@ def _result(draft: Draft, added: Additions) -> RegionExpansion:
 
 
 def _tags(*groups) -> str:
-    return ", ".join(tag for group in groups for tags in group.values() for tag in tags)
+    return ", ".join(_spelled(tag) for group in groups for tags in group.values() for tag in tags)
 
 
 def _prose(region: RegionExpansion) -> str:
-    return " ".join(filter(None, (region.user_prose, join_sentences(region.added_prose))))
+    told = join_sentences(region.added_prose)
+    return " ".join(filter(None, (_spelled(region.user_prose), _spelled(told))))
 
 
 def _text(tags, prose) -> str:
-    return "\n".join(filter(None, (_tags(tags), join_sentences(prose))))
+    return "\n".join(filter(None, (_tags(tags), _spelled(join_sentences(prose)))))
+
+
+def _spelled(text: str) -> str:
+    """Returns the text as it can stand in a prompt, where that is possible."""
+    return escape(text) or text

@@ -55,7 +55,8 @@ class Expansion:
     """An expanded prompt.
 
     `prompt` is what to give to the image model; `user_prompt` is the same layout without additions, `added`
-    the additions alone; `tags` and `prose` are the user's and the added together.
+    the additions alone; `tags` and `prose` are the user's and the added together. All are spelled for a
+    prompt, with brackets escaped; what `regions` and `refusals` hold is plain text.
     """
 
     original: str

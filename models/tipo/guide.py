@@ -4,29 +4,61 @@ A tag or sentence that may not be there is taken back to its last real choice, a
 what is returned needs no second pass. Ends are closed until there is enough, and writing stops at the most.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ..lm.checkpoint import LanguageModel
 from ..prompt.sentences import boundaries, ends_sentence
 from .wire import open_field
 
-SURE = 0.9  # a token drawn with at least this probability was no real choice
-TRIES = 64  # times a guide takes back before it is content with what there is
+LEAST_REST = 0.03  # a choice is real as long as what is not closed of it has this probability
+TRIES = 64  # times in a row that a guide takes back before it is content with what there is
 TAG_TOKENS, SENTENCE_TOKENS = 32, 128  # longer ones are taken back
 
-Judge = Callable[[str], str | None]
-"""Says why a tag or a sentence may not be added, or None."""
+_SEPARATOR = re.compile(rb"[,\n]")
+
+
+class TagRules(Protocol):
+    """What a list of tags may hold."""
+
+    def judge_tag(self, tag: str) -> str | None:
+        """Says why a tag may not be added, or None."""
+
+    def counts_tag(self, tag: str) -> bool:
+        """Says whether a tag counts towards the length."""
+
+    def accept_tag(self, tag: str) -> None:
+        """Is told of each tag that is added."""
+
+
+class ProseRules(Protocol):
+    """What sentences there may be."""
+
+    def judge_prose(self, words: str, finished: bool) -> str | None:
+        """Says why the words of a sentence, so far or finished, may not be added, or None."""
+
+    def accept_prose(self, sentence: str) -> None:
+        """Is told of each sentence that is added."""
 
 
 @dataclass
 class Slot:
-    """The tokens of the item being written, and which tokens were closed behind which beginnings."""
+    """The tokens of the item being written, and which tokens were closed behind which beginnings.
 
+    `lead` is text at its beginning that came with a token of the item before.
+    """
+
+    lead: bytes = b""
     tokens: list[int] = field(default_factory=list)
     chances: list[float] = field(default_factory=list)
     text: bytes = b""
     closed: dict[tuple[int, ...], set[int]] = field(default_factory=dict)
+    rest: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.text = self.text or self.lead
 
     def push(self, token: int, chance: float, piece: bytes) -> None:
         self.tokens.append(token)
@@ -36,52 +68,59 @@ class Slot:
     def closed_here(self) -> set[int]:
         return self.closed.get(tuple(self.tokens), set()) if self.closed else set()
 
-    def last_choice(self) -> int:
-        """Returns the place of the last token that had a real alternative; the first if none had."""
-        choices = [i for i, chance in enumerate(self.chances) if chance < SURE]
-        return choices[-1] if choices else 0
-
-    def take_back(self, pieces: Sequence[bytes]) -> int:
-        """Closes the last real choice and forgets from there; returns how many tokens that were."""
-        place = self.last_choice()
-        count = len(self.tokens) - place
-        self.closed.setdefault(tuple(self.tokens[:place]), set()).add(self.tokens[place])
-        del self.tokens[place:], self.chances[place:]
-        self.text = b"".join(pieces[token] for token in self.tokens)
+    def take_back(self, pieces: Sequence[bytes], own: int) -> int:
+        """Closes the last real choice of the first `own` tokens; returns how many tokens are forgotten."""
+        place = self._last_choice(own)
+        begin, count = tuple(self.tokens[:place]), len(self.tokens) - place
+        self.closed.setdefault(begin, set()).add(self.tokens[place])
+        self.rest[begin] = self._rest(place)
+        self._cut(place, pieces)
         return count
+
+    def close_last(self, pieces: Sequence[bytes], tokens: Sequence[int]) -> int:
+        """Forgets the last token and closes `tokens` in its place; returns that it was one."""
+        self._cut(len(self.tokens) - 1, pieces)
+        self.closed.setdefault(tuple(self.tokens), set()).update(tokens)
+        return 1
+
+    def _last_choice(self, own: int) -> int:
+        """Returns the place of the last token that leaves a choice when it is closed, else the first."""
+        return next((place for place in range(own - 1, 0, -1) if self._rest(place) >= LEAST_REST), 0)
+
+    def _rest(self, place: int) -> float:
+        """Returns the probability of what is left when the token at `place` is closed too."""
+        return self.rest.get(tuple(self.tokens[:place]), 1.0) * (1.0 - self.chances[place])
+
+    def _cut(self, place: int, pieces: Sequence[bytes]) -> None:
+        del self.tokens[place:], self.chances[place:]
+        self.text = self.lead + b"".join(pieces[token] for token in self.tokens)
 
 
 class TagGuide:
     """Writes comma-separated tags until there are between `least` and `most`, those of the user included.
 
-    `judge` says why a tag may not be added; `accept` is told of each one that was and answers whether it
-    counts. `found` are the tags in the order they were written, `refused` those taken back, with the reason.
+    `found` are the added tags in the order they were written, `refused` those taken back, with the reason.
     """
 
-    def __init__(
-        self,
-        language: LanguageModel,
-        judge: Judge,
-        accept: Callable[[str], bool],
-        *,
-        have: int,
-        least: int,
-        most: int,
-    ):
-        self.pieces, self.judge, self.accept = language.pieces, judge, accept
-        self.commas = language.tokens_with(b",")
-        self.ends = (*language.tokens_with(b"\n"), language.tokenizer.eos)
+    def __init__(self, language: LanguageModel, rules: TagRules, *, have: int, least: int, most: int):
+        self.pieces, self.rules = language.pieces, rules
+        lines = language.tokens_with(b"\n")
+        separators = {*language.tokens_with(b","), *lines}
+        self.ends = frozenset({*lines, language.tokenizer.eos} - {None})
+        self.commas = frozenset(separators - self.ends)
+        # A tag begins after a blank: what would be glued to its front never belongs there.
+        self.glued = [token for token in separators if _SEPARATOR.split(self.pieces[token])[-1].strip()]
         self.count, self.least, self.most = have, least, most
         self.found: list[str] = []
         self.refused: dict[str, str] = {}
         self.slot = Slot()
         self.tries = 0
-        self.done = have >= most
+        self.done, self.stopped = have >= most, False
 
     @property
     def text(self) -> str:
         """What is written so far, the unfinished tag included."""
-        return ", ".join([*self.found, *filter(None, [_decode(self.slot.text).strip()])])
+        return ", ".join([*self.found, *filter(None, [_shown(self.slot.text)])])
 
     @property
     def settled(self) -> str:
@@ -89,69 +128,72 @@ class TagGuide:
         return ", ".join(self.found)
 
     def forbidden(self) -> Sequence[int]:
-        blank = not self.slot.text.strip()
-        closed = [*self.slot.closed_here()]
-        if blank:
+        begun = bool(self.slot.text.strip())
+        closed = [*self.glued, *self.slot.closed_here()]
+        if not begun:
             closed += self.commas
-        if self.count + (not blank) < self.least:
+        if self.count + begun < self.least:
             closed += self.ends
         return closed
 
     def take(self, token: int, chance: float) -> int:
-        if token in self.ends:
-            return self._close(1, last=True)
-        before, comma, after = self.pieces[token].partition(b",")
-        if not comma:
-            self.slot.push(token, chance, before)
-            return 0 if len(self.slot.tokens) <= TAG_TOKENS else self._refuse(0)
-        self.slot.text += before
-        return self._close(1, after=after.replace(b",", b""))
+        if token not in self.ends and token not in self.commas:
+            self.slot.push(token, chance, self.pieces[token])
+            return 0 if len(self.slot.tokens) <= TAG_TOKENS else self._refuse(len(self.slot.tokens))
+        last_of_tag = _SEPARATOR.split(self.pieces[token])[0]
+        self.slot.push(token, chance, last_of_tag)
+        return self._close(last=token in self.ends, own=len(self.slot.tokens) - (not last_of_tag.strip()))
 
     def stop(self) -> None:
-        self.done = True
+        self.done = self.stopped = True
 
-    def _close(self, drawn: int, *, last: bool = False, after: bytes = b"") -> int:
-        """Ends the tag before a separator; `drawn` tokens of that separator are not in the slot."""
-        tag = " ".join(_decode(self.slot.text).split())
-        reason = self.judge(tag) if tag else None
-        if reason is not None:
+    def _close(self, *, last: bool, own: int) -> int:
+        """Ends the tag in the slot, whose last token is a separator; the first `own` tokens are its own."""
+        tag = _words(self.slot.text)
+        if tag is None:
+            return self._refuse(own)
+        if reason := self.rules.judge_tag(tag) if tag else None:
             self.refused.setdefault(tag, reason)
-            return self._refuse(drawn)
+            return self._refuse(own)
+        counted = bool(tag) and self.rules.counts_tag(tag)
+        if last and self.count + counted < self.least:
+            return self.slot.close_last(self.pieces, self.ends)
         if tag:
+            self.rules.accept_tag(tag)
             self.found.append(tag)
-            self.count += self.accept(tag)
-        self.slot = Slot(text=after)
+        self.count += counted
+        self.slot, self.tries = Slot(), 0
         self.done = last or self.count >= self.most
         return 0
 
-    def _refuse(self, drawn: int) -> int:
+    def _refuse(self, own: int) -> int:
         self.tries += 1
-        if self.tries > TRIES or not self.slot.tokens:
-            self.done = True
-            return 0
-        return drawn + self.slot.take_back(self.pieces)
+        self.done = self.tries > TRIES or not own
+        return 0 if self.done else self.slot.take_back(self.pieces, own)
 
 
 class ProseGuide:
     """Writes sentences until there are between `least` and `most`, those of the user included.
 
-    `judge` says why the words so far of a sentence may not be there. `found` are the finished sentences.
+    `found` are the finished sentences, `refused` what was taken back, with the reason.
     """
 
-    def __init__(self, language: LanguageModel, judge: Judge, *, have: int, least: int, most: int):
-        self.pieces, self.judge = language.pieces, judge
-        self.newlines, self.eos = language.tokens_with(b"\n"), language.tokenizer.eos
+    def __init__(self, language: LanguageModel, rules: ProseRules, *, have: int, least: int, most: int):
+        self.pieces, self.rules, self.eos = language.pieces, rules, language.tokenizer.eos
+        lines = language.tokens_with(b"\n")
+        # A line may end only where a sentence does; a token such as ".\n" is both.
+        self.breaks = [t for t in lines if not ends_sentence(_shown(self.pieces[t].split(b"\n")[0]))]
         self.count, self.least, self.most = have, least, most
         self.found: list[str] = []
         self.refused: dict[str, str] = {}
         self.slot = Slot()
         self.tries = 0
-        self.done = have >= most
+        self.done, self.stopped = have >= most, False
 
     @property
     def text(self) -> str:
         """What is written so far, the unfinished sentence included."""
-        return " ".join([*self.found, *filter(None, [_decode(self.slot.text).strip()])])
+        return " ".join([*self.found, *filter(None, [_shown(self.slot.text)])])
 
     @property
     def settled(self) -> str:
@@ -159,79 +201,94 @@ class ProseGuide:
         return " ".join(self.found)
 
     def forbidden(self) -> Sequence[int]:
-        closed = [*self.slot.closed_here()]
-        if self.count + (1 if self._ended() else 0) < self.least:
+        closed, ended = [*self.slot.closed_here()], ends_sentence(_shown(self.slot.text))
+        if self.count + ended < self.least and self.eos is not None:
             closed.append(self.eos)
-        if not self._ended():
-            closed += self.newlines
-        return closed
-
-    def _ended(self) -> bool:
-        words = _decode(self.slot.text).strip()
-        return bool(words) and ends_sentence(words)
+        return closed if ended else closed + self.breaks
 
     def take(self, token: int, chance: float) -> int:
-        if token == self.eos:
-            back = self._finish_sentence(len(self.slot.text), drawn=1)
-            self.done = self.done or not back
-            return back
-        piece = self.pieces[token]
-        if not piece[:1].isalnum() and (reason := self._reason(_decode(self.slot.text))):
-            return self._refuse(reason, drawn=1)
+        before, piece = self.slot.text, self.pieces[token]
         self.slot.push(token, chance, piece)
-        if len(self.slot.tokens) > SENTENCE_TOKENS:
-            return self._refuse(None, drawn=0)
+        tokens = len(self.slot.tokens)
+        if token == self.eos:
+            return self._finish(len(before), own=tokens - 1, last=True)
+        if not _goes_on(piece) and (reason := self._reason(before, finished=False)):
+            return self._refuse(before, reason, own=tokens - 1)
+        if tokens > SENTENCE_TOKENS:
+            return self._refuse(b"", None, own=tokens)
         text = _decode(self.slot.text)
         if open_field(text.lstrip(" "))[0]:
             return self._end_at_field()
         cuts = boundaries(text)
-        if not cuts and "\n" in text.lstrip() and self._ended():
+        if not cuts and "\n" in text.lstrip() and ends_sentence(text.rstrip()):
             cuts = [len(text.rstrip())]
-        return self._finish_sentence(len(text[: cuts[0]].encode()), drawn=0) if cuts else 0
+        return self._finish(len(_encode(text[: cuts[0]])), last=False) if cuts else 0
 
     def stop(self) -> None:
-        self.done = True
+        self.done = self.stopped = True
 
     def _end_at_field(self) -> int:
         """The model went on to another field: what stands before it is all, if it is enough."""
-        words = _decode(self.slot.text).rpartition("\n")[0]
+        words = self.slot.text.rpartition(b"\n")[0]
         if self.count + bool(words.strip()) < self.least:
-            return self._refuse(None, drawn=0)
-        self._finish_sentence(len(words.encode()), drawn=0)
-        self.done = True
-        return 0
+            return self._refuse(b"", None, own=len(self.slot.tokens))
+        return self._finish(len(words), last=True)
 
-    def _reason(self, text: str) -> str | None:
-        return self.judge(text.strip()) if text.strip() else None
+    def _reason(self, text: bytes, *, finished: bool) -> str | None:
+        words = _words(text)
+        if words is None:
+            return "it is no text" if finished else None
+        return self.rules.judge_prose(words, finished) if words else None
 
-    def _finish_sentence(self, length: int, *, drawn: int) -> int:
+    def _finish(self, length: int, *, last: bool, own: int | None = None) -> int:
         """Ends the sentence after `length` bytes of the slot; tokens behind it begin the next one."""
-        sentence = " ".join(_decode(self.slot.text[:length]).split())
-        if reason := self._reason(sentence):
-            return self._refuse(reason, drawn=drawn)
-        if sentence:
+        ends = [len(self.slot.lead)]
+        for token in self.slot.tokens:
+            ends.append(ends[-1] + len(self.pieces[token]))
+        own = sum(begin < length for begin in ends[:-1]) if own is None else own
+        text = self.slot.text[:length]
+        if reason := self._reason(text, finished=True):
+            return self._refuse(text, reason, own=own)
+        if sentence := _words(text):
+            self.rules.accept_prose(sentence)
             self.found.append(sentence)
             self.count += 1
-        self.done = self.count >= self.most
-        rest = Slot(text=self.slot.text[length:])
-        begin = 0
-        for token, chance in zip(self.slot.tokens, self.slot.chances, strict=True):
-            if begin >= length:
-                rest.tokens.append(token)
-                rest.chances.append(chance)
-            begin += len(self.pieces[token])
-        self.slot = rest
+        rest = Slot(lead=self.slot.text[length : ends[own]])
+        for token, chance in zip(self.slot.tokens[own:], self.slot.chances[own:], strict=True):
+            rest.push(token, chance, self.pieces[token])
+        self.slot, self.tries = rest, 0
+        self.done = last or self.count >= self.most
         return 0
 
-    def _refuse(self, reason: str | None, *, drawn: int) -> int:
-        if reason:
-            self.refused.setdefault(" ".join(_decode(self.slot.text).split()), reason)
+    def _refuse(self, text: bytes, reason: str | None, *, own: int) -> int:
+        if reason and (words := _words(text)):
+            self.refused.setdefault(words, reason)
         self.tries += 1
-        if self.tries > TRIES or not self.slot.tokens:
-            self.done = True
-            return 0
-        return drawn + self.slot.take_back(self.pieces)
+        self.done = self.tries > TRIES or not own
+        return 0 if self.done else self.slot.take_back(self.pieces, own)
+
+
+def _goes_on(piece: bytes) -> bool:
+    """Returns whether a token goes on with the word before it."""
+    return piece[:1].isalnum() or piece[:1] >= b"\x80"
 
 
 def _decode(text: bytes) -> str:
-    return text.decode("utf-8", errors="replace")
+    return text.decode("utf-8", errors="surrogateescape")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
+
+
+def _shown(text: bytes) -> str:
+    """Returns a text that may end inside a character."""
+    return text.decode("utf-8", errors="ignore").strip()
+
+
+def _words(text: bytes) -> str | None:
+    """Returns the text with single blanks, or None where it is broken."""
+    try:
+        return " ".join(text.decode("utf-8").split())
+    except UnicodeDecodeError:
+        return None

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from presample.models.prompt.sentences import split_sentences
 from presample.models.tipo.lengths import limits
 from presample.models.tipo.plan import Inputs, plan
-from presample.models.tipo.post import added_prose, added_tags, join_sentences
+from presample.models.tipo.prose import join_sentences, sentence_key
 from presample.models.tipo.wire import LENGTH_TOKENS, METADATA, TASKS, Fields, open_field, parse, render
 
 COMPAT = "kgen-0.3.1"
@@ -309,12 +310,12 @@ def our_requests(case: Inputs, given_prose: str) -> list[str]:
         most = limits(p.length, COMPAT)
         known = [tag for words in fields.tags.values() for tag in words]
         have = len(fields.content_tags)
-        for category, new in added_tags(found.tags, known=known, have=have, max_tags=most.max_tags).items():
-            tags[category] = (*tags.get(category, ()), *new)
+        new = [tag for tag in found.content_tags if tag not in known][: max(0, most.max_tags - have)]
+        tags["general"] = (*tags.get("general", ()), *new)
         if p.writes == "prose" or p.also:
-            own = "" if p.fresh else prose
-            new = added_prose(found.long, user=own, max_sentences=most.max_sentences)
-            prose = " ".join(filter(None, [own + new.finish, join_sentences(new.sentences)]))
+            own = [] if p.fresh else split_sentences(prose)
+            told = {sentence_key(s): s for s in own + split_sentences(found.long)}
+            prose = join_sentences([*told.values()][: max(len(own), most.max_sentences)])
         requests.append(request)
     return requests
 
