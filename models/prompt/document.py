@@ -24,6 +24,7 @@ __all__ = ["Document", "Region", "Unit", "canonical", "escape", "read", "split_s
 REGIONS = ("break", "lines", "off")
 FORMS = ("auto", "tags", "prose")
 
+_KEYWORD = re.compile(r"[\w:]")
 _OPEN_NETWORK = re.compile(r"<\w+:")
 
 
@@ -90,16 +91,18 @@ class Document:
                 f"texts must have one text for each of {len(self.regions)} regions, got {len(texts)}"
             )
         given = iter(texts)
-        old = new = ""
+        old = new = result = ""
         for part in self.parts:
-            between = isinstance(part, str)
-            source, text = (part, part) if between else (part.text, next(given))
-            keyword, other = (text[:1], new[-1:]) if between else (new[-1:], text[:1])
-            changed = (old[-1:], source[:1]) != (new[-1:], text[:1])
-            touches = changed and (_is_word(keyword) or keyword == ":") and other and not other.isspace()
-            new += " " + text if touches else text
-            old += source
-        return new
+            if isinstance(part, str):
+                text, keyword = part, part[:1]
+                changed = not old or not new.endswith(old[-16:])
+            else:
+                old, new = part.text, next(given)
+                text, keyword = new, result[-1:]
+                changed = not old or not new.startswith(old[:16])
+            apart = result[-1:].isspace() or text[:1].isspace() or not result or not text
+            result += " " + text if changed and _KEYWORD.match(keyword) and not apart else text
+        return result
 
 
 def read(
@@ -210,7 +213,3 @@ def _joined(said: Sequence[str]) -> Iterator[str]:
         if i + 1 < len(said):
             between = ", " if said[i + 1][:1].islower() else ". "
             yield " " if ends_sentence(phrase) or phrase.endswith(",") else between
-
-
-def _is_word(character: str) -> bool:
-    return re.fullmatch(r"\w", character) is not None

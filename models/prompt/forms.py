@@ -55,7 +55,7 @@ _OPENERS = frozenset(
         *("many", "some", "one"),
     }
 )
-_QUALIFIED = re.compile(r"\w \([^()]*\)\Z")
+_QUALIFIED = re.compile(r"\S \([^()]*\)\Z")
 _FINAL = re.compile(r"(?:and|or|but|then|while|with)\b", re.IGNORECASE)
 
 

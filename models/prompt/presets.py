@@ -96,7 +96,7 @@ def _families() -> tuple[Family, ...]:
             "animagine",
             "Animagine XL 4",
             # "1girl/1boy/1other, character name, from which series, rating, everything else in any order and
-            # end with quality enhancement"; the example has "masterpiece, high score, great score, absurdres".
+            # end with quality enhancement"; the example: "masterpiece, high score, great score, absurdres".
             order=(*_SUBJECT, "rating", "artist", "general", "prose", "quality", "meta"),
             words={"quality": ("masterpiece", "high score", "great score"), "meta": ("absurdres",)},
             ratings=_RATINGS,
