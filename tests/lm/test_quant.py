@@ -1,4 +1,4 @@
-"""Int8 matrices: how far they may be from float32, that rows do not depend on each other, and what a model loses."""
+"""Int8 matrices: how far they are from float32, that rows do not depend on each other, what a model loses."""
 
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def logits_of(language, tokens: list[int]) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def both():
-    """The logits of tipo-tiny in int8 and in float32 over held-out text of the little world, and its tokens."""
+    """The logits of tipo-tiny in int8 and in float32 over held-out texts, and the tokens of these."""
     eight = load_language_model(TINY, device="cpu", precision="int8")
     exact = load_language_model(TINY, device="cpu", precision="float32")
     texts = [exact.tokenizer.encode(sample.text) for sample in held_out(20, 24)]
