@@ -22,6 +22,11 @@ def build(weights: Weights, *, device: torch.device, precision: str) -> Decoder:
         model = (KohakuDecoder if config.experts else Decoder)(config)
     layers = Layers(device, precision)
     embedding = weights.read("model.embed_tokens.weight")
+    if tuple(embedding.shape) != (config.vocab_size, config.dim):
+        raise ValueError(
+            f"model.embed_tokens.weight must be {[config.vocab_size, config.dim]} as the config says, got"
+            f" {list(embedding.shape)}; the files belong to different models, get them again"
+        )
     keep = embedding.dtype if precision == "int8" else layers.dtype  # it is looked up, never multiplied
     model.embed.weight = layers.parameter(embedding, dtype=keep)
     for index, block in enumerate(model.blocks):

@@ -65,7 +65,7 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
     path = Path(path)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    place = _device(device)
     precision = _choose_precision(place) if precision == "auto" else precision
     if precision == "int8" and place.type != "cpu":
         raise ValueError(
@@ -73,6 +73,11 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
         )
     if precision == "int8" and not quant.available():
         raise ValueError("precision int8 needs a torch with FBGEMM kernels; choose auto or float32")
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ValueError(
+            f"the device must be there, got {place} and torch sees {found} CUDA devices; choose auto or cpu"
+        )
     if path.suffix.lower() == ".gguf":
         file = read_gguf(path)
         weights, tokenizer = gguf_weights(file), Tokenizer.from_gguf(file.metadata)
@@ -84,6 +89,15 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
             f" {weights.config.vocab_size}; the files belong to different models, get them again"
         )
     return LanguageModel(build(weights, device=place, precision=precision), tokenizer, path, place, precision)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be auto or one that torch knows, got {name!r}: {error}") from error
 
 
 def _choose_precision(device: torch.device) -> str:

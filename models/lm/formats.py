@@ -29,11 +29,7 @@ def folder_weights(folder: Path) -> Weights:
     """Returns the weights of a Hugging Face model folder."""
     from safetensors import SafetensorError, safe_open
 
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(
-            f"a model folder must hold config.json, *.safetensors and a tokenizer; look at {folder}"
-        )
-    config = hf_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    facts = _facts(folder)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"{folder} holds no *.safetensors file; pickled weights are never read")
@@ -48,19 +44,41 @@ def folder_weights(folder: Path) -> Weights:
         opened.update(dict.fromkeys(handle.keys(), handle))
 
     def read(name: str) -> Tensor:
-        if name == "lm_head.weight" and name not in opened:
-            name = "model.embed_tokens.weight"  # tied
+        if name == "lm_head.weight" and name not in opened and facts.get("tie_word_embeddings"):
+            name = "model.embed_tokens.weight"
         if name not in opened:
             raise ValueError(
                 f"{folder} must hold the tensor {name}, which is missing; download the model again"
             )
         return opened[name].get_tensor(name)
 
-    return Weights(config, read, adjacent_pairs=False)
+    return Weights(hf_config(facts), read, adjacent_pairs=False)
+
+
+def _facts(folder: Path) -> dict:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"a model folder must hold config.json, *.safetensors and a tokenizer; look at {folder}"
+        )
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must be JSON, but {error}; download it again") from error
+    if not isinstance(facts, dict):
+        raise ValueError(f"{path} must hold a JSON object, got a {type(facts).__name__}; download it again")
+    return facts
 
 
 def hf_config(facts: dict) -> Config:
-    """Returns the shape of a model from its config.json."""
+    """Returns the shape of a model from its config.json. Raises ValueError where it is none of ours."""
+    try:
+        return _hf_config(facts)
+    except KeyError as error:
+        raise ValueError(f"config.json must state {error}, and does not; download it again") from error
+
+
+def _hf_config(facts: dict) -> Config:
     kind = facts.get("model_type")
     if kind not in ("llama", "kohaku"):
         raise ValueError(f"the architecture must be one of {SUPPORTED}; got model_type {kind!r}")
@@ -155,7 +173,7 @@ def gguf_config(file: GGUF) -> Config:
             raise ValueError(f"the GGUF file must state {kind}.{name}; download or convert it again")
         return value
 
-    vocab_size, dim = file.tensors["token_embd.weight"].shape
+    vocab_size, dim = file.info("token_embd.weight").shape
     heads = fact("attention.head_count")
     experts = None
     if kind == "dots1":

@@ -82,7 +82,7 @@ class GGUF:
 
         Writing to it does not reach the file. Raises ValueError for a name the file does not have.
         """
-        info = self._info(name)
+        info = self.info(name)
         if info.kind in _NATIVE:
             if not info.nbytes:
                 return torch.empty(info.shape, dtype=_NATIVE[info.kind])
@@ -96,7 +96,7 @@ class GGUF:
 
         Raises ValueError for another kind of tensor or one that is not a matrix.
         """
-        info = self._info(name)
+        info = self.info(name)
         if info.kind != "Q8_0" or len(info.shape) < 2:
             raise ValueError(
                 f"{self.path}: only a Q8_0 matrix has int8 blocks, {name!r} is {info.kind} "
@@ -105,7 +105,8 @@ class GGUF:
         values, scales = split_q8_0(self._raw(info))
         return values.view(info.shape), scales.view(*info.shape[:-1], info.shape[-1] // 32)
 
-    def _info(self, name: str) -> TensorInfo:
+    def info(self, name: str) -> TensorInfo:
+        """Returns where a tensor lies. Raises ValueError for a name the file does not have."""
         if name not in self.tensors:
             raise ValueError(
                 f"{self.path} must have a tensor {name!r}, it has {len(self.tensors)} others; "

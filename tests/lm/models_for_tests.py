@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 
 from presample.models.lm.build import build
+from presample.models.lm.decode import Row, Session, decode
 from presample.models.lm.formats import folder_weights
 from presample.models.lm.llama import Cache, Decoder
+from presample.models.lm.sampling import Sampling
 
 LLAMA = {
     "vocab_size": 211,
@@ -47,3 +49,33 @@ def logits(model: Decoder, rows: list[list[int]], *, length: int = 128) -> list[
         positions = torch.arange(len(row))[None]
         found.append(model.head(model(torch.tensor([row]), cache, positions, extent=len(row)))[0])
     return found
+
+
+class Plain:
+    """A guide that lets the model write up to `count` tokens, and takes back what `undo` says at each one."""
+
+    def __init__(self, *, count: int = 10**9, eos: int | None = None, forbid=(), undo=None):
+        self.count, self.eos, self.forbid, self.undo = count, eos, forbid, undo
+        self.taken: list[tuple[int, float]] = []
+        self.stopped = False
+        self.done = count == 0
+
+    def forbidden(self):
+        return self.forbid
+
+    def take(self, token: int, chance: float) -> int:
+        self.taken.append((token, chance))
+        back = self.undo(len(self.taken)) if self.undo else 0
+        self.done = (token == self.eos or len(self.taken) >= self.count) and not back
+        return back
+
+    def stop(self) -> None:
+        self.done = self.stopped = True
+
+
+def greedy(language, prompt: list[int], count: int) -> list[int]:
+    """Returns the `count` likeliest tokens, one after another, that follow a prompt."""
+    session = Session(language, 1, len(prompt) + count)
+    row = Row(prompt, Plain(count=count), torch.Generator())
+    decode(session, [row], Sampling(temperature=0.0), max_new_tokens=count)
+    return row.written
