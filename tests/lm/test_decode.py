@@ -152,6 +152,15 @@ def test_of_the_next_prompt_only_what_is_new_is_read(language, monkeypatch):
     assert reads.tokens == [4, 2]  # the last drawn token was not read before
 
 
+def test_equal_prompts_are_read_twice_where_their_rows_know_different_parts(language, monkeypatch):
+    session = Session(language, 2, 96)
+    rows = write(language, [row(PROMPTS[0], seed, count=10) for seed in range(2)], session=session)
+    reads = Reads(language, monkeypatch)
+    next_prompt = [*rows[0].tokens, 70]
+    write(language, [row(next_prompt, seed, count=1) for seed in range(2)], session=session)
+    assert reads.tokens == [2, 11]
+
+
 @pytest.mark.parametrize("extra", [[], [70], [70, 71, 72]])
 def test_a_second_pass_has_the_logits_of_a_fresh_session(language, extra):
     session = Session(language, 2, 96)
@@ -262,10 +271,9 @@ def test_a_row_with_nothing_left_to_draw_stops_and_changes_no_other(exact):
 
 
 def test_the_penalty_is_for_what_was_written_and_spares_separators(language):
-    first = greedy(language, PROMPTS[0], 1)[0]
     hard = Sampling(temperature=0.0, repetition_penalty=1000.0)
-    prompt = [*PROMPTS[0][:-1], first, PROMPTS[0][-1]]
-    likeliest = greedy(language, prompt, 1)
+    prompts = (random.Random(seed).choices(range(400), k=60) for seed in range(200))
+    prompt, likeliest = next((p, t) for p in prompts if (t := greedy(language, p, 1))[0] in p)
     assert write(language, [row(prompt, 0, count=1)], hard)[0].written == likeliest  # nothing is written yet
     penalized = write(language, [row(PROMPTS[0], 0, count=30)], hard)[0].written
     assert len(set(penalized)) == 30
