@@ -32,6 +32,7 @@ def filled(prompt, additions, template="verbatim", **how):
         ("1girl\n# note\n", "1girl, long hair, miku \\(cosplay\\)\n# note\n"),
         ("# note\n1girl", "# note\n1girl, long hair, miku \\(cosplay\\)"),
         ("# note", "long hair, miku \\(cosplay\\) # note"),
+        ("# note\n", "# note\nlong hair, miku \\(cosplay\\)"),
         ("1girl /* x */", "1girl, long hair, miku \\(cosplay\\) /* x */"),
         ("1girl, (hat", "long hair, miku \\(cosplay\\), 1girl, (hat"),
         ("[a:b, 1girl", "long hair, miku \\(cosplay\\), [a:b, 1girl"),
@@ -82,6 +83,13 @@ def test_lines_that_are_regions_stay_lines():
         "long hair, miku \\(cosplay\\), She smiles. It rains. (hat",
         "x, long hair, miku \\(cosplay\\), She smiles. It rains. # y",
     ]
+
+
+def test_additions_before_a_line_stay_on_it():
+    expected = "She smiles. It rains. long hair, miku \\(cosplay\\), 1girl\n# x"
+    assert filled("1girl\n# x", BOTH, "additions_first", regions="lines").startswith(expected.split("\n")[0])
+    layout = "<|prose|>\n<|prompt|>\n<|tags|>"
+    assert filled("a\n(b", BOTH, layout, regions="lines").count("\n") == 1
 
 
 @pytest.mark.parametrize("style", ["auto", "webui", "comfyui"])
@@ -209,6 +217,14 @@ def test_what_is_filled_in_is_never_filled_again():
         == f"{trick}, 1girl, hat, masterpiece"
     )
     assert filled(f"{trick},  a   b", additions, "<|prompt|>, <|quality|>") == f"{trick},  a   b, masterpiece"
+
+
+def test_placeholders_without_anything_between_are_kept_apart():
+    assert (
+        filled("1girl", BOTH, "<|tags|><|prose|>x")
+        == "1girl, long hair, miku \\(cosplay\\), She smiles. It rains.x"
+    )
+    assert filled("", BOTH, "<|prose|><|tags|>") == "She smiles. It rains. long hair, miku \\(cosplay\\)"
 
 
 def test_blanks_are_tidied_in_the_template_only():
