@@ -4,6 +4,7 @@ A row is its prompt and what was written; the cache holds the keys and values of
 going back n tokens is forgetting n numbers. A row's text depends on its prompt, guide and generator alone.
 """
 
+from bisect import bisect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,7 +42,10 @@ class Guide(Protocol):
 
 @dataclass(eq=False)
 class Row:
-    """One text being written: the tokens of its prompt, then those that were drawn and kept."""
+    """One text being written: the tokens of its prompt, then those that were drawn and kept.
+
+    A text that was begun before goes on where `tokens`, its prompt among them, end.
+    """
 
     prompt: Sequence[int]
     guide: Guide
@@ -52,7 +56,7 @@ class Row:
     def __post_init__(self):
         if not self.prompt:
             raise ValueError("a prompt must have at least one token, such as the one that begins a text")
-        self.tokens = list(self.prompt)
+        self.tokens = list(self.tokens or self.prompt)
 
     @property
     def written(self) -> list[int]:
@@ -74,6 +78,8 @@ class Session:
         What a row of the cache already holds of its next prompt is not computed again. Rows share a reading
         only where each by itself would have read the same tokens, so its numbers are those it has alone.
         """
+        if any(row.written for row in rows):
+            return self._resume(rows)
         logits, first = [], {}
         for index, row in enumerate(rows):
             prompt = tuple(row.prompt)
@@ -85,6 +91,28 @@ class Session:
                 logits.append(self._read(index, prompt, known))
             self.cached[index] = prompt
         return torch.stack(logits)
+
+    def _resume(self, rows: Sequence[Row]) -> Tensor:
+        """Returns the logits (b, v) after texts begun before; each takes over what any row holds of it."""
+        texts = [tuple(row.tokens) for row in rows]
+        sources, known = zip(*map(self._nearest(), texts), strict=True)
+        self.cache.take_rows(sources, max(known))
+        for index, text in enumerate(texts):
+            if known[index] < len(text) - 1:
+                self._read(index, text[:-1], known[index])
+        return self.step(rows)
+
+    def _nearest(self) -> Callable[[tuple[int, ...]], tuple[int, int]]:
+        """Returns a function from a text to the row that holds most of it, and how much, short of its end."""
+        held = sorted((tuple(tokens), index) for index, tokens in enumerate(self.cached))
+
+        def find(text: tuple[int, ...]) -> tuple[int, int]:
+            place = bisect(held, (text,))  # in this order nothing shares more with a text than its neighbours
+            near = held[max(place - 1, 0) : place + 1]
+            known, index = max((_common(tokens, text), index) for tokens, index in near)
+            return index, min(known, len(text) - 1)
+
+        return find
 
     def _read(self, index: int, prompt: Sequence[int], known: int) -> Tensor:
         if len(prompt) > self.length:

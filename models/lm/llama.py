@@ -8,6 +8,7 @@ that were stored half by half. The gain of each RMSNorm is folded into the matri
 Sources: Touvron et al. 2023 (arXiv 2302.13971); Su et al. 2021 (arXiv 2104.09864) eq. 34.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,6 +68,12 @@ class Cache:
         """Copies the first `tokens` entries of row `of` of `source` into row `to`."""
         for mine, theirs in zip(self.layers, source.layers, strict=True):
             self.row(mine, to, tokens).copy_(source.row(theirs, of, tokens))
+
+    def take_rows(self, sources: Sequence[int], tokens: int) -> None:
+        """Lets row i have the first `tokens` entries of row sources[i], for all i at once."""
+        for layer in self.layers:
+            rows = layer.unflatten(1, (self.batch, -1))
+            rows[:, : len(sources), :, :tokens] = rows[:, sources, :, :tokens]
 
     def swap_rows(self, one: int, other: int, tokens: int) -> None:
         """Exchanges the first `tokens` entries of two rows."""

@@ -1,5 +1,6 @@
 """One region of one variation while its passes run: what the user wrote, what was added, what may be."""
 
+import copy
 import hashlib
 import math
 import re
@@ -71,6 +72,10 @@ class Draft:
         self.told = {sentence_key(sentence) for sentence in split_sentences(self.user_prose)}
         avoid = self.rules.options.avoid_conflicts
         self.conflicts = Conflicts(self.region.tags, prose=self.user_prose) if avoid else None
+
+    def fork(self) -> "Draft":
+        """Returns a draft that goes on from here by itself."""
+        return copy.deepcopy(self, {id(part): part for part in (self.region, self.rules)})
 
     @property
     def tag_count(self) -> int:

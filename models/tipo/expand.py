@@ -2,7 +2,8 @@
 
 Every region (BREAK, AND, optionally lines) is read into tags and prose, `plan` says which passes of the
 language model it needs, guides write them, and a layout puts the additions in. The result depends on the
-request and the seed alone: variation k of seed s is the expansion of seed s + k.
+request and the seed alone: variation k of seed s is the expansion of seed s + k. With the variety "tree" it
+depends on the number of variations too.
 Source: TIPO, arXiv 2411.08127; the wire format and the rules in `wire`, `plan` and `lengths`.
 """
 
@@ -19,6 +20,7 @@ from ..options import validate
 from ..prompt.document import Document, Region, escape, read
 from ..prompt.layout import Additions, Layout, fill, find_layout
 from .bans import compile_bans
+from .branches import Branch, Branches, GroupGuide
 from .draft import Draft, Rules, closed, shortened
 from .expansion import (
     Expansion,
@@ -37,6 +39,7 @@ from .plan import TRAINED, Inputs, Pass, plan
 from .prose import join_sentences
 from .registry import KnownModel, identify
 from .tags import TagTable, load_tags
+from .tree import search
 from .wire import Fields, find_task, render
 
 ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
@@ -83,6 +86,8 @@ def expand_many(
     should_stop: ShouldStop | None = None,
 ) -> tuple[Expansion, ...]:
     """Returns `count` expansions, decoded in one batch; number k has the seed of the request plus k.
+
+    With the variety "tree" all have the seed of the request: number k is another for another `count`.
 
     Raises ValueError for wrong options or ban patterns, and Interrupted within a token of `should_stop`.
     """
@@ -167,11 +172,53 @@ class _Expander:
             Row(self.prompt(draft, step), self.guide(draft, step), draft.generator(place, number))
             for draft in drafts
         ]
-        self.decode(step, rows, lambda: self.report(place, passes, number, rows))
-        for draft, row in zip(drafts, rows, strict=True):
-            self.take(draft, step, row)
-        seconds, tokens = time.perf_counter() - start, sum(row.draws for row in rows)
+        if self.may_branch(place, step, rows):
+            tokens = self.grow(place, passes, number)
+        else:
+            self.decode(step, rows, lambda: self.report(place, passes, number, rows))
+            for draft, row in zip(drafts, rows, strict=True):
+                self.take(draft, step, row)
+            tokens = sum(row.draws for row in rows)
+        seconds = time.perf_counter() - start
         self.reports.append(PassReport(place, step.task or "tags", step.writes, tokens, seconds))
+
+    def may_branch(self, place: int, step: Pass, rows: Sequence[Row]) -> bool:
+        """Returns whether the variations of a pass grow as a tree; notes where that is wanted in vain."""
+        if self.options.variety != "tree" or step.writes != "tags" or len(rows) == 1 or rows[0].guide.done:
+            return False
+        alike = all(row.prompt == rows[0].prompt for row in rows)
+        for draft in () if alike else self.drafts[place]:
+            draft.notes.append("the tags follow prose of each variation's own, so there was no tree to share")
+        return alike
+
+    def grow(self, place: int, passes: Sequence[Pass], number: int) -> int:
+        """Grows the tags of all variations of a region as a tree; returns how many tokens were drawn."""
+        step, drafts = passes[number], self.drafts[place]
+        root = drafts[0]
+        branches = Branches(
+            self.prompt(root, step),
+            guide=lambda draft: self.guide(draft, step, GroupGuide),
+            write=lambda rows: self.decode(step, rows, on_step),
+            generator=lambda group: root.generator(place, number, "group", group),
+        )
+
+        def on_step() -> None:
+            self.tell(place, passes, number, [("", "")], branches.finished / len(drafts))
+
+        leaves = search(Branch(root), branches.grow, len(drafts))
+        for variation, draft in enumerate(drafts):
+            leaf = leaves[variation % len(leaves)]
+            drafts[variation] = leaf.draft.fork()
+            drafts[variation].seed = draft.seed
+            self.take(drafts[variation], step, leaf.row)
+            if len(leaves) < len(drafts):
+                drafts[variation].notes.append(
+                    f"only {len(leaves)} different lists of tags were found for {len(drafts)} variations;"
+                    " a higher temperature gives more"
+                )
+        texts = [", ".join(tag for tags in draft.added.values() for tag in tags) for draft in drafts]
+        self.tell(place, passes, number, [(text, text) for text in texts], 1.0)
+        return branches.draws
 
     def decode(self, step: Pass, rows: Sequence[Row], on_step: Callable[[], None]) -> None:
         """Writes the rows; where nothing is to be written there is one call of `on_step` all the same."""
@@ -181,7 +228,7 @@ class _Expander:
         if all(row.guide.done for row in rows):
             return on_step()
         return decode(
-            self.room_for(max(len(row.prompt) for row in rows), len(rows)),
+            self.room_for(max(len(row.prompt) for row in rows)),
             rows,
             Sampling(options.temperature, options.top_k, options.top_p, options.min_p, penalty),
             unpenalized=self.tipo.language.separators,
@@ -215,10 +262,10 @@ class _Expander:
         tokens = self.tipo.language.tokenizer.encode(text)
         return tokens if len(tokens) <= room else None
 
-    def guide(self, draft: Draft, step: Pass) -> TagGuide | ProseGuide:
+    def guide(self, draft: Draft, step: Pass, tags: type[TagGuide] = TagGuide) -> TagGuide | ProseGuide:
         bounds = limits(step.length, self.options.compat)
         if step.writes == "tags":
-            return TagGuide(
+            return tags(
                 self.tipo.language, draft, have=draft.tag_count, least=bounds.min_tags, most=bounds.max_tags
             )
         have = 0 if step.fresh else len(draft.sentences) + draft.user_sentences
@@ -226,12 +273,13 @@ class _Expander:
             self.tipo.language, draft, have=have, least=bounds.min_sentences, most=bounds.max_sentences
         )
 
-    def room_for(self, prompt: int, rows: int) -> Session:
+    def room_for(self, prompt: int) -> Session:
         """Returns the session of this request, made larger when a prompt needs it."""
         language = self.tipo.language
         length = min(language.config.context, prompt + self.options.max_new_tokens)
         if self.session is None or self.session.length < length:
-            self.session = Session(language, rows, min(language.config.context, -(-length // 256) * 256))
+            length = min(language.config.context, -(-length // 256) * 256)
+            self.session = Session(language, len(self.drafts[0]), length)
         return self.session
 
     def take(self, draft: Draft, step: Pass, row: Row) -> None:
@@ -253,11 +301,15 @@ class _Expander:
             return
         guides = [row.guide for row in rows]
         part = sum(1.0 if g.done else min(g.count / max(g.most, 1), 1.0) for g in guides) / len(guides)
-        fraction = (place + (number + part) / len(passes)) / len(self.drafts)
-        for variation, guide in enumerate(guides):
-            self.on_progress(
-                Progress(variation, place, passes[number].writes, guide.text, guide.settled, fraction)
-            )
+        self.tell(place, passes, number, [(guide.text, guide.settled) for guide in guides], part)
+
+    def tell(self, place: int, passes: Sequence[Pass], number: int, texts, part: float) -> None:
+        """Reports a pass, of which `part` is done: what is written and what of it stays, by variation."""
+        if self.on_progress is None:
+            return
+        fraction = (place + (number + min(part, 1.0)) / len(passes)) / len(self.drafts)
+        for variation, (text, settled) in enumerate(texts):
+            self.on_progress(Progress(variation, place, passes[number].writes, text, settled, fraction))
 
     def expansion(self, variation: int, seconds: float) -> Expansion:
         drafts = [of_region[variation] for of_region in self.drafts]
@@ -271,7 +323,7 @@ class _Expander:
             added="\n".join(filter(None, (_text(r.added_tags, r.added_prose) for r in regions))),
             tags=", ".join(filter(None, (_tags(r.user_tags, r.added_tags) for r in regions))),
             prose="\n".join(filter(None, (_prose(r) for r in regions))),
-            seed=drafts[0].seed,
+            seed=self.options.seed if self.options.variety == "tree" else drafts[0].seed,
             regions=regions,
             refusals=tuple(Refusal(*item) for draft in drafts for item in draft.reasons()),
             notes=tuple(dict.fromkeys(note for draft in drafts for note in draft.notes)),

@@ -30,7 +30,8 @@ class ExpandOptions:
     )
     ban: str = option(
         "",
-        "Never add these, one a line or comma: a tag, a * wildcard, a /regex/. Your own text is never banned.",
+        "Never add these, one a line or comma: a tag, a * wildcard, a /regex/."
+        " Your own text is never banned.",
         multiline=True,
     )
     protect: str = option(
@@ -115,7 +116,8 @@ class ExpandOptions:
     )
     variety: str = option(
         "independent",
-        "How N variations are drawn: each by itself, or from a tree that shares prefixes.",
+        "How N variations come about: each by itself, or as a tree whose tags share beginnings, with fewer"
+        " tokens, no two alike, and others for another N.",
         choices=VARIETIES,
         advanced=True,
     )

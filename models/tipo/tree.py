@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 UNDER_WAY = 8  # visits that a text under way stands for: about the groups it will have
-BARREN = 8  # times in a row that a node may bring forth only what is there already
+BARREN = 4  # times in a row that a node may bring forth only what is there already
 ROUNDING = 1e-9  # so that 2.0000000000000004 children are two
 
 
@@ -103,7 +103,9 @@ def upper_bound(node: Node, exploration: float) -> float:
     return node.value / node.visits + exploration * math.sqrt(math.log(node.parent.weight) / node.weight)
 
 
-def search(beginning: Any, grow: Grow, count: int, *, width: int = 64, exploration: float = 1.0) -> list[Any]:
+def search(
+    beginning: Any, grow: Grow, count: int, *, width: int = 256, exploration: float = 1.0
+) -> list[Any]:
     """Returns `count` finished texts, no two with the same key, in the order in which they were finished.
 
     Up to `width` texts grow at once, one group a round. Nothing is left to chance but what `grow` returns,
