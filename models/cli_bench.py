@@ -64,12 +64,15 @@ def run(args: argparse.Namespace) -> int:
     """Measures and reports."""
     import torch
 
+    from .bench import chart
     from .bench.contestants import line_up
     from .bench.files import SHAPES, prepare
     from .bench.lm import Settings, facts_of_machine, race, report, steps
     from .bench.table import markdown, terminal
 
     batches = _prepare_arguments(args)
+    if args.chart:
+        chart.require()  # better now than after minutes
     settings = Settings(
         SHAPES[args.shape],
         device=args.device,

@@ -35,16 +35,23 @@ class Panel:
         return len(self.rows) * ROW + PANEL
 
 
+def require() -> None:
+    """Raises ImportError when matplotlib, which draws, is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"a chart needs matplotlib ({error}); install it, or leave --chart out") from error
+
+
 def draw(report: Mapping, path: Path) -> None:
     """Writes the chart to `path`, in the format its ending names.
 
     Raises ImportError when matplotlib is not installed, ValueError when there is nothing to draw.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(f"a chart needs matplotlib ({error}); install it, or leave --chart out") from error
+    require()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     panels = _panels(report["results"])
     if not panels:
         raise ValueError("a chart needs at least one result, but nothing could be measured")

@@ -72,8 +72,12 @@ def title(report: Mapping) -> str:
     return (
         f"Random weights in the shape {shape['name']} ({_millions(settings['parameters'])} parameters):"
         f" {settings['new_tokens']} tokens after a prompt of {settings['prompt_tokens']},"
-        f" median of {settings['repeats']} interleaved rounds."
+        f" {_rounds(settings['repeats'])}."
     )
+
+
+def _rounds(count: int) -> str:
+    return f"median of {count} interleaved rounds" if count > 1 else "one round"
 
 
 def _millions(count: int) -> str:
@@ -102,8 +106,11 @@ def _notes(report: Mapping) -> list[str]:
     for name, facts in report["alone"].items():
         if not any(row["name"] == name for row in report["results"]):
             lines += _wrapped(f"{name}: loads in {seconds(facts['load_seconds'])}.")
+    reasons: dict[str, list[str]] = {}
     for name, reason in report["skipped"].items():
-        lines += _wrapped(f"skipped {name}: {reason}")
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        lines += _wrapped(f"skipped {', '.join(names)}: {reason}")
     return lines if len(lines) > 1 else []
 
 
