@@ -16,7 +16,7 @@ from functools import cached_property
 from .escape import canonical, escape, unescape
 from .forms import prose_flags
 from .sentences import ends_sentence, split_sentences
-from .syntax import Kind, Span, depths, lex
+from .syntax import Kind, Span, depths, leaves_network_open, lex
 from .units import Known, Piece, pieces, prose_terms, tag_terms
 
 __all__ = ["Document", "Region", "Unit", "canonical", "escape", "read", "split_sentences", "unescape"]
@@ -25,7 +25,6 @@ REGIONS = ("break", "lines", "off")
 FORMS = ("auto", "tags", "prose")
 
 _KEYWORD = re.compile(r"[\w:]")
-_OPEN_NETWORK = re.compile(r"<\w+:")
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def read(
         own = spans[first:start]
         units = _units(own, inside[first:start], form, known)
         parts.append(Region(_text(own), units, regions == "lines", forbidden, comments))
-        if any(span.kind is Kind.TEXT and _OPEN_NETWORK.search(span.text) for span in own):
+        if leaves_network_open(_text(own)):
             forbidden = ">"
         parts.append(_text(spans[start:stop]))
         first = stop

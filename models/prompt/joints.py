@@ -8,10 +8,10 @@ line breaks and comments at either end stay at that end.
 import re
 
 from .sentences import ends_sentence
-from .syntax import Kind, Span, lex
+from .syntax import Kind, Span, leaves_network_open, lex
 from .units import is_line_comment
 
-_NEVER_CLOSED = re.compile(r"/\*|<\w+:|\{")
+_NEVER_CLOSED = re.compile(r"/\*|\{")
 _LIKE_WEIGHT = re.compile(r":\s*[-+]?(?:\d+\.?|\d*\.\d+)\s*\Z")
 _SKIPPED = (Kind.COMMENT, Kind.NETWORK, Kind.ESCAPE, Kind.EMBEDDING)
 
@@ -48,6 +48,8 @@ def _is_blank(span: Span) -> bool:
 
 def takes_more(text: str, comments: str) -> bool:
     """Returns whether an addition after `text` stays plain text in every host."""
+    if leaves_network_open(text) or hides_line(text, comments):
+        return False
     opened = {"(": 0, "[": 0}
     for span in lex(text, comments=comments):
         if span.kind is Kind.TEXT and _NEVER_CLOSED.search(span.text):
@@ -59,7 +61,7 @@ def takes_more(text: str, comments: str) -> bool:
                 bracket = {")": "(", "]": "["}.get(character, character)
                 change = 1 if bracket == character else -1
                 opened[bracket] = max(0, opened[bracket] + change)
-    return not any(opened.values()) and not hides_line(text, comments)
+    return not any(opened.values())
 
 
 def hides_line(text: str, comments: str) -> bool:

@@ -149,7 +149,7 @@ def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) ->
     if last and not wraps and (not core or not takes_more(core, region.comments)):
         first, gap, last = _beside(first, last, one_line), gap if first else "", ""
     if not core:
-        return _alone(lead, first, tail)
+        return _alone(lead, first, tail, one_line)
     if first:
         first += _gap_before(first, core, gap, one_line, exact=not any(first.endswith(v) for v in filled))
     if last:
@@ -162,13 +162,13 @@ def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) ->
     return lead + before + first + core + last + after + tail
 
 
-def _alone(lead: str, text: str, tail: str) -> str:
-    """Additions to a region that says nothing."""
+def _alone(lead: str, text: str, tail: str, one_line: bool) -> str:
+    """Additions to a region that says nothing; a comment at its end keeps a line of its own."""
     if not text:
         return lead + tail
     text += "," if reads_as_weight(text) else ""
     before = " " if lead and not lead[-1].isspace() else ""
-    after = " " if tail and not tail[0].isspace() else ""
+    after = "" if not tail or tail[0].isspace() else "\n" if tail[0] in "#/" and not one_line else " "
     return lead + before + text + after + tail
 
 

@@ -99,6 +99,7 @@ _NUMBERS = re.compile(rf"\s*{_NUMBER}(?:\s*,\s*{_NUMBER})*\s*\Z")
 _AND_WEIGHT = re.compile(r"\s*[-+]?(?:\d+\.?|\d*\.\d+)(\s*)\Z")
 _NAMED_NETWORK = re.compile(r"<\w+:(?=[^>])")
 _OTHER_NETWORK = re.compile(r"<[A-Za-z/!|$%][^<>,\r\n]*>")
+_NETWORK_START = re.compile(r"<(?:\w+:|[A-Za-z/!|$%])")
 _EMBEDDING = re.compile(
     r"embedding:(?:\\.|(?!/[/*])[^\s,，、()\[\]{}<>|:\\])+(?::[-+]?(?:\d+\.?\d*|\.\d+)(?![\w.]|\s*[)\]:]))?"
 )
@@ -147,6 +148,11 @@ def depths(spans: Sequence[Span]) -> list[int]:
         depth += step
         result.append(depth)
     return result
+
+
+def leaves_network_open(text: str) -> bool:
+    """Returns whether a `>` somewhere after `text` would make a network of its end."""
+    return _NETWORK_START.search(text, text.rfind(">") + 1) is not None
 
 
 def _pattern(protect: Sequence[str]) -> re.Pattern[str]:
