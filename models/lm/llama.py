@@ -185,13 +185,16 @@ class Decoder(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config, self.dtype = config, torch.float32
-        self.embed = nn.Embedding(config.vocab_size, config.dim)
+        # Given its weight it draws none: on the meta device that imports torch's compiler, for over a second.
+        self.embed = nn.Embedding(
+            config.vocab_size, config.dim, _weight=torch.empty(config.vocab_size, config.dim)
+        )
         self.blocks = nn.ModuleList(Block(config, self.make_mlp(i)) for i in range(config.depth))
         self.head = nn.Linear(config.dim, config.vocab_size, bias=False)
         self.set_buffers()
 
-    def set_buffers(self, device: torch.device | None = None) -> None:
-        """Makes the constants of the forward pass; to be called again after building on the meta device."""
+    def set_buffers(self, device: torch.device | str = "cpu") -> None:
+        """Makes the constants of the forward pass on `device`, whatever device modules are built on."""
         half = (
             torch.arange(0, self.config.head_dim, 2, dtype=torch.float32, device=device)
             / self.config.head_dim
