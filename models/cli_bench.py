@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from . import cli_bench_variety
+
 QUICK = {"repeats": 1, "new_tokens": 16, "batch": "1,4"}
 USUAL = {"repeats": 5, "new_tokens": 96, "batch": "1,4,16"}
 LOADS = 3  # fresh processes a model, at most
@@ -20,7 +22,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `bench` and returns its parser."""
     text = "measure speed, beside other programs where they are installed"
     parser = subparsers.add_parser("bench", help=text, description=text.capitalize() + ".")
-    lm = parser.add_subparsers(metavar="WHAT", required=True).add_parser(
+    kinds = parser.add_subparsers(metavar="WHAT", required=True)
+    cli_bench_variety.add_parser(kinds)
+    lm = kinds.add_parser(
         "lm",
         help="writing text: tokens a second, time to the first token, loading, memory",
         description="Measures writing text with random weights in the shape of a TIPO model: tokens a "

@@ -49,6 +49,7 @@ ARROWS = {
     "prompt": {"options"},
     "lm": {"options"},
     "metrics": set(),
+    "bench": {"options", "lm", "metrics", "tipo"},
     "tinyworld": {"options"},
     "transfer": set(),
     "hub": {"transfer", "tipo.registry"},
