@@ -13,7 +13,7 @@ from .units import is_line_comment
 
 _NEVER_CLOSED = re.compile(r"/\*|\{")
 _LIKE_WEIGHT = re.compile(r":\s*[-+]?(?:\d+\.?|\d*\.\d+)\s*\Z")
-_SKIPPED = (Kind.COMMENT, Kind.NETWORK, Kind.ESCAPE, Kind.EMBEDDING)
+_SKIPPED = (Kind.COMMENT, Kind.ESCAPE, Kind.EMBEDDING)
 
 
 def split_ends(text: str, comments: str) -> tuple[str, str, str]:
@@ -56,7 +56,7 @@ def takes_more(text: str, comments: str) -> bool:
             return False
         if span.kind is Kind.AND:
             opened = {"(": 0, "[": 0}
-        elif span.kind not in _SKIPPED:
+        elif span.kind not in _SKIPPED and (span.kind is not Kind.NETWORK or comments != "webui"):
             for character in re.findall(r"[()\[\]]", span.text):
                 bracket = {")": "(", "]": "["}.get(character, character)
                 change = 1 if bracket == character else -1

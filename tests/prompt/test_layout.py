@@ -86,6 +86,11 @@ def test_lines_that_are_regions_stay_lines():
     ]
 
 
+def test_a_bracket_in_a_network_is_open_where_networks_are_not_taken_out():
+    assert filled("<lora:a(b:1>", TAGS, comments="comfyui").endswith(", <lora:a(b:1>")
+    assert filled("<lora:a(b:1>", TAGS, comments="webui").startswith("<lora:a(b:1>, ")
+
+
 def test_additions_before_a_line_stay_on_it():
     expected = "She smiles. It rains. long hair, miku \\(cosplay\\), 1girl\n# x"
     assert filled("1girl\n# x", BOTH, "additions_first", regions="lines").startswith(expected.split("\n")[0])
