@@ -47,11 +47,12 @@ def candidates(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
 def draw(values: Tensor, sampling: Sampling, uniform: Tensor) -> tuple[list[int], list[float]]:
     """Returns for each row the place of the drawn candidate and its probability after filtering.
 
+    With temperature 0 that is the best candidate and its probability at temperature 1, with nothing filtered.
     `values` (b, c) are logits, best first; `uniform` (b) lies in [0, 1). The draw inverts the cumulative
     distribution, so it depends on nothing but the row's own logits and number.
     """
     if sampling.temperature == 0:
-        return [0] * len(values), [1.0] * len(values)
+        return [0] * len(values), values.softmax(-1)[:, 0].tolist()
     chance = (values / sampling.temperature).softmax(-1)  # (b, c)
     before = chance.cumsum(-1) - chance
     keep = (before < sampling.top_p) & (chance >= sampling.min_p * chance[:, :1])

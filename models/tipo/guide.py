@@ -68,9 +68,12 @@ class Slot:
     def closed_here(self) -> set[int]:
         return self.closed.get(tuple(self.tokens), set()) if self.closed else set()
 
-    def take_back(self, pieces: Sequence[bytes], own: int) -> int:
-        """Closes the last real choice of the first `own` tokens; returns how many tokens are forgotten."""
-        place = self._last_choice(own)
+    def take_back(self, pieces: Sequence[bytes], own: int, *, lost: bool = False) -> int:
+        """Closes the last real choice of the first `own` tokens, or the first where the item is `lost`.
+
+        Returns how many tokens are forgotten.
+        """
+        place = self._choice(range(own) if lost else range(own - 1, -1, -1))
         begin, count = tuple(self.tokens[:place]), len(self.tokens) - place
         self.closed.setdefault(begin, set()).add(self.tokens[place])
         self.rest[begin] = self._rest(place)
@@ -83,9 +86,10 @@ class Slot:
         self.closed.setdefault(tuple(self.tokens), set()).update(tokens)
         return 1
 
-    def _last_choice(self, own: int) -> int:
-        """Returns the place of the last token that leaves a choice when it is closed, else the first."""
-        return next((place for place in range(own - 1, 0, -1) if self._rest(place) >= LEAST_REST), 0)
+    def _choice(self, places: Sequence[int]) -> int:
+        """Returns the first of the places whose token leaves a choice when it is closed, or most of one."""
+        real = (place for place in places if self._rest(place) >= LEAST_REST)
+        return next(real, max(sorted(places), key=self._rest))
 
     def _rest(self, place: int) -> float:
         """Returns the probability of what is left when the token at `place` is closed too."""
@@ -139,7 +143,8 @@ class TagGuide:
     def take(self, token: int, chance: float) -> int:
         if token not in self.ends and token not in self.commas:
             self.slot.push(token, chance, self.pieces[token])
-            return 0 if len(self.slot.tokens) <= TAG_TOKENS else self._refuse(len(self.slot.tokens))
+            own = len(self.slot.tokens)
+            return 0 if own <= TAG_TOKENS else self._refuse(own, lost=True)
         last_of_tag = _SEPARATOR.split(self.pieces[token])[0]
         self.slot.push(token, chance, last_of_tag)
         return self._close(last=token in self.ends, own=len(self.slot.tokens) - (not last_of_tag.strip()))
@@ -151,7 +156,7 @@ class TagGuide:
         """Ends the tag in the slot, whose last token is a separator; the first `own` tokens are its own."""
         tag = _words(self.slot.text)
         if tag is None:
-            return self._refuse(own)
+            return self._refuse(own, lost=True)
         if reason := self.rules.judge_tag(tag) if tag else None:
             self.refused.setdefault(tag, reason)
             return self._refuse(own)
@@ -166,10 +171,10 @@ class TagGuide:
         self.done = last or self.count >= self.most
         return 0
 
-    def _refuse(self, own: int) -> int:
+    def _refuse(self, own: int, *, lost: bool = False) -> int:
         self.tries += 1
         self.done = self.tries > TRIES or not own
-        return 0 if self.done else self.slot.take_back(self.pieces, own)
+        return 0 if self.done else self.slot.take_back(self.pieces, own, lost=lost)
 
 
 class ProseGuide:
@@ -215,7 +220,7 @@ class ProseGuide:
         if not _goes_on(piece) and (reason := self._reason(before, finished=False)):
             return self._refuse(before, reason, own=tokens - 1)
         if tokens > SENTENCE_TOKENS:
-            return self._refuse(b"", None, own=tokens)
+            return self._refuse(b"", None, own=tokens, lost=True)
         text = _decode(self.slot.text)
         if open_field(text.lstrip(" "))[0]:
             return self._end_at_field()
@@ -260,12 +265,12 @@ class ProseGuide:
         self.done = last or self.count >= self.most
         return 0
 
-    def _refuse(self, text: bytes, reason: str | None, *, own: int) -> int:
+    def _refuse(self, text: bytes, reason: str | None, *, own: int, lost: bool = False) -> int:
         if reason and (words := _words(text)):
             self.refused.setdefault(words, reason)
         self.tries += 1
         self.done = self.tries > TRIES or not own
-        return 0 if self.done else self.slot.take_back(self.pieces, own)
+        return 0 if self.done else self.slot.take_back(self.pieces, own, lost=lost)
 
 
 def _goes_on(piece: bytes) -> bool:

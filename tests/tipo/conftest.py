@@ -1,9 +1,13 @@
-"""Fixtures for the comparison with tipo-kgen 0.3.1."""
+"""Fixtures for the comparison with tipo-kgen 0.3.1, and the way to the helpers beside the tests."""
 
 import importlib
 import importlib.metadata
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
