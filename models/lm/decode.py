@@ -72,6 +72,14 @@ class Session:
         self.cached: list[Sequence[int]] = [()] * size  # the tokens whose keys each row holds
         self.graph = GraphedStep(self.model, self.cache) if language.device.type == "cuda" else None
 
+    def grown(self, length: int) -> "Session":
+        """Returns a session for longer texts that holds what this one does."""
+        other = Session(self.language, self.cache.batch, length)
+        for index, tokens in enumerate(self.cached):
+            other.cache.copy_row(self.cache, index, len(tokens), of=index)
+        other.cached = list(self.cached)
+        return other
+
     def prefill(self, rows: Sequence[Row]) -> Tensor:
         """Returns the logits (b, v) that follow each row's prompt; equal prompts are read once.
 

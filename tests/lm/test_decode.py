@@ -96,6 +96,15 @@ def test_with_int8_the_probabilities_too_are_the_same_bit_for_bit(exact):
         assert write(exact, [r])[0].guide.taken == together[index].guide.taken
 
 
+@pytest.mark.parametrize("length", [17, 33, 64, 100, 150, 201])
+def test_with_int8_a_much_longer_row_beside_it_changes_no_bit(exact, length):
+    prompt = random.Random(length).choices(range(400), k=length)
+    short, long = row(PROMPTS[1], 1, count=30), row(prompt, 2, count=20)
+    write(exact, [long, short], length=256)
+    assert short.guide.taken == write(exact, [row(PROMPTS[1], 1, count=30)])[0].guide.taken
+    assert long.guide.taken == write(exact, [row(prompt, 2, count=20)], length=256)[0].guide.taken
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_the_rows_makes_no_difference(exact, seed):
     order = random.Random(seed).sample(range(7), 7)
@@ -185,6 +194,20 @@ def test_a_second_pass_is_the_same_alone_and_beside_rows_that_ended_earlier(exac
     together = both_passes([0, 1, 2])
     for i in range(3):
         assert both_passes([i])[0].guide.taken == together[i].guide.taken
+
+
+def test_a_session_that_grows_keeps_what_its_rows_know(exact, monkeypatch):
+    small = Session(exact, 2, 40)
+    rows = write(exact, [row(PROMPTS[0], 0, count=6), row(PROMPTS[1], 1, count=12)], session=small)
+    prompts = [[*r.tokens, 70, 71] for r in rows]
+    large = small.grown(200)
+    assert large.length == 200
+    reads = Reads(exact, monkeypatch)
+    grown = write(exact, [row(p, 0, count=30) for p in prompts], session=large)
+    assert reads.prompts() == [3, 3]
+    monkeypatch.undo()
+    stayed = write(exact, [row(p, 0, count=18) for p in prompts], session=small)
+    assert [r.guide.taken[:18] for r in grown] == [r.guide.taken for r in stayed]
 
 
 # Going back
