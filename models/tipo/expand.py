@@ -10,6 +10,7 @@ Source: TIPO, arXiv 2411.08127; the wire format and the rules in `wire`, `plan` 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..hub import resolve, search_folders
@@ -101,6 +102,7 @@ def read_request(request: Request, tags: TagTable) -> Document:
     """Returns the prompt taken apart; prose from its own box becomes a line of the first region."""
     options = request.options
     how = {
+        "comments": request.comments,
         "protect": [word.strip() for word in options.protect.replace(",", "\n").split("\n") if word.strip()],
         "known": lambda text: tags.lookup(text) != "general",
     }
@@ -115,7 +117,8 @@ def read_request(request: Request, tags: TagTable) -> Document:
 
 
 def _joined(region: Region, box: Region) -> Region:
-    start = region.text + "\n" if region.text.strip() else region.text
+    joint = ", " if region.single_line else "\n"
+    start = region.text + joint if region.text.strip() else region.text
     moved = (replace(u, start=u.start + len(start), end=u.end + len(start)) for u in box.units)
     return replace(region, text=start + box.text, units=(*region.units, *moved))
 
@@ -279,7 +282,9 @@ class _Expander:
         length = min(language.config.context, prompt + self.options.max_new_tokens)
         if self.session is None or self.session.length < length:
             length = min(language.config.context, -(-length // 256) * 256)
-            self.session = Session(language, len(self.drafts[0]), length)
+            # What a row knows must not depend on how long the others are, or its numbers would, too.
+            new = self.session.grown if self.session else partial(Session, language, len(self.drafts[0]))
+            self.session = new(length)
         return self.session
 
     def take(self, draft: Draft, step: Pass, row: Row) -> None:

@@ -8,11 +8,15 @@ from .options import ExpandOptions
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt to expand. `prose` is natural language that the user wrote in a box of its own."""
+    """A prompt to expand. `prose` is natural language that the user wrote in a box of its own.
+
+    `comments` says whose comments the prompt may have: "webui" (`#`), "comfyui" (`//`, `/* */`) or "auto".
+    """
 
     prompt: str
     prose: str = ""
     options: ExpandOptions = field(default_factory=ExpandOptions)
+    comments: str = "auto"
 
     def __post_init__(self):
         for name in ("prompt", "prose"):
