@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from ..options import add_flags, from_flags, option
+from ..tinyworld.tags import TAGS
 from .card import write_card, write_training
 from .corpus import chunk, generator_for, held_out
 from .samples import Sample
@@ -165,7 +166,7 @@ def make_tokenizer(folder: Path, options: TrainOptions):
     path = folder / "tokenizer.json"
     if not path.exists():
         texts = (re.sub(r"<\|.*?\|>", "", s.text) for s in chunk(options.seed, -2, 0, count=2 * CHUNK))
-        train_tokenizer(texts, path, size=options.vocabulary)
+        train_tokenizer(texts, path, size=options.vocabulary, phrases=[t for t in TAGS if " " in t])
     return Tokenizer.from_file(str(path))
 
 

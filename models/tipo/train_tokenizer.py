@@ -1,13 +1,15 @@
 """Trains the tokenizer of a small TIPO model: BPE as in LLaMA 2, with bytes for what it has never seen.
 
 Layout of the vocabulary: <unk> 0, <s> 1, </s> 2, the 256 bytes 3..258 (so that a line feed is 13, as in
-TIPO), pieces, then TIPO's special tokens. A comma, a digit and other signs are always pieces of their own.
+TIPO), pieces, then TIPO's special tokens. A comma, a digit and other signs are always pieces of their own;
+phrases (tags of several words) are one piece, so that a small model need not spell them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from .wire import SPECIAL_TOKENS
@@ -19,16 +21,21 @@ SPACE = "▁"
 ALPHABET = SPACE + "".join(map(chr, range(33, 127)))
 
 
-def train_tokenizer(texts: Iterable[str], path: Path, *, size: int = 2048) -> None:
-    """Writes `tokenizer.json` with `size` entries, trained on the texts.
+def train_tokenizer(
+    texts: Iterable[str], path: Path, *, size: int = 2048, phrases: Collection[str] = ()
+) -> None:
+    """Writes `tokenizer.json` with at most `size` entries, trained on the texts.
+
+    Phrases all of whose words are pieces become pieces too.
 
     Raises:
-        ValueError: the size leaves no room for the bytes, the letters and the special tokens.
+        ValueError: the size leaves no room for the bytes, the letters, the phrases and the special tokens.
     """
-    least = 3 + len(BYTES) + len(ALPHABET) + len(SPECIAL_TOKENS)
+    least = 3 + len(BYTES) + len(ALPHABET) + len(SPECIAL_TOKENS) + _joints(phrases)
     if size < least:
         raise ValueError(f"the vocabulary must have at least {least} entries, got {size}")
-    vocabulary, merges = _pieces(texts, size - len(SPECIAL_TOKENS))
+    vocabulary, merges = _pieces(texts, size - len(SPECIAL_TOKENS) - _joints(phrases))
+    _add_phrases(phrases, vocabulary, merges)
     path.write_text(json.dumps(_document(vocabulary, merges), ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -53,6 +60,29 @@ def _pieces(texts: Iterable[str], size: int) -> tuple[list[str], list[tuple[str,
     pieces = sorted(model["vocab"], key=model["vocab"].get)
     pieces = [p for p in pieces if p != "\n"]
     return [UNK, BOS, EOS, *BYTES, *pieces], [tuple(m) for m in model["merges"]]
+
+
+def _joints(phrases: Collection[str]) -> int:
+    """At most so many pieces are made of words."""
+    return sum(phrase.count(" ") for phrase in phrases)
+
+
+def _add_phrases(phrases: Collection[str], vocabulary: list[str], merges: list[tuple[str, str]]) -> None:
+    """Appends merges of whole words, so they come after all others, and the pieces that they make."""
+    known, ranks = set(vocabulary), {}
+    for phrase in phrases:
+        pieces = [SPACE + word for word in phrase.split(" ")]
+        if not known.issuperset(pieces):
+            continue
+        while len(pieces) > 1:
+            pairs = list(pairwise(pieces))
+            pair = min(pairs, key=lambda p: ranks.get(p, len(ranks)))
+            if pair not in ranks:
+                ranks[pair] = len(ranks)
+                merges.append(pair)
+                vocabulary.append("".join(pair))
+            at = pairs.index(pair)
+            pieces[at : at + 2] = ["".join(pair)]
 
 
 def _document(vocabulary: list[str], merges: list[tuple[str, str]]) -> dict:
