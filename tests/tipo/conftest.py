@@ -1,4 +1,4 @@
-"""Fixtures for the comparison with tipo-kgen 0.3.1, and the way to the helpers beside the tests."""
+"""The bundled model, tipo-kgen 0.3.1 to compare with, and the way to the helpers beside the tests."""
 
 import importlib
 import importlib.metadata
@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "prompt")]
+
+
+@pytest.fixture(scope="session")
+def tipo():
+    """The bundled model."""
+    from presample.models.tipo.expand import load_tipo
+
+    return load_tipo()
 
 
 @pytest.fixture(scope="session")
