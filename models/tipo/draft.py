@@ -16,7 +16,7 @@ from .bans import Bans
 from .conflicts import Conflicts
 from .options import ExpandOptions
 from .plan import Pass
-from .prose import count_sentences, join_sentences, sentence_key, stutters
+from .prose import join_sentences, sentence_key, stutters
 from .registry import KnownModel
 from .tags import TagTable, spell
 from .wire import METADATA, Fields, aspect_ratio
@@ -89,7 +89,8 @@ class Draft:
 
     @property
     def user_sentences(self) -> int:
-        return count_sentences(self.user_prose)
+        """How many sentences the user wrote; a phrase without an end, such as `a city`, is none."""
+        return sum(map(ends_sentence, split_sentences(self.user_prose)))
 
     def reasons(self) -> list[tuple[str, str]]:
         """Returns what was refused for a reason the user should know, with it."""

@@ -300,6 +300,8 @@ class _Expander:
             limit = f"max_new_tokens {self.options.max_new_tokens} or the context of the model was reached"
             why = limit if guide.stopped else "the model found no more"
             draft.notes.append(f"{guide.count} {what} of at least {guide.least} for {step.length}: {why}")
+        elif not guide.found:
+            draft.notes.append(f"no {what} were added: {guide.count} are enough for {step.length}")
 
     def report(self, place: int, passes: Sequence[Pass], number: int, rows: Sequence[Row]) -> None:
         if self.on_progress is None:

@@ -1,13 +1,8 @@
-"""Sentences as an expansion counts, joins and compares them."""
+"""Sentences as an expansion joins and compares them."""
 
 from collections.abc import Iterable
 
-from ..prompt.sentences import ends_sentence, split_sentences
-
-
-def count_sentences(text: str) -> int:
-    """Returns how many sentences a text has; none when it is blank."""
-    return len(split_sentences(text)) if text.strip() else 0
+from ..prompt.sentences import ends_sentence
 
 
 def join_sentences(sentences: Iterable[str]) -> str:

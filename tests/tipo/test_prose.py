@@ -1,10 +1,10 @@
-"""Sentences: counted, joined, compared, and caught when they repeat themselves."""
+"""Sentences: joined, compared, and caught when they repeat themselves."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presample.models.tipo.prose import count_sentences, join_sentences, sentence_key, stutters
+from presample.models.tipo.prose import join_sentences, sentence_key, stutters
 
 
 def test_joined_sentences_each_have_a_stop():
@@ -13,13 +13,6 @@ def test_joined_sentences_each_have_a_stop():
         == 'A girl. It rains! He says "no." Why? …'
     )
     assert join_sentences([]) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "count"), [("", 0), ("  ", 0), ("A girl", 1), ("A girl.", 1), ("A girl. A 3.5 m hat.", 2)]
-)
-def test_no_text_has_no_sentences(text, count):
-    assert count_sentences(text) == count
 
 
 @pytest.mark.parametrize("other", ["a girl  stands", "A GIRL STANDS!", 'A girl stands."', "A girl\nstands…"])
