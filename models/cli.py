@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
     "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
     "train": ("cli_train", "make a bundled model again"),
+    "eval": ("cli_eval", "measure a bundled model and write its card"),
     "build": ("tipo.build_tags", "make a file that is shipped from its sources"),
 }
 
