@@ -16,8 +16,9 @@ from ..tinyworld.tags import mention
 from ..tinyworld.text import long_caption, short_caption
 from .samples import Habits, Record, Sample, build
 
-PAIR = 0.08  # records that are a pair of captions without tags
-NO_SHORT, NO_LONG = 0.1, 0.15
+PAIR = 0.05  # records that are a pair of captions without tags
+# Tags are what takes long to learn, captions are soon learned, so many records have tags alone.
+NO_SHORT, NO_LONG = 0.6, 0.7
 NAMES = 0.1  # records with an artist, a character or a series nobody knows
 
 
@@ -33,13 +34,14 @@ def record_of(scene: Scene, generator: torch.Generator) -> Record:
     """Returns a record of a scene: more or less detailed, with one or two captions or none."""
     chance = torch.rand(6, generator=generator, dtype=torch.float64).tolist()
     _, tags = mention(scene, generator)
-    if chance[0] < PAIR:
+    pair = chance[0] < PAIR or not (tags["general"] or tags.get("special"))
+    if pair:
         tags = {category: words for category, words in tags.items() if category not in ("general", "special")}
         if chance[1] < 0.5:
             tags = {}
-    pair = chance[0] < PAIR
-    short = "" if chance[2] < NO_SHORT and not pair else short_caption(scene, generator)
-    long = "" if chance[3] < NO_LONG and not pair else long_caption(scene, generator)
+    pair = not (tags.get("special") or tags.get("general"))
+    short = "" if not pair and chance[2] < NO_SHORT else short_caption(scene, generator)
+    long = "" if not pair and chance[3] < NO_LONG else long_caption(scene, generator)
     if chance[4] < NAMES:
         tags = {**tags, **_strange_names(generator)}
     ratios = ASPECTS[scene.aspect]

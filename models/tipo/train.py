@@ -37,7 +37,7 @@ class TrainOptions:
     """How the small model is trained. The defaults make the bundled one."""
 
     out: str = option("models/bundled/tipo-tiny", "Folder for the model; made when it is missing.")
-    steps: int = option(3600, "Optimizer steps.", low=1, high=10**7, step=1)
+    steps: int = option(5000, "Optimizer steps.", low=1, high=10**7, step=1)
     tokens: int = option(4096, "Tokens in a batch of one process.", low=512, high=10**7, step=1)
     lr: float = option(3e-3, "Highest learning rate.", low=1e-6, high=1.0, step=1e-5)
     warmup: int = option(200, "Steps until the highest learning rate.", low=0, high=10**6, step=1)
@@ -45,7 +45,7 @@ class TrainOptions:
     clip: float = option(1.0, "Largest norm of the gradient.", low=0.01, high=100.0, step=0.01)
     seed: int = option(0, "Decides weights, data and their order.", low=0, high=2**31, step=1)
     hidden: int = option(192, "Width.", low=16, high=8192, step=16)
-    layers: int = option(6, "Depth.", low=1, high=100, step=1)
+    layers: int = option(4, "Depth.", low=1, high=100, step=1)
     heads: int = option(3, "Attention heads.", low=1, high=128, step=1)
     mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
     vocabulary: int = option(2048, "Entries of the tokenizer, special tokens included.", low=512, high=65536)
