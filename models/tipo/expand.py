@@ -39,7 +39,7 @@ from .options import MAX_SEED
 from .plan import TRAINED, Inputs, Pass, plan
 from .prose import join_sentences
 from .registry import KnownModel, identify
-from .tags import TagTable, load_tags
+from .tags import CATEGORIES, TagTable, load_tags
 from .tree import search
 from .wire import Fields, find_task, render
 
@@ -140,12 +140,20 @@ class _Expander:
 
     def run(self) -> tuple[Expansion, ...]:
         start = time.perf_counter()
-        for place in range(len(self.drafts)):
+        for place in self.places():
             passes = self.passes(self.drafts[place][0])
             for step in range(len(passes)):
                 self.run_pass(place, passes, step)
         seconds = time.perf_counter() - start
         return tuple(self.expansion(k, seconds) for k in range(len(self.drafts[0])))
+
+    def places(self) -> list[int]:
+        """Returns the regions to expand: those that say something; the first where none does.
+
+        An empty part, such as the line between two others, is there for a reason and stays empty.
+        """
+        regions = self.document.regions
+        return [i for i, region in enumerate(regions) if region.tags or region.prose] or [0]
 
     def passes(self, draft: Draft) -> tuple[Pass, ...]:
         """Returns the passes of a region; a pass that writes two fields becomes two, for two guides."""
@@ -300,8 +308,8 @@ class _Expander:
             limit = f"max_new_tokens {self.options.max_new_tokens} or the context of the model was reached"
             why = limit if guide.stopped else "the model found no more"
             draft.notes.append(f"{guide.count} {what} of at least {guide.least} for {step.length}: {why}")
-        elif not guide.found:
-            draft.notes.append(f"no {what} were added: {guide.count} are enough for {step.length}")
+        elif not (draft.added if step.writes == "tags" else guide.found):
+            draft.notes.append(f"no {what} were added: {guide.count} is enough for {step.length}")
 
     def report(self, place: int, passes: Sequence[Pass], number: int, rows: Sequence[Row]) -> None:
         if self.on_progress is None:
@@ -314,7 +322,8 @@ class _Expander:
         """Reports a pass, of which `part` is done: what is written and what of it stays, by variation."""
         if self.on_progress is None:
             return
-        fraction = (place + (number + min(part, 1.0)) / len(passes)) / len(self.drafts)
+        places = self.places()
+        fraction = (places.index(place) + (number + min(part, 1.0)) / len(passes)) / len(places)
         for variation, (text, settled) in enumerate(texts):
             self.on_progress(Progress(variation, place, passes[number].writes, text, settled, fraction))
 
@@ -344,7 +353,7 @@ class _Expander:
 
     def additions(self, draft: Draft) -> Additions:
         categories = {term: category for category, terms in draft.user.items() for term in terms}
-        tags = {category: tuple(words) for category, words in draft.added.items()}
+        tags = {category: tuple(draft.added[category]) for category in CATEGORIES if category in draft.added}
         return Additions(tags, tuple(draft.sentences), tuple(draft.caption), categories)
 
 

@@ -13,7 +13,7 @@ from ..lm.checkpoint import LanguageModel
 from ..prompt.sentences import boundaries, ends_sentence
 from .wire import open_field
 
-LEAST_REST = 0.03  # a choice is real as long as what is not closed of it has this probability
+TAG_REST, PROSE_REST = 0.05, 0.2  # what must be left of a choice; the words of a sentence hang together
 TRIES = 64  # times in a row that a guide takes back before it is content with what there is
 TAG_TOKENS, SENTENCE_TOKENS = 32, 128  # longer ones are taken back
 
@@ -47,9 +47,11 @@ class ProseRules(Protocol):
 class Slot:
     """The tokens of the item being written, and which tokens were closed behind which beginnings.
 
-    `lead` is text at its beginning that came with a token of the item before.
+    A choice is real as long as what is not closed of it has the probability `least_rest`. `lead` is text at
+    the beginning that came with a token of the item before.
     """
 
+    least_rest: float
     lead: bytes = b""
     tokens: list[int] = field(default_factory=list)
     chances: list[float] = field(default_factory=list)
@@ -80,15 +82,9 @@ class Slot:
         self._cut(place, pieces)
         return count
 
-    def close_last(self, pieces: Sequence[bytes], tokens: Sequence[int]) -> int:
-        """Forgets the last token and closes `tokens` in its place; returns that it was one."""
-        self._cut(len(self.tokens) - 1, pieces)
-        self.closed.setdefault(tuple(self.tokens), set()).update(tokens)
-        return 1
-
     def _choice(self, places: Sequence[int]) -> int:
         """Returns the first of the places whose token leaves a choice when it is closed, or most of one."""
-        real = (place for place in places if self._rest(place) >= LEAST_REST)
+        real = (place for place in places if self._rest(place) >= self.least_rest)
         return next(real, max(sorted(places), key=self._rest))
 
     def _rest(self, place: int) -> float:
@@ -103,6 +99,7 @@ class Slot:
 class TagGuide:
     """Writes comma-separated tags until there are between `least` and `most`, those of the user included.
 
+    Where the model would end too early, a comma takes the place of that end.
     `found` are the added tags in the order they were written, `refused` those taken back, with the reason.
     """
 
@@ -117,8 +114,9 @@ class TagGuide:
         self.count, self.least, self.most = have, least, most
         self.found: list[str] = []
         self.refused: dict[str, str] = {}
-        self.slot = Slot()
+        self.slot = Slot(TAG_REST)
         self.tries = 0
+        self.goes_on = False  # the next token must be a comma
         self.done, self.stopped = have >= most, False
 
     @property
@@ -132,15 +130,18 @@ class TagGuide:
         return ", ".join(self.found)
 
     def forbidden(self) -> Sequence[int]:
-        begun = bool(self.slot.text.strip())
+        if self.goes_on:
+            return [token for token, piece in enumerate(self.pieces) if piece != b","]
         closed = [*self.glued, *self.slot.closed_here()]
-        if not begun:
+        if not self.slot.text.strip():
             closed += self.commas
-        if self.count + begun < self.least:
-            closed += self.ends
+            closed += self.ends if self.count < self.least else ()
         return closed
 
     def take(self, token: int, chance: float) -> int:
+        if self.goes_on:
+            self.goes_on = False
+            return 0
         if token not in self.ends and token not in self.commas:
             self.slot.push(token, chance, self.pieces[token])
             own = len(self.slot.tokens)
@@ -155,21 +156,19 @@ class TagGuide:
     def _close(self, *, last: bool, own: int) -> int:
         """Ends the tag in the slot, whose last token is a separator; the first `own` tokens are its own."""
         tag = _words(self.slot.text)
-        if tag is None:
+        if tag is None or _is_sentence(tag):
             return self._refuse(own, lost=True)
         if reason := self.rules.judge_tag(tag) if tag else None:
             self.refused.setdefault(tag, reason)
             return self._refuse(own)
-        counted = bool(tag) and self.rules.counts_tag(tag)
-        if last and self.count + counted < self.least:
-            return self.slot.close_last(self.pieces, self.ends)
         if tag:
             self.rules.accept_tag(tag)
             self.found.append(tag)
-        self.count += counted
-        self.slot, self.tries = Slot(), 0
-        self.done = last or self.count >= self.most
-        return 0
+            self.count += self.rules.counts_tag(tag)
+        self.slot, self.tries = Slot(TAG_REST), 0
+        self.goes_on = last and self.count < self.least
+        self.done = self.count >= self.most or (last and not self.goes_on)
+        return 1 if self.goes_on else 0
 
     def _refuse(self, own: int, *, lost: bool = False) -> int:
         self.tries += 1
@@ -191,7 +190,7 @@ class ProseGuide:
         self.count, self.least, self.most = have, least, most
         self.found: list[str] = []
         self.refused: dict[str, str] = {}
-        self.slot = Slot()
+        self.slot = Slot(PROSE_REST)
         self.tries = 0
         self.done, self.stopped = have >= most, False
 
@@ -258,7 +257,7 @@ class ProseGuide:
             self.rules.accept_prose(sentence)
             self.found.append(sentence)
             self.count += 1
-        rest = Slot(lead=self.slot.text[length : ends[own]])
+        rest = Slot(PROSE_REST, lead=self.slot.text[length : ends[own]])
         for token, chance in zip(self.slot.tokens[own:], self.slot.chances[own:], strict=True):
             rest.push(token, chance, self.pieces[token])
         self.slot, self.tries = rest, 0
@@ -271,6 +270,12 @@ class ProseGuide:
         self.tries += 1
         self.done = self.tries > TRIES or not own
         return 0 if self.done else self.slot.take_back(self.pieces, own, lost=lost)
+
+
+def _is_sentence(tag: str) -> bool:
+    """Returns whether a sentence ends in a tag, as in `leaf.`; none does in `k.k.` and `dr. x`."""
+    alone = tag.endswith(".") and "." not in tag[:-1] and tag[-2:-1].isalnum()
+    return alone or bool(boundaries(tag))
 
 
 def _goes_on(piece: bytes) -> bool:

@@ -303,6 +303,24 @@ def test_regions_are_expanded_by_themselves(tipo):
         )
 
 
+@pytest.mark.parametrize(
+    ("prompt", "regions", "expanded"),
+    [
+        ("1girl BREAK", "break", [True, False]),
+        ("BREAK 1girl BREAK <lora:x:1>", "break", [False, True, False]),
+        ("1girl\n\n1boy\n", "lines", [True, False, True, False]),
+        ("BREAK", "break", [True, False]),
+        ("\n\n", "lines", [True, False, False]),
+    ],
+)
+def test_an_empty_part_stays_empty_unless_there_is_nothing_else(tipo, prompt, regions, expanded):
+    told = []
+    expansion = run(prompt, tipo, regions=regions, hooks={"on_progress": told.append})
+    assert [bool(region.added_tags) for region in expansion.regions] == expanded
+    assert {report.region for report in expansion.passes} == {i for i, yes in enumerate(expanded) if yes}
+    assert told[-1].fraction == 1.0
+
+
 def test_a_layout_places_the_additions(tipo):
     template = "<|tags|>, <|prompt|>\n<|prose|>"
     expansion = run("1girl, <lora:x:1>", tipo, layout=template)
