@@ -18,6 +18,7 @@ TRIES = 64  # times in a row that a guide takes back before it is content with w
 TAG_TOKENS, SENTENCE_TOKENS = 32, 128  # longer ones are taken back
 
 _SEPARATOR = re.compile(rb"[,\n]")
+_GOES_BEHIND = re.compile(rb"\s*[,;:.!?)\]}]")
 
 
 class TagRules(Protocol):
@@ -187,6 +188,8 @@ class ProseGuide:
         lines = language.tokens_with(b"\n")
         # A line may end only where a sentence does; a token such as ".\n" is both.
         self.breaks = [t for t in lines if not ends_sentence(_shown(self.pieces[t].split(b"\n")[0]))]
+        marks = (token for mark in (*b",;:.!?)]}",) for token in language.tokens_with(bytes([mark])))
+        self.no_beginning = [token for token in marks if _GOES_BEHIND.match(self.pieces[token])]
         self.count, self.least, self.most = have, least, most
         self.found: list[str] = []
         self.refused: dict[str, str] = {}
@@ -208,6 +211,8 @@ class ProseGuide:
         closed, ended = [*self.slot.closed_here()], ends_sentence(_shown(self.slot.text))
         if self.count + ended < self.least and self.eos is not None:
             closed.append(self.eos)
+        if not self.slot.text.strip():
+            closed += self.no_beginning
         return closed if ended else closed + self.breaks
 
     def take(self, token: int, chance: float) -> int:

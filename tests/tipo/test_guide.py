@@ -329,6 +329,19 @@ def test_a_word_that_only_begins_like_a_banned_one_may_stay():
     assert guide.found == ["A caf\xe9 and a cathedral."]
 
 
+def test_no_sentence_begins_with_what_goes_behind_a_word():
+    items = {
+        ", wearing a hat.": 9.0,
+        "; a hat.": 9.0,
+        ") and so on.": 9.0,
+        "...": 9.0,
+        "It rains.": 1.0,
+        '"Hi," he says.': 1.0,
+    }
+    found = {s for seed in range(8) for s in prose(Teller(items), draft(), most=1, seed=seed).found}
+    assert found == {"It rains.", '"Hi," he says.'}
+
+
 def test_a_sentence_that_repeats_itself_is_taken_back():
     items = {"A tree and a tree and a tree and a tree and a hat.": 50.0, "A tree and a lamp.": 1.0}
     for seed in range(5):
