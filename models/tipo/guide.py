@@ -14,7 +14,7 @@ from ..prompt.sentences import boundaries, ends_sentence
 from .wire import open_field
 
 TAG_REST, PROSE_REST = 0.05, 0.2  # what must be left of a choice; the words of a sentence hang together
-TRIES = 64  # times in a row that a guide takes back before it is content with what there is
+TRIES = 128  # times in a row that a guide takes back before it is content with what there is
 TAG_TOKENS, SENTENCE_TOKENS = 32, 128  # longer ones are taken back
 
 _SEPARATOR = re.compile(rb"[,\n]")

@@ -1,10 +1,13 @@
 """Every option of an expansion: it matters, and a wrong value is named."""
 
+import itertools
 from dataclasses import fields
 
 import pytest
-from expansions_for_tests import run
+from expansions_for_tests import added_prose, added_tags, run
 
+from presample.models.lm.decode import decode
+from presample.models.tipo import expand
 from presample.models.tipo.options import ExpandOptions
 
 # A value that is not the default, and what else a request needs to show that it matters; None: it changes
@@ -31,7 +34,7 @@ CHANGES = {
     "tag_repetition_penalty": (1.9, {}),
     "prose_repetition_penalty": (2.0, {"prose_length": "long"}),
     "max_new_tokens": (16, {}),
-    "avoid_conflicts": (False, {"tag_length": "long"}),
+    "avoid_conflicts": (False, {"tag_length": "long", "temperature": 2.0, "top_p": 1.0, "min_p": 0.0}),
     "ban_mode": ("substring", {"ban": "e"}),
     "variety": None,  # one variation shares nothing
     "compat": ("kgen-0.3.1", {"ban": "e"}),  # which was a part of a tag for it
@@ -81,3 +84,27 @@ WRONG = {
 def test_a_wrong_option_is_named(tipo, name, value, error):
     with pytest.raises(error, match=rf"^{name} must "):
         run("1girl", tipo, **{name: value})
+
+
+@pytest.mark.parametrize("compat", ["none", "kgen-0.3.1"])
+@pytest.mark.parametrize(
+    "prompt", ["", "1girl, solo", "A cat sits on a chair.", "1girl, solo\nA girl stands."]
+)
+def test_every_combination_of_what_is_given_and_wanted_works(tipo, compat, prompt):
+    for tags, prose in itertools.product(("none", "very_short"), repeat=2):
+        found = run(prompt, tipo, compat=compat, tag_length=tags, prose_length=prose)
+        assert found.prompt.startswith(prompt)
+        if compat == "none":
+            assert (tags != "none") == bool(added_tags(found))
+            assert prose == "none" or added_prose(found) or found.notes
+            assert prose != "none" or not added_prose(found)
+
+
+def test_penalties_spare_what_parts_tags_and_sentences(tipo, monkeypatch):
+    asked = []
+    monkeypatch.setattr(expand, "decode", lambda *a, **k: asked.append((a[2], k)) or decode(*a, **k))
+    run("1girl", tipo, tag_repetition_penalty=1.9, prose_repetition_penalty=1.3)
+    assert [sampling.repetition_penalty for sampling, _ in asked] == [1.9, 1.3]
+    marks = {token for mark in (b",", b".", b"\n") for token in tipo.language.tokens_with(mark)}
+    assert len(marks) >= 3
+    assert all(marks <= set(more["unpenalized"]) for _, more in asked)
