@@ -3,7 +3,7 @@
 
 def add_parser(subparsers):
     """Adds the command `eval` with one subcommand for each model that can be measured."""
-    from .tipo import evaluate
+    from .tipo.training import evaluate
 
     parser = subparsers.add_parser("eval", help="measure a bundled model and write its card")
     evaluate.add_parser(parser.add_subparsers(metavar="MODEL", required=True))

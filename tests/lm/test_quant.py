@@ -8,7 +8,7 @@ import torch
 from presample.models.lm import quant
 from presample.models.lm.checkpoint import load_language_model
 from presample.models.lm.llama import Cache
-from presample.models.tipo.corpus import held_out
+from presample.models.tipo.training.corpus import held_out
 
 TINY = Path(__file__).parents[2] / "models" / "bundled" / "tipo-tiny"
 

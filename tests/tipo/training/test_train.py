@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from presample.models.tipo import card, corpus, samples, wire
+from presample.models.tipo import wire
+from presample.models.tipo.training import card, corpus, samples
 
-BUNDLED = Path(card.__file__).parent.parent / "bundled" / "tipo-tiny"
+BUNDLED = Path(card.__file__).parents[2] / "bundled" / "tipo-tiny"
 
 tokenizers = pytest.importorskip("tokenizers", reason="training needs presample[train]")
 
@@ -17,7 +18,7 @@ tokenizers = pytest.importorskip("tokenizers", reason="training needs presample[
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A tokenizer trained on a few records."""
-    from presample.models.tipo.train_tokenizer import train_tokenizer
+    from presample.models.tipo.training.tokenizer import train_tokenizer
 
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     train_tokenizer((s.text for s in corpus.chunk(0, 0, 0, count=300)), path, size=1024)
@@ -29,7 +30,7 @@ def trainer(monkeypatch):
     """The trainer, where its packages are, with less data."""
     pytest.importorskip("accelerate", reason="training needs presample[train]")
     pytest.importorskip("transformers", reason="training needs presample[train]")
-    from presample.models.tipo import train
+    from presample.models.tipo.training import train
 
     monkeypatch.setattr(train, "CHUNK", 96)
     monkeypatch.setattr(train, "HELD_OUT", 24)
@@ -63,7 +64,7 @@ def test_a_request_has_the_same_ids_alone_and_in_its_sample(small):
 
 
 def test_the_loss_begins_with_the_answer_or_with_the_text(small):
-    from presample.models.tipo.train import IGNORED, collate, encode
+    from presample.models.tipo.training.batches import IGNORED, collate, encode
 
     drawn = list(corpus.chunk(1, 0, 1, count=60))
     encoded = encode(drawn, small)
@@ -78,7 +79,7 @@ def test_the_loss_begins_with_the_answer_or_with_the_text(small):
 
 
 def test_batches_hold_every_sample_once_and_keep_to_their_size(small):
-    from presample.models.tipo.train import batches, collate, encode
+    from presample.models.tipo.training.batches import batches, collate, encode
 
     encoded = encode(list(corpus.chunk(1, 0, 2, count=200)), small)
     groups = batches(encoded, 4096)
@@ -97,7 +98,7 @@ def test_the_stream_is_the_same_from_any_batch_on(small, trainer):
 
 
 def test_the_schedule_warms_up_and_comes_down():
-    from presample.models.tipo.train import TrainOptions, schedule
+    from presample.models.tipo.training.train import TrainOptions, schedule
 
     options = TrainOptions(steps=1000, warmup=100)
     values = [schedule(i, options) for i in range(1001)]

@@ -15,18 +15,18 @@ from pathlib import Path
 
 import torch
 
-from ..options import add_flags, from_flags, option
-from ..tinyworld import truth
-from ..tinyworld.net import eliminate
-from ..tinyworld.scene import ASPECTS, Scene, aspect_of, sample_many, world
-from ..tinyworld.tags import SPECIAL, TAGS, mention, mentioned
-from . import wire
+from ...options import add_flags, from_flags, option
+from ...tinyworld import truth
+from ...tinyworld.net import eliminate
+from ...tinyworld.scene import ASPECTS, Scene, aspect_of, sample_many, world
+from ...tinyworld.tags import SPECIAL, TAGS, mention, mentioned
+from .. import wire
+from ..lengths import LENGTHS, bucket
+from ..options import ExpandOptions
+from .batches import encode
 from .card import write_card
 from .corpus import generator_for, held_out
-from .lengths import LENGTHS, bucket
-from .options import ExpandOptions
 from .samples import Record, Sample, build
-from .train import encode
 
 BATCH = 64
 
@@ -276,7 +276,7 @@ def answer_nll(model, tokenizer, sample: Sample) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the measurement by itself: `python -m presample.models.tipo.evaluate`."""
+    """Runs the measurement by itself: `python -m presample.models.tipo.training.evaluate`."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     add_flags(parser, EvalOptions)
     return run(parser.parse_args(argv))

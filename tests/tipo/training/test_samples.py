@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 import torch
 
-from presample.models.tipo import samples, wire
+from presample.models.tipo import wire
 from presample.models.tipo.lengths import BUCKETS, LENGTHS, PARAGRAPHS, bucket
-from presample.models.tipo.samples import Habits, Record, build, candidates
+from presample.models.tipo.training import samples
+from presample.models.tipo.training.samples import Habits, Record, build, candidates
 
 DRAWS = 5000
 GENERAL = tuple(f"tag {chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(80))

@@ -1,7 +1,6 @@
 """Trains a small TIPO model from nothing on the little world: `presample train tipo`.
 
 The same script runs on one CPU and on many GPUs (`accelerate launch -m presample.models.cli train tipo`).
-Convention: one batch is about `tokens` tokens of samples of like length; labels of -100 carry no loss.
 Source: UwULLM's recipe for TIPO (AdamW with betas 0.9 and 0.98, weight decay 0.01, cosine, warm-up, clip).
 """
 
@@ -18,18 +17,17 @@ from typing import Any
 
 import torch
 
-from ..options import add_flags, from_flags, option
-from ..tinyworld.tags import TAGS
+from ...options import add_flags, from_flags, option
+from ...tinyworld.tags import TAGS
+from .batches import IGNORED, Encoded, batches, collate, encode
 from .card import write_card, write_training
 from .corpus import chunk, generator_for, held_out
 from .samples import Sample
-from .train_tokenizer import BOS, EOS, train_tokenizer
+from .tokenizer import train_tokenizer
 
 CHUNK = 2048  # records made, sorted into batches and shuffled together
 HELD_OUT = 256
 CHECKPOINT = "checkpoint.safetensors"
-IGNORED = -100
-ROW = 16  # rows of tokens are padded to a multiple of it
 
 
 @dataclass(frozen=True)
@@ -74,53 +72,6 @@ def run(args: Namespace) -> int:
         return 0
     measured = measure(EvalOptions(model=options.out))
     return 0 if write_card(Path(options.out), measured) else 1
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A sample as token ids with BOS and EOS; the first `skip` of them carry no loss."""
-
-    ids: list[int]
-    skip: int
-
-
-def encode(samples: Sequence[Sample], tokenizer) -> list[Encoded]:
-    """Returns the samples as ids; the loss begins with the token that holds its first character."""
-    bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
-    found = []
-    for sample, e in zip(samples, tokenizer.encode_batch([s.text for s in samples]), strict=True):
-        inside = [i for i, (_, end) in enumerate(e.offsets) if i and end > sample.loss_start]
-        ids = e.ids if e.ids[0] == bos else [bos, *e.ids]
-        found.append(Encoded([*ids, eos], inside[0] if inside else len(ids)))
-    return found
-
-
-def padded(length: int) -> int:
-    """Returns the length of a row: few shapes keep the arithmetic library's caches small."""
-    return -(-length // ROW) * ROW
-
-
-def collate(batch: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns ids and labels (b, n), padded on the right; a causal model needs no mask for that."""
-    n = padded(max(len(e.ids) for e in batch))
-    ids = torch.full((len(batch), n), pad)
-    labels = torch.full((len(batch), n), IGNORED)
-    for row, e in enumerate(batch):
-        tokens = torch.tensor(e.ids)
-        ids[row, : len(e.ids)] = tokens
-        labels[row, e.skip : len(e.ids)] = tokens[e.skip :]
-    return ids, labels
-
-
-def batches(encoded: Sequence[Encoded], tokens: int) -> list[list[Encoded]]:
-    """Returns groups of samples of like length, each of at most `tokens` tokens with its padding."""
-    left = sorted(encoded, key=lambda e: len(e.ids), reverse=True)
-    groups = []
-    while left:
-        count = max(1, tokens // padded(len(left[0].ids)))
-        groups.append(left[:count])
-        left = left[count:]
-    return groups
 
 
 @dataclass(frozen=True)
@@ -334,7 +285,7 @@ def _resume(model, optimizer, path: Path) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the training by itself: `python -m presample.models.tipo.train --steps 100`."""
+    """Runs the training by itself: `python -m presample.models.tipo.training.train --steps 100`."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     add_flags(parser, TrainOptions)
     return run(parser.parse_args(argv))

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from .wire import SPECIAL_TOKENS
+from ..wire import SPECIAL_TOKENS
 
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))

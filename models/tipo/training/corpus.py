@@ -10,10 +10,10 @@ from functools import cache
 
 import torch
 
-from ..tinyworld.scene import ASPECTS, Scene, sample_many
-from ..tinyworld.strangers import stranger_names, stranger_tags
-from ..tinyworld.tags import mention
-from ..tinyworld.text import long_caption, short_caption
+from ...tinyworld.scene import ASPECTS, Scene, sample_many
+from ...tinyworld.strangers import stranger_names, stranger_tags
+from ...tinyworld.tags import mention
+from ...tinyworld.text import long_caption, short_caption
 from .samples import Habits, Record, Sample, build
 
 PAIR = 0.05  # records that are a pair of captions without tags

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ..prompt.sentences import split_sentences
-from . import wire
-from .lengths import LENGTHS, PARAGRAPHS, bucket
+from ...prompt.sentences import split_sentences
+from .. import wire
+from ..lengths import LENGTHS, PARAGRAPHS, bucket
 
 TOTAL_DROP = 0.10  # no metadata, no general tag given
 INFO_DROP = 0.30  # otherwise: each line of metadata is kept with KEEP_INFO

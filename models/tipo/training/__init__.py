@@ -1,0 +1,1 @@
+"""Makes and measures small TIPO models from the little world."""
