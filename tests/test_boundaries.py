@@ -300,7 +300,10 @@ def test_the_checker_catches_a_planted_violation(path, source, said):
             "models/tipo/x.py",
             "import torch\nfrom ..lm.decode import step\nfrom ..prompt import document\nfrom . import tags",
         ),
-        ("models/tipo/training/train.py", "from ...tinyworld import scene\n\ndef f():\n    import transformers"),
+        (
+            "models/tipo/training/train.py",
+            "from ...tinyworld import scene\n\ndef f():\n    import transformers",
+        ),
         ("models/tipo/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import transformers"),
         ("models/tipo/x.py", "import torch\ntorch.load('x', weights_only=True)\nmodel.eval()\nf.print()"),
         ("models/tipo/x.py", "import torch\ng = torch.Generator()\ng.manual_seed(0)"),
