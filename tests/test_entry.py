@@ -280,6 +280,19 @@ def test_no_module_of_models_imports_what_only_some_need_or_touches_the_machine(
     assert {"presample.models.tipo.options", "presample.models.tipo.expand"} <= set(names)
 
 
+def test_loading_a_model_and_expanding_leave_torchs_compiler_out():
+    """`torch._dynamo` takes more than a second to import, and some innocent calls of torch bring it in."""
+    import_torch = loaded("import sys, torch")
+    names = loaded(
+        "import sys\n"
+        "from presample.models.tipo.expand import expand, load_tipo\n"
+        "from presample.models.tipo.expansion import Request\n"
+        "assert expand(Request('lake, night'), load_tipo()).added\n"
+    )
+    compiler = {"torch._dynamo", "torch._inductor", "sympy", *HEAVY}
+    assert not (set(names) - set(import_torch)) & compiler
+
+
 def test_broken_packages_on_the_path_change_nothing(tmp_path, extension):
     for name in HEAVY:
         (tmp_path / name).mkdir()
