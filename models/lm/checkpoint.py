@@ -23,12 +23,16 @@ class LanguageModel:
     model: Decoder
     tokenizer: Tokenizer
     path: Path
-    device: torch.device
     precision: str
 
     @property
     def config(self) -> Config:
         return self.model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is now: a host may move it between two runs."""
+        return self.model.embed.weight.device
 
     @functools.cached_property
     def pieces(self) -> list[bytes]:
@@ -88,7 +92,7 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
             f"the tokenizer of {path} has {tokenizer.vocab_size} tokens but its model only"
             f" {weights.config.vocab_size}; the files belong to different models, get them again"
         )
-    return LanguageModel(build(weights, device=place, precision=precision), tokenizer, path, place, precision)
+    return LanguageModel(build(weights, device=place, precision=precision), tokenizer, path, precision)
 
 
 def _device(name: str) -> torch.device:

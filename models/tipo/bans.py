@@ -10,8 +10,8 @@ Source: what users of KGen's ban list ran into: `hat` also banned "that girl", a
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ..prompt.document import canonical, unescape
 from .options import BAN_MODES
@@ -53,15 +53,16 @@ class Bans:
     plain: Mapping[str, str]  # canonical tag -> pattern as written
     rules: tuple[Rule, ...] = ()
     mode: str = "tag"
+    exact: Mapping[str, str] = field(default_factory=dict)  # canonical tag -> tag: no patterns, in every mode
 
     def __bool__(self) -> bool:
-        return bool(self.plain or self.rules)
+        return bool(self.plain or self.rules or self.exact)
 
     def match(self, tag: str) -> str | None:
         """Returns the pattern, as it was written, that bans `tag`; None when it may be added."""
         key = canonical(tag)
-        if key in self.plain:
-            return self.plain[key]
+        if written := self.plain.get(key) or self.exact.get(key):
+            return written
         if self.mode == "substring":
             for part, written in self.plain.items():
                 if part in key:
@@ -76,7 +77,7 @@ class Bans:
         """Returns the pattern that bans a run of whole words of `sentence`, or None."""
         spelled = " ".join(unescape(sentence).split())
         text = spelled.lower()
-        for phrase, written in self.plain.items():
+        for phrase, written in (*self.plain.items(), *self.exact.items()):
             if _holds(text, phrase):
                 return written
         for rule in self.rules:
@@ -85,8 +86,10 @@ class Bans:
         return None
 
 
-def compile_bans(text: str, *, mode: str = "tag") -> Bans:
+def compile_bans(text: str, *, mode: str = "tag", exact: Iterable[str] = ()) -> Bans:
     """Returns the bans that `text` lists, one a line or comma; see the module for what a pattern may be.
+
+    `exact` are tags that are banned as they stand, whatever signs they have.
 
     Raises BadPattern, which names the pattern and what is understood, and ValueError for an unknown mode.
     """
@@ -106,7 +109,8 @@ def compile_bans(text: str, *, mode: str = "tag") -> Bans:
             parts += len(rule.tag.targets)
         if parts > MAX_PARTS:
             raise BadPattern(written, f"all expressions together may have {MAX_PARTS} parts; use fewer")
-    return Bans(plain, tuple(rules.values()), mode)
+    keys = {canonical(tag): tag for tag in exact}
+    return Bans(plain, tuple(rules.values()), mode, {key: tag for key, tag in keys.items() if key})
 
 
 def _rule(written: str, source: str | None, *, flags: str, mode: str) -> Rule | None:

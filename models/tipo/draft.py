@@ -14,11 +14,12 @@ from ..prompt.document import Region, canonical, escape
 from ..prompt.sentences import ends_sentence, split_sentences
 from .bans import Bans
 from .conflicts import Conflicts
+from .expansion import RegionExpansion
 from .options import ExpandOptions
 from .plan import Pass
 from .prose import join_sentences, sentence_key, stutters
 from .registry import KnownModel
-from .tags import TagTable, spell
+from .tags import CATEGORIES, TagTable, spell
 from .wire import METADATA, Fields, aspect_ratio
 
 CONTENT_CATEGORIES = ("special", "general")
@@ -110,6 +111,22 @@ class Draft:
     def counts_tag(self, tag: str) -> bool:
         """Says whether a tag counts towards the length."""
         return self.rules.tags.lookup(tag) in CONTENT_CATEGORIES
+
+    def keep(self, tags: Iterable[str]) -> None:
+        """Adds tags that the user chose among earlier additions; bans and contradictions do not matter."""
+        for tag in tags:
+            if canonical(tag) not in self.seen | {""}:
+                if self.is_safe(tag):
+                    self.accept_tag(tag)
+                else:
+                    self.refused[tag] = UNSAFE
+
+    def result(self) -> RegionExpansion:
+        """Returns what the region has become."""
+        added = {category: tuple(self.added[category]) for category in CATEGORIES if category in self.added}
+        return RegionExpansion(
+            self.region.text, self.user, added, self.user_prose, tuple(self.sentences), tuple(self.caption)
+        )
 
     def accept_tag(self, tag: str) -> None:
         """Adds a tag."""

@@ -18,8 +18,7 @@ from ..lm.checkpoint import LanguageModel, load_language_model
 from ..lm.decode import Row, Session, decode
 from ..lm.sampling import Sampling
 from ..options import validate
-from ..prompt.document import Document, Region, escape, read
-from ..prompt.layout import Additions, Layout, fill, find_layout
+from ..prompt.layout import find_layout
 from .bans import compile_bans
 from .branches import Branch, Branches, GroupGuide
 from .draft import Draft, Rules, closed, shortened
@@ -29,17 +28,16 @@ from .expansion import (
     PassReport,
     Progress,
     Refusal,
-    RegionExpansion,
     Request,
     ShouldStop,
 )
 from .guide import ProseGuide, TagGuide
+from .layouts import lay_out_regions, read_request
 from .lengths import limits
 from .options import MAX_SEED
-from .plan import TRAINED, Inputs, Pass, plan
-from .prose import join_sentences
+from .plan import TRAINED, Inputs, Pass, plan, plan_task
 from .registry import KnownModel, identify
-from .tags import CATEGORIES, TagTable, load_tags
+from .tags import TagTable, load_tags
 from .tree import search
 from .wire import Fields, find_task, render
 
@@ -98,50 +96,28 @@ def expand_many(
     return _Expander(request, count, tipo, on_progress, should_stop).run()
 
 
-def read_request(request: Request, tags: TagTable) -> Document:
-    """Returns the prompt taken apart; prose from its own box becomes a line of the first region."""
-    options = request.options
-    how = {
-        "comments": request.comments,
-        "protect": [word.strip() for word in options.protect.replace(",", "\n").split("\n") if word.strip()],
-        "known": lambda text: tags.lookup(text) != "general",
-    }
-    document = read(request.prompt, regions=options.regions, form=options.form, **how)
-    if not request.prose.strip():
-        return document
-    (box,) = read(request.prose, regions="off", form="prose", **how).regions
-    parts = list(document.parts)
-    place = next(i for i, part in enumerate(parts) if isinstance(part, Region))
-    parts[place] = _joined(parts[place], box)
-    return Document(tuple(parts))
-
-
-def _joined(region: Region, box: Region) -> Region:
-    joint = ", " if region.single_line else "\n"
-    start = region.text + joint if region.text.strip() else region.text
-    moved = (replace(u, start=u.start + len(start), end=u.end + len(start)) for u in box.units)
-    return replace(region, text=start + box.text, units=(*region.units, *moved))
-
-
 class _Expander:
     """One request on its way through all its regions and passes."""
 
     def __init__(self, request: Request, count: int, tipo: Tipo, on_progress, should_stop):
         self.request, self.options, self.tipo = request, request.options, tipo
         self.on_progress, self.should_stop = on_progress, should_stop
-        self.layout: Layout = find_layout(self.options.layout)
+        find_layout(self.options.layout)  # a wrong one is named before anything is written
         mode = "substring" if self.options.compat != "none" else self.options.ban_mode
-        rules = Rules(self.options, tipo.tags, compile_bans(self.options.ban, mode=mode), tipo.rules)
+        bans = compile_bans(self.options.ban, mode=mode, exact=request.drop)
+        rules = Rules(self.options, tipo.tags, bans, tipo.rules)
         self.document = read_request(request, tipo.tags)
         seeds = [(self.options.seed + k) % (MAX_SEED + 1) for k in range(count)]
         self.drafts = [[Draft(region, seed, rules) for seed in seeds] for region in self.document.regions]
+        for place in self.places():
+            for draft in self.drafts[place]:
+                draft.keep(request.kept(place, first=place == self.places()[0]))
         self.reports: list[PassReport] = []
         self.session: Session | None = None
 
     def run(self) -> tuple[Expansion, ...]:
         start = time.perf_counter()
-        for place in self.places():
-            passes = self.passes(self.drafts[place][0])
+        for place, passes in self.planned().items():
             for step in range(len(passes)):
                 self.run_pass(place, passes, step)
         seconds = time.perf_counter() - start
@@ -155,6 +131,23 @@ class _Expander:
         regions = self.document.regions
         return [i for i, region in enumerate(regions) if region.tags or region.prose] or [0]
 
+    def planned(self) -> dict[int, tuple[Pass, ...]]:
+        """Returns the passes of each region; one that a chosen task has nothing to do with stays as it is.
+
+        Raises ValueError where that is so of all of them.
+        """
+        planned, reasons = {}, []
+        for place in self.places():
+            try:
+                planned[place] = self.passes(self.drafts[place][0])
+            except ValueError as error:
+                reasons.append(error)
+                for draft in self.drafts[place]:
+                    draft.notes.append(f"part {place + 1} of the prompt stays as it is: {error}")
+        if not planned:
+            raise reasons[0]
+        return planned
+
     def passes(self, draft: Draft) -> tuple[Pass, ...]:
         """Returns the passes of a region; a pass that writes two fields becomes two, for two guides."""
         inputs = Inputs.from_lengths(
@@ -164,6 +157,8 @@ class _Expander:
             prose_length=self.options.prose_length,
         )
         tasks = self.tipo.rules.tasks if self.tipo.rules else TRAINED
+        if self.options.task != "auto":
+            return plan_task(self.options.task, inputs, tasks=tasks)
         steps = []
         for step in plan(inputs, tasks=tasks, compat=self.options.compat):
             if step.also:
@@ -329,53 +324,14 @@ class _Expander:
 
     def expansion(self, variation: int, seconds: float) -> Expansion:
         drafts = [of_region[variation] for of_region in self.drafts]
-        full = [self.additions(draft) for draft in drafts]
-        none = [Additions(user_categories=each.user_categories) for each in full]
-        regions = tuple(_result(d, a) for d, a in zip(drafts, full, strict=True))
-        return Expansion(
-            original=self.document.source,
-            prompt=self.laid_out(full),
-            user_prompt=self.laid_out(none),
-            added="\n".join(filter(None, (_text(r.added_tags, r.added_prose) for r in regions))),
-            tags=", ".join(filter(None, (_tags(r.user_tags, r.added_tags) for r in regions))),
-            prose="\n".join(filter(None, (_prose(r) for r in regions))),
+        laid_out = lay_out_regions(
+            self.request, self.document, [draft.result() for draft in drafts], seed=drafts[0].seed
+        )
+        return replace(
+            laid_out,
             seed=self.options.seed if self.options.variety == "tree" else drafts[0].seed,
-            regions=regions,
             refusals=tuple(Refusal(*item) for draft in drafts for item in draft.reasons()),
             notes=tuple(dict.fromkeys(note for draft in drafts for note in draft.notes)),
             passes=tuple(self.reports),
             seconds=seconds,
         )
-
-    def laid_out(self, additions: Sequence[Additions]) -> str:
-        pairs = zip(self.document.regions, additions, strict=True)
-        return self.document.replace([fill(self.layout, region, each) for region, each in pairs])
-
-    def additions(self, draft: Draft) -> Additions:
-        categories = {term: category for category, terms in draft.user.items() for term in terms}
-        tags = {category: tuple(draft.added[category]) for category in CATEGORIES if category in draft.added}
-        return Additions(tags, tuple(draft.sentences), tuple(draft.caption), categories)
-
-
-def _result(draft: Draft, added: Additions) -> RegionExpansion:
-    return RegionExpansion(
-        draft.region.text, draft.user, added.tags, draft.user_prose, (*added.prose, *added.generated)
-    )
-
-
-def _tags(*groups) -> str:
-    return ", ".join(_spelled(tag) for group in groups for tags in group.values() for tag in tags)
-
-
-def _prose(region: RegionExpansion) -> str:
-    told = join_sentences(region.added_prose)
-    return " ".join(filter(None, (_spelled(region.user_prose), _spelled(told))))
-
-
-def _text(tags, prose) -> str:
-    return "\n".join(filter(None, (_tags(tags), _spelled(join_sentences(prose)))))
-
-
-def _spelled(text: str) -> str:
-    """Returns the text as it can stand in a prompt, where that is possible."""
-    return escape(text) or text

@@ -11,17 +11,26 @@ class Request:
     """A prompt to expand. `prose` is natural language that the user wrote in a box of its own.
 
     `comments` says whose comments the prompt may have: "webui" (`#`), "comfyui" (`//`, `/* */`) or "auto".
+    `keep` are additions of an earlier expansion that are to come again, each a tag or a pair of the number of
+    its region and the tag; `drop` are tags that are not to come again, as they stand, without patterns.
     """
 
     prompt: str
     prose: str = ""
     options: ExpandOptions = field(default_factory=ExpandOptions)
     comments: str = "auto"
+    keep: tuple[str | tuple[int, str], ...] = ()
+    drop: tuple[str, ...] = ()
 
     def __post_init__(self):
         for name in ("prompt", "prose"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be text, got {type(getattr(self, name)).__name__}")
+
+    def kept(self, region: int, *, first: bool) -> list[str]:
+        """Returns the tags that region keeps; the `first` one has those for which no region is named."""
+        pairs = ((None, item) if isinstance(item, str) else item for item in self.keep)
+        return [tag for number, tag in pairs if number == region or (number is None and first)]
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class RegionExpansion:
-    """One region: the user's tags and the added ones by category, the user's prose, the added sentences."""
+    """One region: the user's tags and the added ones by category, the user's prose, the added sentences.
+
+    `continued` are sentences that go on with the user's prose, `caption` those written afresh.
+    """
 
     text: str
     user_tags: Mapping[str, tuple[str, ...]]
     added_tags: Mapping[str, tuple[str, ...]]
     user_prose: str
-    added_prose: tuple[str, ...]
+    continued: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
+
+    @property
+    def added_prose(self) -> tuple[str, ...]:
+        """All added sentences."""
+        return (*self.continued, *self.caption)
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,7 @@ class Expansion:
     prompt, with brackets escaped; what `regions` and `refusals` hold is plain text.
     """
 
+    request: Request
     original: str
     prompt: str
     user_prompt: str

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..options import option
+from .registry import TASKS
 
 LENGTHS = ("none", "very_short", "short", "long", "very_long")
 FORMS = ("auto", "tags", "prose")
@@ -10,6 +11,8 @@ REGIONS = ("break", "lines", "off")
 BAN_MODES = ("tag", "substring")
 COMPATS = ("none", "kgen-0.3.1")
 VARIETIES = ("independent", "tree")
+# "tags" goes on with tags alone; the others are named by what is given and what is written from it.
+TASK_CHOICES = ("auto", "tags", *TASKS)
 
 MAX_SEED = 2**64 - 1
 
@@ -125,5 +128,11 @@ class ExpandOptions:
         "none",
         "Follow an older program's rules for passes, lengths and bans.",
         choices=COMPATS,
+        advanced=True,
+    )
+    task: str = option(
+        "auto",
+        "auto runs the passes that prompt and lengths need; else only this task of the model.",
+        choices=TASK_CHOICES,
         advanced=True,
     )

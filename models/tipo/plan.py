@@ -91,6 +91,35 @@ def plan(inputs: Inputs, *, tasks: Collection[str] = TRAINED, compat: str = "non
     return _with_given(rows, inputs)
 
 
+def plan_task(name: str, inputs: Inputs, *, tasks: Collection[str] = TRAINED) -> tuple[Pass, ...]:
+    """Returns the passes of one task alone: one for each field that it writes. "tags" goes on with tags.
+
+    Raises ValueError where the field that the task starts from is empty, where nothing that it writes is
+    wanted, and for a task that the model was not trained on.
+    """
+    task = None if name == "tags" else name
+    fields = find_task(task).fields
+    if task is not None and task not in tasks:
+        raise ValueError(f"the task must be one the model knows ({', '.join(tasks)}), got {name}")
+    if fields[0] != "tag" and not inputs.has_prose:
+        raise ValueError(f"the task {name} starts from prose, and the prompt has none; write a sentence")
+    if task and fields[0] == "tag" and not inputs.has_tags:
+        raise ValueError(f"the task {name} starts from tags, and the prompt has none; write a tag")
+    rows = [_written(task, key, inputs) for key in (fields[1:] if task else fields)]
+    wanted = {"tags": inputs.expand_tags, "prose": inputs.expand_prose}
+    rows = [row for row in rows if wanted[row.writes]]
+    if not rows:
+        raise ValueError(f"the task {name} must have something to write, but the length of it is none")
+    return _with_given(rows, inputs)
+
+
+def _written(task: str | None, key: str, inputs: Inputs) -> Pass:
+    """The pass that writes one field of a task; tags go on where there are some."""
+    if key == "tag":
+        return _tags(task, inputs, fresh=not inputs.has_tags)
+    return replace(_prose(task, inputs, fresh=True), start=key)
+
+
 def _tags(task: str | None, inputs: Inputs, *, fresh: bool = False) -> Pass:
     return Pass(task, inputs.tag_length, fresh, "tags")
 

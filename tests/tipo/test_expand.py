@@ -19,6 +19,7 @@ from presample.models.prompt.document import canonical, read
 from presample.models.prompt.layout import fill
 from presample.models.prompt.syntax import OPAQUE, lex
 from presample.models.tipo import expand as expanding
+from presample.models.tipo import layouts
 from presample.models.tipo.bans import BadPattern
 from presample.models.tipo.expand import load_tipo
 from presample.models.tipo.expansion import Request
@@ -63,7 +64,7 @@ def test_random_prompts_keep_every_byte_span_and_region(tipo, prompt, seed):
         return laid_out[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(expanding, "fill", watched)
+        patch.setattr(layouts, "fill", watched)
         expansion = run(prompt, tipo, seed=seed, prose_length="none")
     assert expansion.original == prompt == expansion.user_prompt
     assert len(laid_out) == 2 * len(expansion.regions)

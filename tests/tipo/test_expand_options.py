@@ -38,6 +38,7 @@ CHANGES = {
     "ban_mode": ("substring", {"ban": "e"}),
     "variety": None,  # one variation shares nothing
     "compat": ("kgen-0.3.1", {"ban": "e"}),  # which was a part of a tag for it
+    "task": ("tag_to_long", {}),
 }
 EVERYTHING = "1girl, lake, night\nA girl stands by the water and waits."
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from presample.models.tipo.expansion import Expansion, RegionExpansion
+from presample.models.tipo.expansion import Expansion, RegionExpansion, Request
 from presample.models.tipo.picture import WIDTH, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -14,7 +14,7 @@ def expansion(text: str, tags: tuple[str, ...] = ("lake",)) -> Expansion:
     region = RegionExpansion(
         text, {"general": (text,)}, {"general": tags, "special": ("1girl",)}, text, ("A boat.",)
     )
-    return Expansion(text, text + ", lake", text, "lake", "", "", 0, (region,))
+    return Expansion(Request(text), text, text + ", lake", text, "lake", "", "", 0, (region,))
 
 
 def drawn(picture: str) -> list[ElementTree.Element]:

@@ -1,0 +1,76 @@
+"""Expansions that were stored as text: an artist froze them, perhaps edited them, and wants just that again.
+
+Convention: a stored text is one prompt for each variation, parted by lines of `---`. Nothing is written and
+no language model is needed; what of a prompt is the user's own is found by comparing it with the request.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..prompt.document import Region, canonical, split_sentences
+from .expansion import Expansion, RegionExpansion, Request
+from .layouts import lay_out_regions, read_prompt, read_request
+from .options import MAX_SEED
+from .prose import sentence_key
+from .tags import TagTable
+
+_PARTED = re.compile(r"\r?\n[ \t]*---[ \t]*\r?\n")
+
+
+def freeze(prompts: Sequence[str]) -> str:
+    """Returns prompts as one text, which `frozen_expansions` reads."""
+    return "\n---\n".join(prompts)
+
+
+def frozen_expansions(request: Request, text: str, *, tags: TagTable) -> tuple[Expansion, ...]:
+    """Returns the expansions that `text` holds; the `prompt` of each is as it stands there.
+
+    Raises ValueError when the text is empty.
+    """
+    if not text.strip():
+        raise ValueError(
+            "a frozen prompt must have a text, and it is empty; generate once and freeze the result, or write"
+            " a prompt"
+        )
+    document = read_request(request, tags)
+    own = [_region(region.text, region.tags, region.prose, tags) for region in document.regions]
+    plain = lay_out_regions(request, document, own, seed=request.options.seed)
+    return tuple(_frozen(plain, prompt, k, tags=tags) for k, prompt in enumerate(_PARTED.split(text)))
+
+
+def _frozen(plain: Expansion, prompt: str, variation: int, *, tags: TagTable) -> Expansion:
+    document = read_prompt(plain.request, prompt, tags)
+    same = len(document.regions) == len(plain.regions)
+    regions = []
+    for number, region in enumerate(document.regions):
+        own = plain.regions[number : number + 1] if same else plain.regions
+        regions.append(_told_apart(region, own, tags))
+    made = lay_out_regions(plain.request, document, regions, seed=plain.seed)
+    return replace(
+        made,
+        original=plain.original,
+        prompt=prompt,
+        user_prompt=plain.user_prompt,
+        seed=(plain.seed + variation) % (MAX_SEED + 1),
+    )
+
+
+def _told_apart(region: Region, own: Sequence[RegionExpansion], tags: TagTable) -> RegionExpansion:
+    """The region of a stored prompt, where the user's are the tags and sentences of `own`."""
+    words = {canonical(tag) for each in own for terms in each.user_tags.values() for tag in terms}
+    said = {sentence_key(sentence) for each in own for sentence in split_sentences(each.user_prose)}
+    sentences = split_sentences(region.prose)
+    mine = _region(
+        region.text,
+        [tag for tag in region.tags if canonical(tag) in words],
+        " ".join(sentence for sentence in sentences if sentence_key(sentence) in said),
+        tags,
+    )
+    new = tags.classify([tag for tag in region.tags if canonical(tag) not in words])
+    added = tuple(sentence for sentence in sentences if sentence_key(sentence) not in said)
+    return replace(mine, added_tags=new, continued=added)
+
+
+def _region(text: str, words: Sequence[str], prose: str, tags: TagTable) -> RegionExpansion:
+    return RegionExpansion(text, tags.classify(words), {}, prose)

@@ -1,0 +1,175 @@
+"""What an artist chooses among additions: tags to keep, tags to drop, one task alone, a stored text."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from expansions_for_tests import MIXED, added_tags, run
+
+from presample.models.prompt.document import canonical, escape
+from presample.models.tipo.expand import expand, expand_many
+from presample.models.tipo.expansion import Request
+from presample.models.tipo.frozen import freeze, frozen_expansions
+from presample.models.tipo.layouts import lay_out
+from presample.models.tipo.options import TASK_CHOICES, ExpandOptions
+from presample.models.tipo.tags import load_tags
+
+TAGS = "1girl, lake, night"
+BOTH = "1girl, lake, night\nA girl stands by the water."
+TWO = "lake, night\nBREAK\nforest, autumn"
+
+
+def request(prompt, *, keep=(), drop=(), **options):
+    return Request(prompt, options=ExpandOptions(**options), keep=tuple(keep), drop=tuple(drop))
+
+
+def region_tags(region):
+    return [tag for tags in region.added_tags.values() for tag in tags]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kept_tags_come_first_and_again_whatever_the_seed(tipo, seed):
+    keep = region_tags(run(TAGS, tipo, seed=77).regions[0])[:3]
+    found = expand(request(TAGS, keep=keep, seed=seed), tipo)
+    assert set(keep) <= set(added_tags(found))
+    assert found.prompt.startswith(TAGS + ", ")
+    assert all(escape(tag) in found.prompt for tag in keep)
+    assert found.user_prompt == TAGS
+
+
+def test_a_kept_tag_beats_the_users_ban_and_is_never_there_twice(tipo):
+    found = expand(request(TAGS, keep=["Night", "fishing boat", "fishing_boat"], ban="*boat*"), tipo)
+    assert [canonical(tag) for tag in added_tags(found)].count("fishing boat") == 1
+    assert "night" not in [canonical(tag) for tag in added_tags(found)]
+
+
+def test_what_is_kept_counts_towards_the_length(tipo):
+    keep = [f"thing {i}" for i in range(17)]
+    found = expand(request("lake", keep=keep, tag_length="very_short", prose_length="none"), tipo)
+    assert added_tags(found) == keep
+    assert any("very_short" in note for note in found.notes)
+
+
+def test_a_tag_is_kept_in_the_region_it_came_from(tipo):
+    found = expand(request(TWO, keep=["red moon", (1, "blue moon"), (7, "no such part")]), tipo)
+    first, second = map(region_tags, found.regions)
+    assert "red moon" in first
+    assert "red moon" not in second
+    assert "blue moon" in second
+    assert "blue moon" not in first
+    assert "no such part" not in found.prompt
+
+
+def test_a_kept_text_that_would_be_syntax_is_refused_with_the_reason(tipo):
+    found = expand(request("lake", keep=["<lora:x:1>"]), tipo)
+    assert "<lora" not in found.prompt
+    assert [refusal.text for refusal in found.refusals if refusal.text == "<lora:x:1>"]
+
+
+def test_the_model_sees_what_is_kept(tipo, monkeypatch):
+    seen = []
+    encode = tipo.language.tokenizer.encode
+    monkeypatch.setattr(
+        tipo.language.tokenizer, "encode", lambda text, **how: seen.append(text) or encode(text, **how)
+    )
+    expand(request(TAGS, keep=["fishing boat"]), tipo)
+    assert all("fishing boat" in text for text in seen)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dropped_tags_never_come_back_and_are_no_patterns(tipo, seed):
+    drop = region_tags(expand(request(TAGS, seed=seed), tipo).regions[0])[:5]
+    found = expand(request(TAGS, drop=drop, seed=seed), tipo)
+    assert not {canonical(tag) for tag in drop} & {canonical(tag) for tag in added_tags(found)}
+    same = expand(request(TAGS, drop=["*", "/.*/", ":)", "("], seed=seed), tipo)
+    assert same.prompt == expand(request(TAGS, seed=seed), tipo).prompt
+
+
+def test_no_sentence_says_what_was_dropped(tipo):
+    for seed in range(4):
+        plain = run("A lake at night.", tipo, seed=seed, tag_length="none", prose_length="long")
+        word = next(w for w in plain.regions[0].added_prose[0].rstrip(".").split() if len(w) > 4)
+        options = {"seed": seed, "tag_length": "none", "prose_length": "long"}
+        found = expand(request("A lake at night.", drop=[word], **options), tipo)
+        assert not any(word in sentence.split() for sentence in found.regions[0].added_prose)
+
+
+@pytest.mark.parametrize("task", TASK_CHOICES[1:])
+def test_a_task_writes_what_its_name_says_and_nothing_else(tipo, task):
+    found = expand(request(BOTH, task=task, tag_length="very_long", prose_length="long"), tipo)
+    writes = {"tag" if name == "tag" else "prose" for name in task.split("_to_")[1:]} or {"tag"}
+    assert bool(added_tags(found)) == ("tag" in writes)
+    assert bool(found.regions[0].added_prose) == ("prose" in writes)
+    assert {step.task for step in found.passes} == {task}
+
+
+def test_a_task_that_has_nothing_to_start_from_says_so(tipo):
+    with pytest.raises(ValueError, match="starts from prose"):
+        run(TAGS, tipo, task="long_to_tag")
+    with pytest.raises(ValueError, match="starts from tags"):
+        run("A girl stands by the water.", tipo, task="tag_to_long")
+    with pytest.raises(ValueError, match="the length of it is none"):
+        run(BOTH, tipo, task="tag_to_long", prose_length="none")
+
+
+def test_a_part_that_a_task_has_nothing_to_do_with_stays_as_it_is(tipo):
+    found = run("lake, night\nBREAK\nA girl stands by the water.", tipo, task="long_to_tag")
+    assert found.prompt.startswith("lake, night\nBREAK\n")
+    assert any(note.startswith("part 1 of the prompt stays") for note in found.notes)
+
+
+@pytest.mark.parametrize("layout", ["verbatim", "additions_first", "<|general|>. <|prose|> <|generated|>"])
+@pytest.mark.parametrize("prompt", [TAGS, BOTH, MIXED, TWO, "A girl stands by the water.", ""])
+def test_an_expansion_laid_out_again_is_what_the_layout_would_have_made(tipo, prompt, layout):
+    tags = load_tags()
+    made = run(prompt, tipo, prose_length="long")
+    wanted = run(prompt, tipo, prose_length="long", layout=layout)
+    again = lay_out(made, layout, tags=tags)
+    assert (again.prompt, again.user_prompt) == (wanted.prompt, wanted.user_prompt)
+    assert lay_out(again, "verbatim", tags=tags).prompt == made.prompt
+
+
+def test_a_wrong_layout_is_named_before_anything_is_written(tipo):
+    with pytest.raises(ValueError, match="a layout must be one of"):
+        lay_out(run(TAGS, tipo), "nonsense", tags=load_tags())
+    with pytest.raises(ValueError, match="a layout must be one of"):
+        run(TAGS, tipo, layout="nonsense")
+
+
+@pytest.mark.parametrize("prompt", [TAGS, BOTH, MIXED, TWO])
+def test_frozen_texts_come_back_byte_for_byte_with_what_is_the_users_own_told_apart(tipo, prompt):
+    made = expand_many(request(prompt, seed=5), 3, tipo)
+    found = frozen_expansions(made[0].request, freeze([each.prompt for each in made]), tags=tipo.tags)
+    assert [each.prompt for each in found] == [each.prompt for each in made]
+    assert [each.seed for each in found] == [5, 6, 7]
+    for old, new in zip(made, found, strict=True):
+        assert (new.original, new.user_prompt) == (old.original, old.user_prompt)
+        own = {canonical(t) for region in old.regions for t in region_tags(region)}
+        assert {canonical(tag) for tag in added_tags(new)} == own
+
+
+def test_an_edited_frozen_text_is_read_as_it_stands():
+    text = "lake, (night:1.2), new moon\n---\nlake"
+    first, second = frozen_expansions(request("lake, (night:1.2), stars"), text, tags=load_tags())
+    assert first.prompt == "lake, (night:1.2), new moon"
+    assert first.tags == "lake, night, new moon"
+    assert first.added == "new moon"
+    assert second.prompt == "lake"
+    assert second.added == ""
+
+
+def test_an_empty_frozen_text_is_refused():
+    with pytest.raises(ValueError, match="must have a text"):
+        frozen_expansions(request("lake"), " \n", tags=load_tags())
+
+
+def test_an_expansion_as_json_says_what_was_asked(tipo):
+    said = json.loads(json.dumps(expand(request(TAGS, keep=[(0, "boat")], drop=["moon"]), tipo).as_dict()))
+    assert said["request"]["prompt"] == TAGS
+    assert said["request"]["options"]["tag_length"] == "long"
+    assert said["request"]["keep"] == [[0, "boat"]]
+
+
+def test_drop_and_keep_together_keep(tipo):
+    found = expand(replace(request(TAGS), keep=("boat",), drop=("boat",)), tipo)
+    assert "boat" in added_tags(found)
