@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from .contestants import PRESAMPLE, TRANSFORMERS, Contestant, Model, Unavailable, open_writer
+from .contestants import PRESAMPLE, TRANSFORMERS, Contestant, Model, Unavailable
+from .engines import open_writer
 from .files import Files
 from .lm import Settings, run
 

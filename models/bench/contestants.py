@@ -1,15 +1,12 @@
 """Who takes part: which engine, in which precision, from which file, with how many rows at once.
 
-Convention: an engine is a class with `load` and `write`; `open_writer` finds it by name. What cannot take
-part raises Unavailable with the reason.
+Convention: an engine is a class with `load` and `write`; what cannot take part raises Unavailable with the
+reason.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Protocol
-
-from .files import Files
 
 PRESAMPLE, TRANSFORMERS, LLAMA_CPP = "presample", "transformers", "llama.cpp"
 
@@ -116,14 +113,3 @@ def line_up(
                     Contestant(model, n, ragged=True, cuda_graph=graph) for n in batches if ragged and n > 1
                 ]
     return found
-
-
-def open_writer(model: Model, files: Files, *, device: str, threads: int) -> Writer:
-    """Returns the model loaded and ready; raises Unavailable with the reason where that cannot be."""
-    from . import ours, peers
-
-    path: Path = files.path(model.file)
-    if model.file != "safetensors" and files.no_gguf:
-        raise Unavailable(files.no_gguf)
-    engine = {PRESAMPLE: ours.Presample, TRANSFORMERS: peers.Transformers, LLAMA_CPP: peers.LlamaCpp}
-    return engine[model.engine].load(path, model.precision, device=device, threads=threads)

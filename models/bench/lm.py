@@ -26,8 +26,8 @@ from .contestants import (
     Model,
     Timing,
     Unavailable,
-    open_writer,
 )
+from .engines import open_writer
 from .files import Files, Shape
 
 VERSION = 1

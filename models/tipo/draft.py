@@ -19,7 +19,8 @@ from .options import ExpandOptions
 from .plan import Pass
 from .prose import join_sentences, sentence_key, stutters
 from .registry import KnownModel
-from .tags import CATEGORIES, TagTable, spell
+from .tag_words import CATEGORIES
+from .tags import TagTable, spell
 from .wire import METADATA, Fields, aspect_ratio
 
 CONTENT_CATEGORIES = ("special", "general")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..prompt.document import canonical
-from .tags import CATEGORIES
+from .tag_words import CATEGORIES
 
 # Danbooru's words and numbers for the categories. Its general tags need no list.
 _DANBOORU = {

@@ -1,7 +1,7 @@
 """The eight categories of a tag, and the one a term belongs to.
 
 A term is looked up by its canonical key (lower case, escapes undone, `_` read as a blank): first in the
-user's own lists, then among the fixed words below, then in the table of names beside this file; anything
+user's own lists, then among the words of `tag_words`, then in the table of names beside this file; anything
 else is `general`. The word `general` itself is a rating. Source: categories and fixed words of tipo-kgen
 0.3.1; names: TAGS.md.
 """
@@ -12,43 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..prompt.document import canonical
-
-# In order of precedence: a word of two categories belongs to the first.
-CATEGORIES = ("special", "quality", "rating", "meta", "characters", "copyrights", "artist", "general")
+from .tag_lists import read_names
+from .tag_words import (
+    CATEGORIES,
+    QUALITY,
+    QUALITY_ELSEWHERE,
+    RATING,
+    RATING_ELSEWHERE,
+    RATING_LETTERS,
+    RATING_PREFIXES,
+    SPECIAL,
+)
 
 TABLE = Path(__file__).with_name("tags.txt.gz")
-
-SPECIAL = (
-    *(f"1{who}" for who in ("girl", "boy", "other")),
-    *(f"{n}{who}s" for who in ("girl", "boy", "other") for n in ("2", "3", "4", "5", "6+", "multiple ")),
-    "male focus",
-)
-
-# The words TIPO knows.
-QUALITY = (
-    *("masterpiece", "best quality", "great quality", "good quality", "normal quality"),
-    *("low quality", "worse quality", "very aesthetic", "aesthetic", "displeasing", "very displeasing"),
-    *("newest", "recent", "mid", "early", "old"),
-    *("score_9", "score_8_up", "score_7_up", "score_6_up", "score_5_up", "score_4_up"),
-    *("source_anime", "source_cartoon", "source_furry", "source_pony"),
-)
-
-# Words that other families of checkpoints use: they are kept in the prompt, the language model never sees
-# them.
-QUALITY_ELSEWHERE = (
-    *("amazing quality", "high quality", "highest quality", "top quality", "incredible quality"),
-    *("average quality", "medium quality", "below average quality", "bad quality", "worst quality"),
-    *("very awa", "worst aesthetic", "best aesthetic", "oldest", "late"),
-    *("score_9_up", *(f"score_{n}" for n in range(1, 9)), "score_3_up", "score_2_up", "score_1_up"),
-    *(f"{word} score" for word in ("high", "great", "good", "average", "bad", "low")),
-)
-
-RATING = ("safe", "general", "sfw", "sensitive", "nsfw", "explicit")
-# Ratings as other families write them: rating:general, rating_explicit, rating:q. What a model calls them:
-# registry.py.
-_RATING_PREFIXES = ("", "rating:", "rating: ", "rating ")
-_RATING_ELSEWHERE = {"questionable": "nsfw"}
-_RATING_LETTERS = {"g": "general", "s": "sensitive", "q": "nsfw", "e": "explicit"}
 
 _LETTERS = dict(zip("pqrmcsag", CATEGORIES, strict=True))
 _LETTER_OF = {category: letter for letter, category in _LETTERS.items()}
@@ -116,8 +92,6 @@ def load_tags(extra: Sequence[Path] = ()) -> TagTable:
     """
     if not extra:
         return TagTable()
-    from .tag_lists import read_names
-
     return TagTable(Names(pack(read_names(extra))))
 
 
@@ -148,11 +122,11 @@ def _fixed() -> Mapping[str, tuple[str, tuple[str, ...]]]:
         words.setdefault(canonical(word), ("quality", (word,)))
     for word in QUALITY_ELSEWHERE:
         words.setdefault(canonical(word), ("quality", ()))
-    ratings = {**{word: word for word in RATING}, **_RATING_ELSEWHERE}
+    ratings = {**{word: word for word in RATING}, **RATING_ELSEWHERE}
     for word, shown in ratings.items():
-        for prefix in _RATING_PREFIXES:
+        for prefix in RATING_PREFIXES:
             words.setdefault(canonical(prefix + word), ("rating", (shown,)))
-    for letter, word in _RATING_LETTERS.items():
+    for letter, word in RATING_LETTERS.items():
         words.setdefault(canonical("rating:" + letter), ("rating", (word,)))
     return words
 

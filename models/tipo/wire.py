@@ -14,7 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from .tags import CATEGORIES, is_special
+from .tag_words import CATEGORIES
+from .tags import is_special
 
 # Metadata categories, in KGen's order.
 METADATA = ("meta", "rating", "artist", "characters", "copyrights", "quality")

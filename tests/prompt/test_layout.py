@@ -5,7 +5,7 @@ import pytest
 from presample.models.prompt.document import read
 from presample.models.prompt.layout import FAMILIES, PRESETS, Additions, Layout, fill, find_layout, left_out
 from presample.models.prompt.template import CATEGORIES
-from presample.models.tipo.tags import CATEGORIES as TIPO_CATEGORIES
+from presample.models.tipo.tag_words import CATEGORIES as TIPO_CATEGORIES
 
 TAGS = Additions(tags={"general": ("long hair", "miku (cosplay)")})
 PROSE = Additions(prose=("She smiles.", "It rains."))

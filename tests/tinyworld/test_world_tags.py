@@ -8,7 +8,8 @@ import torch
 from presample.models.tinyworld import tags
 from presample.models.tinyworld.scene import sample_many, world
 from presample.models.tinyworld.strangers import stranger_names, stranger_tags
-from presample.models.tipo.tags import CATEGORIES, load_tags
+from presample.models.tipo.tag_words import CATEGORIES
+from presample.models.tipo.tags import load_tags
 
 
 @pytest.fixture(scope="module")

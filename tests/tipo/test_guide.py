@@ -12,7 +12,7 @@ from presample.models.prompt.document import canonical
 from presample.models.tipo.draft import REPEATED, UNSAFE
 from presample.models.tipo.guide import TRIES, ProseGuide, TagGuide
 from presample.models.tipo.lengths import LENGTHS, limits
-from presample.models.tipo.tags import QUALITY
+from presample.models.tipo.tag_words import QUALITY
 
 WORDS = ("long", "hair", "blue", "sky", "red", "solo", "focus", "dress", "star", "girl", "tree")
 MANY = [

@@ -8,7 +8,8 @@ is gone.
 import importlib
 import zlib
 
-from presample.models.tipo.tags import QUALITY, RATING, SPECIAL, TABLE, load_tags, spell
+from presample.models.tipo.tag_words import QUALITY, RATING, SPECIAL
+from presample.models.tipo.tags import TABLE, load_tags, spell
 from presample.models.tipo.wire import METADATA, parse
 
 # Reading an answer

@@ -11,7 +11,8 @@ import pytest
 
 from presample.models.prompt import template
 from presample.models.tipo import build_tags, tag_lists, tags
-from presample.models.tipo.tags import CATEGORIES, Names, load_tags, pack, spell
+from presample.models.tipo.tag_words import CATEGORIES
+from presample.models.tipo.tags import Names, load_tags, pack, spell
 
 CSV = Path(__file__).parents[3] / "shared" / "data" / "danbooru_names.csv"
 
