@@ -1,0 +1,372 @@
+// The picture of an expansion: chips by category, sentences, notes, buttons. Knows nothing of ComfyUI; all text
+// goes through textContent.
+
+const ORDER = ["special", "characters", "copyrights", "artist", "general", "rating", "quality", "meta"];
+const SAYS = { "": "", keep: "keep", ban: "ban" };
+const STOPPED = ["pointerdown", "pointerup", "mousedown", "dblclick"];
+const OUR_KEYS = ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "Delete", "Backspace"];
+
+function make(tag, name, text = "") {
+  const element = document.createElement(tag);
+  if (name) element.className = `presample-${name}`;
+  if (text) element.textContent = text;
+  return element;
+}
+
+function button(name, text, title, onClick) {
+  const element = make("button", name, text);
+  element.type = "button";
+  element.title = title;
+  element.addEventListener("click", onClick);
+  return element;
+}
+
+const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
+/** One node's chips. `actions` are called for what the user does: toggle, copy, freeze, reroll, advanced. */
+export class Chips {
+  constructor(decisions, actions) {
+    Object.assign(this, { decisions, actions, variations: [], page: 0, live: null });
+    this.state = { frozen: false, freezable: true, advanced: null };
+    this.element = make("div", "");
+    this.element.className = "presample";
+    this.element.setAttribute("role", "group");
+    this.element.setAttribute("aria-label", "Prompt expansion");
+    this.element.append(this.makeBar(), this.makeHead(), this.makeBody(), this.makeActions(), this.makeVoice());
+    this.stopEvents();
+  }
+
+  // --- parts -------------------------------------------------------------------------------------------------
+
+  makeBar() {
+    this.bar = make("div", "bar");
+    this.bar.setAttribute("role", "progressbar");
+    this.bar.setAttribute("aria-label", "Expansion");
+    this.bar.append(make("div", "done"));
+    return this.bar;
+  }
+
+  makeHead() {
+    this.head = make("div", "head");
+    this.details = make("details", "details");
+    this.status = make("summary", "status");
+    this.more = make("div", "more");
+    this.details.append(this.status, this.more);
+    this.pager = make("div", "pager");
+    this.previous = button("turn", "‹", "Previous variation", () => this.turn(-1));
+    this.next = button("turn", "›", "Next variation", () => this.turn(1));
+    this.previous.setAttribute("aria-label", "Previous variation");
+    this.next.setAttribute("aria-label", "Next variation");
+    this.place = make("span", "place");
+    this.pager.append(this.previous, this.place, this.next);
+    this.head.append(this.details, this.pager);
+    return this.head;
+  }
+
+  makeBody() {
+    this.body = make("div", "body");
+    this.body.addEventListener("keydown", (event) => this.moveFocus(event));
+    this.body.addEventListener("focusin", (event) => this.setTabStop(event.target));
+    return this.body;
+  }
+
+  makeActions() {
+    const { actions } = this;
+    this.copy = button("action", "Copy", "Copy this prompt", () => actions.copy());
+    this.freeze = button("action", "Freeze", "", () => actions.freeze());
+    this.reroll = button("action", "Reroll the rest", "", (event) => actions.reroll(event.shiftKey));
+    this.advanced = button("toggle", "Advanced", "", () => actions.advanced());
+    const row = make("div", "actions");
+    row.append(this.copy, this.freeze, this.reroll, this.advanced);
+    return row;
+  }
+
+  makeVoice() {
+    this.voice = make("div", "voice");
+    this.voice.setAttribute("role", "status");
+    this.voice.setAttribute("aria-live", "polite");
+    return this.voice;
+  }
+
+  /** Keeps what is meant for the chips from the canvas, in both renderers. */
+  stopEvents() {
+    for (const name of STOPPED) this.element.addEventListener(name, (event) => event.stopPropagation());
+    this.element.addEventListener("keydown", (event) => {
+      const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+      if (plain && OUR_KEYS.includes(event.key)) event.stopPropagation();
+    });
+    this.element.dataset.captureWheel = "true";
+    this.element.addEventListener(
+      "wheel",
+      (event) => {
+        const box = event.target.closest?.(".presample-body, .presample-more");
+        if (box && box.scrollHeight > box.clientHeight && !event.ctrlKey) event.stopPropagation();
+      },
+      { passive: true },
+    );
+  }
+
+  // --- what is shown -----------------------------------------------------------------------------------------
+
+  /** Shows variations; stays on the page that was open where there still is one. */
+  show(variations, { announce = false } = {}) {
+    this.variations = variations;
+    this.live = null;
+    this.render();
+    if (announce && variations.length) this.voice.textContent = this.summary().join(", ");
+  }
+
+  /** Shows text as it is written: `fraction` of all, `variation`, what it `writes`, `text` and what is `settled`. */
+  stream({ fraction, variation, writes, text, settled }) {
+    const begins = this.live === null;
+    this.live ??= { texts: [], fraction: 0 };
+    this.live.fraction = Math.min(1, Math.max(0, Number(fraction) || 0));
+    const texts = (this.live.texts[Math.min(63, Math.max(0, Math.trunc(variation) || 0))] ??= {});
+    const sure = typeof settled === "string" && String(text).startsWith(settled) ? settled : "";
+    texts[writes === "prose" ? "prose" : "tags"] = { sure, rest: String(text ?? "").slice(sure.length) };
+    if (begins) {
+      this.voice.textContent = "writing";
+      this.render();
+    } else {
+      this.renderLive();
+    }
+  }
+
+  /** Ends a stream that brought no result; the last one is shown again. */
+  endStream() {
+    if (this.live === null) return;
+    this.live = null;
+    this.voice.textContent = "";
+    this.render();
+  }
+
+  get variation() {
+    return this.variations[Math.min(this.page, this.variations.length - 1)];
+  }
+
+  get pages() {
+    return this.live ? this.live.texts.length : this.variations.length;
+  }
+
+  turn(step) {
+    this.page = Math.min(this.pages - 1, Math.max(0, this.page + step));
+    this.render();
+    this.voice.textContent = `variation ${this.page + 1} of ${this.pages}`;
+    const turned = step < 0 ? this.previous : this.next;
+    if (turned.disabled) (step < 0 ? this.next : this.previous).focus();
+  }
+
+  render() {
+    const focused = this.focusedTag();
+    this.element.classList.toggle("presample-live", this.live !== null);
+    this.element.setAttribute("aria-busy", String(this.live !== null));
+    this.renderHead();
+    if (this.live) this.renderLive();
+    else if (this.variation) this.body.replaceChildren(...this.rows(), ...this.sentences());
+    else this.body.replaceChildren(make("p", "hint", "Write a prompt and run: tags and sentences appear here."));
+    this.renderActions();
+    this.setTabStop(this.chipOf(focused) ?? this.buttons()[0]);
+    if (focused) this.chipOf(focused)?.focus();
+  }
+
+  renderHead() {
+    const words = this.live ? ["Writing…"] : this.summary();
+    this.status.textContent = words.join(" · ");
+    this.details.hidden = words.length === 0;
+    const more = this.live ? [] : this.moreParts();
+    this.more.replaceChildren(...more);
+    this.details.classList.toggle("presample-plain", more.length === 0);
+    if (more.length === 0) this.details.open = false;
+    const page = Math.min(this.page, Math.max(0, this.pages - 1));
+    this.pager.hidden = this.pages < 2;
+    this.place.textContent = `${page + 1} / ${this.pages}`;
+    this.previous.disabled = page === 0;
+    this.next.disabled = page >= this.pages - 1;
+  }
+
+  summary() {
+    const shown = this.variation;
+    if (!shown) return [];
+    const tags = shown.chips.filter((chip) => !chip.own).length;
+    const prose = shown.prose.filter((part) => !part.own).length;
+    const added = [];
+    if (tags || !prose) added.push(counted(tags, "tag", "tags"));
+    if (prose) added.push(counted(prose, "sentence", "sentences"));
+    const words = [`${added.join(" and ")} added`];
+    if (this.state.frozen) words.unshift("Frozen");
+    if (shown.notes.length) words.push(counted(shown.notes.length, "note", "notes"));
+    if (shown.refusals.length) words.push(`${shown.refusals.length} left out`);
+    return words;
+  }
+
+  moreParts() {
+    const shown = this.variation;
+    if (!shown) return [];
+    const parts = [];
+    if (shown.prompt) parts.push(make("pre", "prompt", shown.prompt));
+    parts.push(...shown.notes.map((note) => make("p", "note", note)));
+    for (const { text, reason } of shown.refusals) {
+      const line = make("p", "refusal");
+      line.append(make("s", "", text), reason ? ` ${reason}` : "");
+      parts.push(line);
+    }
+    const facts = [];
+    if (shown.seed) facts.push(`seed ${shown.seed}`);
+    if (shown.tokens !== null) facts.push(counted(shown.tokens, "token", "tokens"));
+    if (shown.seconds !== null) facts.push(`${shown.seconds.toFixed(1)} s`);
+    if (facts.length) parts.push(make("p", "facts", facts.join(" · ")));
+    return parts;
+  }
+
+  rows() {
+    const groups = new Map(ORDER.map((category) => [category, []]));
+    for (const chip of this.variation.chips) {
+      if (!groups.has(chip.category)) groups.set(chip.category, []);
+      groups.get(chip.category).push(chip);
+    }
+    const here = new Set(this.variation.chips.map((chip) => chip.text));
+    const waiting = (tags) => tags.filter((tag) => !here.has(tag)).map((text) => ({ text, own: false }));
+    groups.set("keep", waiting(this.decisions.keep));
+    groups.set("ban", waiting(this.decisions.ban));
+    return [...groups].filter(([, chips]) => chips.length).map(([name, chips]) => this.row(name, chips));
+  }
+
+  row(name, chips) {
+    const row = make("div", "row");
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", name);
+    const label = make("span", "label", name);
+    label.setAttribute("aria-hidden", "true");
+    const own = chips.filter((chip) => chip.own);
+    const added = chips.filter((chip) => !chip.own);
+    row.append(label, ...own.map((chip) => this.ownChip(chip)), ...added.map((chip) => this.chip(chip)));
+    return row;
+  }
+
+  ownChip({ text }) {
+    const chip = make("span", "chip", text);
+    chip.classList.add("presample-own");
+    chip.title = "Yours: change it in the prompt";
+    return chip;
+  }
+
+  chip({ text }) {
+    if (this.state.frozen) return make("span", "chip", text);
+    const chip = button("chip", text, "", () => {
+      this.decisions.cycle(text);
+      this.showDecision(chip, text);
+      this.renderHead();
+      this.actions.decided();
+    });
+    chip.dataset.tag = text;
+    chip.tabIndex = -1;
+    this.showDecision(chip, text);
+    return chip;
+  }
+
+  showDecision(chip, text) {
+    const decision = this.decisions.of(text);
+    chip.classList.toggle("presample-keep", decision === "keep");
+    chip.classList.toggle("presample-ban", decision === "ban");
+    chip.setAttribute("aria-pressed", String(decision !== ""));
+    chip.setAttribute("aria-label", decision ? `${text}, ${SAYS[decision]}` : text);
+    const next = { "": "keep it", keep: "ban it", ban: "leave it to the model" }[decision];
+    chip.title = `${decision ? `${decision === "keep" ? "Kept" : "Banned"}; click` : "Click"}: ${next}`;
+  }
+
+  sentences() {
+    if (!this.variation.prose.length) return [];
+    const prose = make("p", "prose");
+    for (const part of this.variation.prose) {
+      const sentence = make("span", part.own ? "mine" : "sentence", part.text);
+      prose.append(prose.childNodes.length ? " " : "", sentence);
+    }
+    return [prose];
+  }
+
+  renderLive() {
+    this.bar.firstChild.style.width = `${(this.live.fraction * 100).toFixed(1)}%`;
+    this.bar.setAttribute("aria-valuenow", String(Math.round(this.live.fraction * 100)));
+    this.renderHead();
+    const texts = this.live.texts[Math.min(this.page, this.live.texts.length - 1)] ?? {};
+    const parts = [texts.tags, texts.prose].filter(Boolean).map(({ sure, rest }) => {
+      const line = make("p", "stream");
+      line.append(make("span", "sure", sure), make("span", "rest", rest));
+      return line;
+    });
+    this.body.replaceChildren(...parts);
+  }
+
+  renderActions() {
+    const { frozen, freezable, advanced } = this.state;
+    const prompts = this.variations.some((variation) => variation.prompt);
+    this.copy.disabled = !this.variation?.prompt;
+    this.freeze.textContent = frozen ? "Unfreeze" : "Freeze";
+    this.freeze.disabled = !freezable || (!frozen && !prompts);
+    this.freeze.title = frozen
+      ? "Let the model write again"
+      : "Keep this text as it is, to edit it or to run without the model";
+    this.reroll.disabled = frozen || !this.variation;
+    this.reroll.title = "New seed and run: kept tags stay, banned ones do not come back (Shift: run this node only)";
+    this.advanced.hidden = advanced === null;
+    this.advanced.setAttribute("aria-expanded", String(advanced === true));
+    this.advanced.title = advanced ? "Fold the advanced options" : "Show the advanced options";
+  }
+
+  /** Says for a moment in the button that its work is done. */
+  copied(done) {
+    this.copy.textContent = done ? "Copied" : "Not copied";
+    this.voice.textContent = this.copy.textContent;
+    clearTimeout(this.copyTimer);
+    this.copyTimer = setTimeout(() => (this.copy.textContent = "Copy"), 1500);
+  }
+
+  // --- keyboard: the chips are one tab stop, the arrow keys go from chip to chip -----------------------------
+
+  buttons() {
+    return [...this.body.querySelectorAll("button.presample-chip")];
+  }
+
+  chipOf(tag) {
+    return tag && this.buttons().find((chip) => chip.dataset.tag === tag);
+  }
+
+  focusedTag() {
+    const active = document.activeElement;
+    return this.body.contains(active) ? active.dataset.tag : undefined;
+  }
+
+  setTabStop(target) {
+    if (!target?.dataset?.tag) return;
+    for (const chip of this.buttons()) chip.tabIndex = chip === target ? 0 : -1;
+  }
+
+  moveFocus(event) {
+    const chips = this.buttons();
+    const at = chips.indexOf(document.activeElement);
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const to = {
+      ArrowRight: at + 1,
+      ArrowLeft: at - 1,
+      Home: 0,
+      End: chips.length - 1,
+      ArrowDown: this.chipBelow(chips, at, 1),
+      ArrowUp: this.chipBelow(chips, at, -1),
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    chips[Math.min(chips.length - 1, Math.max(0, to))].focus();
+  }
+
+  /** Returns the place of the nearest chip in the line below (1) or above (-1). */
+  chipBelow(chips, at, direction) {
+    const here = chips[at].getBoundingClientRect();
+    const boxes = chips.map((chip) => chip.getBoundingClientRect());
+    const beyond = boxes.map((box, i) => [i, (box.top - here.top) * direction]).filter(([, far]) => far > 4);
+    if (!beyond.length) return at;
+    const nearest = Math.min(...beyond.map(([, far]) => far));
+    const line = beyond.filter(([, far]) => far < nearest + 4).map(([i]) => i);
+    const aside = (i) => Math.abs(boxes[i].left - here.left);
+    return line.reduce((best, i) => (aside(i) < aside(best) ? i : best));
+  }
+}

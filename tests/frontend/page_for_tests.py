@@ -1,0 +1,173 @@
+"""ComfyUI's page as a user of the chips sees it: nodes, clicks, keys, and what arrives at the backend."""
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import urlparse
+
+READY = "() => window.comfyAPI?.app?.app?.graph && window.comfyAPI.app.app.extensionManager"
+APP = "const app = window.comfyAPI.app.app; const nodes = (app.rootGraph ?? app.graph).nodes;"
+SHOTS = Path(os.environ.get("PRESAMPLE_SHOTS", "out/frontend"))
+
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Workflow.Persist": True,
+    "Comfy.UseNewMenu": "Top",
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.VueNodes.AutoScaleLayout": False,
+}
+
+
+class Page:
+    """One open page in one renderer; `errors` collects what went wrong in it."""
+
+    def __init__(self, browser, backend, renderer: str):
+        self.backend, self.renderer = backend, renderer
+        backend.settings.update(SETTINGS | {"Comfy.VueNodes.Enabled": renderer == "vue"})
+        self.context = browser.new_context(viewport={"width": 1400, "height": 1100})
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=backend.address)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(8000)
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
+        self.page.route("**/*", self._only_here)
+        self.open()
+
+    def _only_here(self, route):
+        address = urlparse(route.request.url)
+        if address.hostname == "127.0.0.1" or address.scheme in ("data", "blob"):
+            route.continue_()
+        else:
+            route.abort()
+
+    def open(self) -> None:
+        self.page.goto(self.backend.address + "/", wait_until="domcontentloaded")
+        self.page.wait_for_function(READY, timeout=60000)
+        self.page.wait_for_function(
+            "() => document.querySelector('link[href*=\"presample.css\"]')"
+            " && window.comfyAPI.app.app.extensionManager?.workflow?.activeWorkflow",
+            timeout=60000,
+        )
+
+    def close(self) -> None:
+        self.context.close()
+
+    def run(self, script: str, argument=None):
+        """Returns what a body of JavaScript returns that knows `app`, `nodes` and `argument`."""
+        return self.page.evaluate(f"async (argument) => {{ {APP} {script} }}", argument)
+
+    def clear(self) -> None:
+        self.backend.prompts.clear()
+        self.run("await app.loadGraphData({ nodes: [], links: [], version: 0.4 });")
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until the page has drawn what changed."""
+        self.run("await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));")
+
+    def add(self, at=(40, 60), size=None) -> "Node":
+        identity = self.run(
+            """const node = window.LiteGraph.createNode("PresampleTIPOExpand");
+            node.pos = argument.at; app.graph.add(node);
+            if (argument.size) node.setSize(argument.size);
+            app.canvas.ds.offset = [0, 0]; app.canvas.ds.scale = 1; app.canvas.setDirty(true, true);
+            app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+            return node.id;""",
+            {"at": list(at), "size": size},
+        )
+        self.settle()
+        node = Node(self, identity)
+        node.root.wait_for()
+        return node
+
+    def only_node(self) -> "Node":
+        """Returns the node of a workflow that has one with chips."""
+        node = Node(self, self.run("return nodes.find((n) => n.type === 'PresampleTIPOExpand').id;"))
+        node.root.wait_for()
+        return node
+
+    def workflow(self) -> str:
+        return self.run("return JSON.stringify((app.rootGraph ?? app.graph).serialize());")
+
+    def load(self, workflow: str) -> None:
+        self.run("await app.loadGraphData(JSON.parse(argument));", workflow)
+        self.settle()
+
+    def queue(self) -> dict:
+        """Queues as the Run button does; returns the inputs of the node as they were sent."""
+        self.run("await app.queuePrompt(0, 1);")
+        return self.sent()
+
+    def sent(self) -> dict:
+        nodes = self.backend.prompts[-1]["prompt"].values()
+        return next(node["inputs"] for node in nodes if node["class_type"] == "PresampleTIPOExpand")
+
+    def undo(self) -> None:
+        self.run("await app.extensionManager.workflow.activeWorkflow.changeTracker.undo();")
+        self.settle()
+
+    def shot(self, name: str) -> Path:
+        """Keeps a picture of the page; test output."""
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        path = SHOTS / f"{name}-{self.renderer}.png"
+        self.page.screenshot(path=path)
+        return path
+
+
+class Node:
+    """A TIPO Expand node in a page."""
+
+    def __init__(self, page: Page, identity):
+        self.page, self.id = page, identity
+        page.run(
+            """nodes.find((n) => n.id == argument).widgets.find((w) => w.name === "chips")
+            .element.dataset.node = argument;""",
+            identity,
+        )
+        self.root = page.page.locator(f'.presample[data-node="{identity}"]')
+
+    def run(self, script: str, argument=None):
+        script = f"const node = nodes.find((n) => n.id == argument.id); {script}"
+        return self.page.run(script, {"id": self.id, "given": argument})
+
+    def widget(self, name: str):
+        return self.run("return node.widgets.find((w) => w.name === argument.given).value;", name)
+
+    def set(self, name: str, value) -> None:
+        self.run(
+            """const widget = node.widgets.find((w) => w.name === argument.given[0]);
+            widget.value = argument.given[1]; widget.callback?.(widget.value, app.canvas, node);""",
+            [name, value],
+        )
+        self.page.settle()
+
+    def hidden(self) -> list[str]:
+        return self.run("return node.widgets.filter((w) => w.hidden).map((w) => w.name);")
+
+    @property
+    def decisions(self) -> dict:
+        return json.loads(self.widget("chips"))
+
+    def take(self, variations: list) -> None:
+        """Lets a result arrive and waits until it is shown."""
+        self.page.backend.executed(str(self.id), variations)
+        shown = [item["text"] for item in variations[0]["chips"] if not item["own"]]
+        if shown:
+            self.chip(shown[-1]).wait_for()
+
+    def chip(self, text: str):
+        return self.root.locator("button.presample-chip", has_text=text).first
+
+    def chips(self) -> list[str]:
+        return self.root.locator(".presample-chip").all_inner_texts()
+
+    def button(self, name: str):
+        return self.root.get_by_role("button", name=name)
+
+    @property
+    def status(self) -> str:
+        return self.root.locator(".presample-status").inner_text()
+
+    @property
+    def body(self) -> str:
+        return self.root.locator(".presample-body").inner_text()

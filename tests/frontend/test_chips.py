@@ -1,0 +1,322 @@
+"""The tag chips in ComfyUI's own page, in both renderers."""
+
+import json
+
+import pytest
+
+
+def chip(text, category="general", own=False):
+    return {"text": text, "category": category, "own": own}
+
+
+def variation(*chips, seed=7, prose=(), **more):
+    tags = ", ".join(item["text"] for item in chips)
+    facts = {"seed": seed, "prompt": tags, "user_prompt": "", "notes": [], "refusals": []}
+    prose = [{"text": text, "own": False} for text in prose]
+    return facts | {"chips": list(chips), "prose": prose, "seconds": 0.8, "tokens": 64} | more
+
+
+LAKE = variation(
+    chip("1girl", "special", own=True),
+    chip("lake", own=True),
+    chip("night"),
+    chip("hazy moon"),
+    chip("masterpiece", "quality"),
+    prose=["A girl stands by the lake.", "The moon is hazy."],
+)
+
+
+def test_an_empty_node_says_what_to_do(node):
+    assert "run" in node.body
+    assert node.button("Copy").is_disabled()
+    assert node.button("Freeze").is_disabled()
+
+
+def test_a_result_is_shown_by_category_with_the_users_own_tags_apart(node):
+    node.take([LAKE])
+    assert node.root.locator(".presample-row").evaluate_all("e => e.map(x => x.ariaLabel)") == [
+        "special",
+        "general",
+        "quality",
+    ]
+    assert node.root.locator(".presample-own").all_inner_texts() == ["1girl", "lake"]
+    assert node.status == "3 tags and 2 sentences added"
+    assert "The moon is hazy." in node.body
+
+
+def test_clicks_keep_then_ban_then_leave_and_are_sent_in_the_prompt(node):
+    node.take([LAKE])
+    night = node.chip("night")
+    sent = []
+    for _ in range(3):
+        night.click()
+        sent.append(json.loads(node.page.queue()["chips"]))
+    assert sent == [{"keep": ["night"], "ban": []}, {"keep": [], "ban": ["night"]}, {"keep": [], "ban": []}]
+
+
+def test_the_users_own_tags_cannot_be_clicked(node):
+    node.take([LAKE])
+    assert node.root.locator("button", has_text="lake").count() == 0
+
+
+def test_the_result_is_no_part_of_what_is_sent(node):
+    before = node.page.queue()
+    node.take([LAKE])
+    after = node.page.queue()
+    for inputs in (before, after):  # the seed moves on by itself
+        inputs.pop("seed")
+    assert before == after
+
+
+def test_what_was_kept_or_banned_and_is_not_in_the_result_can_still_be_changed(node):
+    node.take([LAKE])
+    node.chip("night").click()
+    node.chip("hazy moon").click(click_count=2, delay=20)
+    assert node.decisions == {"keep": ["night"], "ban": ["hazy moon"]}
+    node.take([variation(chip("1girl", "special", own=True), chip("dawn"))])
+    assert node.chips() == ["1girl", "dawn", "night", "hazy moon"]
+    node.chip("hazy moon").click()
+    assert node.decisions == {"keep": ["night"], "ban": []}
+
+
+def test_text_streams_in_and_the_last_result_stays_after_an_interrupt(node):
+    node.take([LAKE])
+    event = {"node": str(node.id), "variation": 0, "writes": "tags", "fraction": 0.4}
+    node.page.backend.send("presample.progress", event | {"text": "1girl, sunris", "settled": "1girl"})
+    node.root.locator(".presample-sure").get_by_text("1girl").wait_for()
+    assert node.body == "1girl, sunris"
+    assert node.root.get_attribute("aria-busy") == "true"
+    assert node.root.get_by_role("progressbar").get_attribute("aria-valuenow") == "40"
+    node.page.backend.send(
+        "execution_interrupted", {"prompt_id": "x", "node_id": str(node.id), "executed": []}
+    )
+    node.chip("night").wait_for()
+    assert node.root.get_attribute("aria-busy") == "false"
+
+
+def test_variations_are_turned_with_a_pager(node):
+    node.take([variation(chip(f"tag {k}"), seed=k) for k in range(4)])
+    assert node.root.locator(".presample-place").inner_text() == "1 / 4"
+    node.button("Next variation").click()
+    node.button("Next variation").click()
+    assert node.root.locator(".presample-place").inner_text() == "3 / 4"
+    assert node.chips() == ["tag 2"]
+
+
+def test_copy_puts_the_shown_prompt_on_the_clipboard(node):
+    node.take([variation(chip("one")), variation(chip("two"))])
+    node.button("Next variation").click()
+    node.button("Copy").click()
+    node.button("Copied").wait_for()
+    assert node.page.page.evaluate("navigator.clipboard.readText()") == "two"
+
+
+def test_freeze_stores_all_prompts_and_unfreeze_lets_the_model_write_again(node):
+    node.take([variation(chip("one")), variation(chip("two"))])
+    assert "frozen" in node.hidden()
+    node.button("Freeze").click()
+    assert node.widget("mode") == "frozen"
+    assert node.widget("frozen") == "one\n---\ntwo"
+    assert "frozen" not in node.hidden()
+    sent = node.page.queue()
+    assert (sent["mode"], sent["frozen"]) == ("frozen", "one\n---\ntwo")
+    assert node.button("Reroll the rest").is_disabled()
+    node.button("Unfreeze").click()
+    assert node.widget("mode") == "generate"
+    assert node.widget("frozen") == "one\n---\ntwo"
+    assert "frozen" in node.hidden()
+
+
+def test_reroll_sends_a_new_seed_and_the_decisions(node):
+    node.take([LAKE])
+    seeds = {node.widget("seed")}
+    node.chip("night").click()
+    for _ in range(2):
+        before = len(node.page.backend.prompts)
+        node.button("Reroll the rest").click()
+        while len(node.page.backend.prompts) == before:
+            node.page.page.wait_for_timeout(20)
+        seeds.add(node.page.sent()["seed"])
+    assert len(seeds) == 3
+    assert json.loads(node.page.sent()["chips"]) == {"keep": ["night"], "ban": []}
+
+
+def test_a_saved_workflow_opens_with_result_and_decisions(page):
+    node = page.add()
+    node.take([LAKE])
+    node.chip("night").click()
+    saved = page.workflow()
+    page.clear()
+    page.load(saved)
+    node = page.only_node()
+    assert node.chips() == [item["text"] for item in LAKE["chips"]]
+    assert node.decisions == {"keep": ["night"], "ban": []}
+    assert node.chip("night").get_attribute("aria-label") == "night, keep"
+
+
+def test_hidden_widgets_keep_their_place_and_value_in_a_saved_workflow(page):
+    node = page.add()
+    names = node.run("return node.widgets.map((w) => w.name);")
+    node.set("frozen", "kept text")
+    node.set("temperature", 0.75)
+    saved = json.loads(page.workflow())["nodes"][0]["widgets_values"]
+    assert len(saved) == len(names)
+    assert saved[names.index("frozen")] == "kept text"
+    assert saved[names.index("temperature")] == 0.75
+    page.load(page.workflow())
+    assert page.only_node().widget("temperature") == 0.75
+    assert page.queue()["frozen"] == "kept text"
+
+
+def test_a_copy_of_a_node_has_the_state_and_its_own_decisions(page):
+    node = page.add()
+    node.take([LAKE])
+    node.chip("night").click()
+    identity = node.run(
+        "const copy = node.clone(); copy.pos = [700, 60]; app.graph.add(copy); return copy.id;"
+    )
+    page.settle()
+    copy = type(node)(page, identity)
+    copy.chip("hazy moon").click()
+    assert copy.decisions == {"keep": ["night", "hazy moon"], "ban": []}
+    assert node.decisions == {"keep": ["night"], "ban": []}
+
+
+def test_undo_takes_back_a_click_and_not_the_result(page):
+    node = page.add()
+    node.take([LAKE])
+    node.chip("night").click()
+    assert node.decisions["keep"] == ["night"]
+    page.undo()
+    node = page.only_node()
+    assert node.decisions == {"keep": [], "ban": []}
+    assert "night" in node.chips()
+
+
+def test_inside_a_subgraph_the_state_stays_and_results_arrive(page):
+    node = page.add()
+    node.take([LAKE])
+    node.chip("night").click()
+    inner = node.run(
+        """const made = app.graph.convertToSubgraph(new Set([node]));
+        const inner = made.node.subgraph.nodes[0];
+        const chips = inner.widgets.find((w) => w.name === "chips").value;
+        return { outer: made.node.id, id: inner.id, chips, shown: inner.properties.presample.length };"""
+    )
+    assert json.loads(inner["chips"]) == {"keep": ["night"], "ban": []}
+    assert inner["shown"] == 1
+    assert json.loads(page.queue()["chips"]) == {"keep": ["night"], "ban": []}
+    page.backend.executed(f"{inner['outer']}:{inner['id']}", [LAKE, LAKE])
+    page.page.wait_for_function(
+        """() => { const { app } = window.comfyAPI.app;
+        const outer = (app.rootGraph ?? app.graph).nodes.find((n) => n.subgraph);
+        return outer.subgraph.nodes[0].properties.presample.length === 2; }"""
+    )
+
+
+def test_the_keyboard_alone_keeps_bans_and_moves(node):
+    node.take([LAKE])
+    keyboard = node.page.page.keyboard
+    node.root.locator("summary").focus()
+    keyboard.press("Tab")
+    focused = "document.activeElement.dataset.tag ?? document.activeElement.textContent"
+    assert node.page.page.evaluate(focused) == "night"
+    keyboard.press("Enter")
+    keyboard.press("ArrowRight")
+    keyboard.press("Space")
+    keyboard.press("Space")
+    assert node.decisions == {"keep": ["night"], "ban": ["hazy moon"]}
+    assert node.chip("hazy moon").get_attribute("aria-pressed") == "true"
+    keyboard.press("End")
+    assert node.page.page.evaluate(focused) == "masterpiece"
+    keyboard.press("Delete")
+    assert node.root.count() == 1, "a key meant for a chip must not delete the node"
+    keyboard.press("Tab")
+    assert node.page.page.evaluate(focused) == "Copy"
+
+
+def test_text_from_elsewhere_stays_text(node):
+    bad = '<img src=x onerror="window.harmed = true">'
+    node.take(
+        [
+            variation(
+                chip(bad),
+                chip(bad + "2", bad),
+                prose=[bad],
+                notes=[bad],
+                refusals=[{"text": bad, "reason": bad}],
+            )
+        ]
+    )
+    node.page.backend.send(
+        "presample.progress",
+        {"node": str(node.id), "variation": 0, "writes": bad, "text": bad, "settled": bad, "fraction": bad},
+    )
+    node.root.locator(".presample-sure").wait_for()
+    node.page.backend.send("execution_success", {"prompt_id": "x"})
+    node.chip(bad).wait_for()
+    assert node.root.locator("img").count() == 0
+    assert node.page.page.evaluate("window.harmed") is None
+
+
+@pytest.mark.parametrize("value", ["{", "[]", '{"keep": [1, null, {}], "ban": "night"}', "null"])
+def test_a_broken_value_or_result_in_a_workflow_is_nothing_decided(page, value):
+    node = page.add()
+    saved = json.loads(page.workflow())
+    names = node.run("return node.widgets.map((w) => w.name);")
+    saved["nodes"][0]["widgets_values"][names.index("chips")] = value
+    saved["nodes"][0]["properties"]["presample"] = [None, 3, {"chips": "x", "prose": [7], "notes": {}}]
+    page.load(json.dumps(saved))
+    assert page.only_node().decisions == {"keep": [], "ban": []}
+
+
+def test_150_tags_scroll_inside_the_node(node):
+    height = node.root.bounding_box()["height"]
+    node.take([variation(*[chip(f"a tag of number {k}") for k in range(150)])])
+    assert node.root.bounding_box()["height"] == height
+    body = node.root.locator(".presample-body")
+    assert body.evaluate("e => e.scrollHeight > e.clientHeight && e.scrollWidth <= e.clientWidth")
+    node.chip("a tag of number 149").click()
+    assert node.decisions["keep"] == ["a tag of number 149"]
+
+
+def test_notes_and_refusals_can_be_reached(node):
+    refusals = [{"text": "2girls", "reason": "you asked for one"}]
+    node.take([LAKE | {"notes": ["part 2 stays as it is"], "refusals": refusals}])
+    assert node.status.endswith("1 note · 1 left out")
+    node.root.locator("summary").click()
+    more = node.root.locator(".presample-more").inner_text()
+    assert "part 2 stays as it is" in more
+    assert "2girls you asked for one" in more
+
+
+def test_advanced_options_are_folded_in_classic_nodes(pages):
+    page = pages("classic")
+    page.clear()
+    node = page.add()
+    assert {"temperature", "top_k", "compat"} <= set(node.hidden())
+    assert "seed" not in node.hidden()
+    height = round(node.run("return node.size[1];"))
+    node.button("Advanced").click()
+    assert node.hidden() == ["frozen"]
+    assert round(node.run("return node.size[1];")) > height
+    node.button("Advanced").click()
+    assert round(node.run("return node.size[1];")) == height
+    assert page.queue()["temperature"] == 0.5
+
+
+def test_changing_the_renderer_keeps_everything(pages):
+    page = pages("classic")
+    page.clear()
+    node = page.add()
+    node.take([LAKE])
+    node.chip("night").click()
+    try:
+        page.run("await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true);")
+        node.chip("hazy moon").click()
+        assert node.decisions == {"keep": ["night", "hazy moon"], "ban": []}
+        assert node.button("Advanced").count() == 0
+    finally:
+        page.run("await app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false);")
+    node.chip("night").click()
+    assert node.decisions == {"keep": ["hazy moon"], "ban": ["night"]}
