@@ -2,7 +2,6 @@
 // goes through textContent.
 
 const ORDER = ["special", "characters", "copyrights", "artist", "general", "rating", "quality", "meta"];
-const SAYS = { "": "", keep: "keep", ban: "ban" };
 const STOPPED = ["pointerdown", "pointerup", "mousedown", "dblclick"];
 const OUR_KEYS = ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "Delete", "Backspace"];
 
@@ -239,7 +238,9 @@ export class Chips {
     label.setAttribute("aria-hidden", "true");
     const own = chips.filter((chip) => chip.own);
     const added = chips.filter((chip) => !chip.own);
-    row.append(label, ...own.map((chip) => this.ownChip(chip)), ...added.map((chip) => this.chip(chip)));
+    const line = make("div", "chips");
+    line.append(...own.map((chip) => this.ownChip(chip)), ...added.map((chip) => this.chip(chip)));
+    row.append(label, line);
     return row;
   }
 
@@ -269,7 +270,7 @@ export class Chips {
     chip.classList.toggle("presample-keep", decision === "keep");
     chip.classList.toggle("presample-ban", decision === "ban");
     chip.setAttribute("aria-pressed", String(decision !== ""));
-    chip.setAttribute("aria-label", decision ? `${text}, ${SAYS[decision]}` : text);
+    chip.setAttribute("aria-label", decision ? `${text}, ${decision}` : text);
     const next = { "": "keep it", keep: "ban it", ban: "leave it to the model" }[decision];
     chip.title = `${decision ? `${decision === "keep" ? "Kept" : "Banned"}; click` : "Click"}: ${next}`;
   }

@@ -97,8 +97,7 @@ export function canFold(node) {
 }
 
 /** Shows the widgets that matter now. Hidden ones keep their place and value in the saved workflow. */
-export function fold(node) {
-  const folded = canFold(node) && !node.showAdvanced;
+export function fold(node, folded = canFold(node) && !node.showAdvanced) {
   const generates = !isLinked(node, "mode") && widgetOf(node, "mode")?.value === "generate";
   for (const widget of node.widgets ?? []) {
     if (isAdvanced(node, widget)) {
@@ -114,6 +113,14 @@ function hide(widget, hidden) {
   if (widget.options) widget.options.hidden = hidden;
   const seen = widget._state?.options; // the reactive copy that Vue nodes look at
   if (seen && seen.hidden !== hidden) seen.hidden = hidden;
+}
+
+/** Gives a new node the size of what it shows; Vue nodes start from it too. */
+export function fit(node) {
+  fold(node, true);
+  const [width, height] = node.computeSize();
+  node.setSize([Math.max(node.size[0], width), height]);
+  fold(node);
 }
 
 /** Folds and gives the node the height that came or went; in Vue the page does that itself. */

@@ -1,4 +1,7 @@
-"""ComfyUI's real page in headless Chromium, with a stand-in backend; skipped where one of them is missing."""
+"""ComfyUI's real page in headless Chromium, with a stand-in backend; skipped where one of them is missing.
+
+PRESAMPLE_CHROMIUM names the browser and PRESAMPLE_FRONTEND the `static` folder of another version of the page.
+"""
 
 import importlib.util
 import os
@@ -38,7 +41,8 @@ def backend():
     from standin_for_tests import StandIn
 
     package = importlib.util.find_spec("comfyui_frontend_package").submodule_search_locations[0]
-    backend = StandIn(Path(package) / "static", definitions())
+    static = os.environ.get("PRESAMPLE_FRONTEND") or Path(package) / "static"
+    backend = StandIn(Path(static), definitions())
     yield backend
     backend.close()
 

@@ -24,7 +24,7 @@ class Page:
     def __init__(self, browser, backend, renderer: str):
         self.backend, self.renderer = backend, renderer
         backend.settings.update(SETTINGS | {"Comfy.VueNodes.Enabled": renderer == "vue"})
-        self.context = browser.new_context(viewport={"width": 1400, "height": 1100})
+        self.context = browser.new_context(viewport={"width": 900, "height": 900})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=backend.address)
         self.page = self.context.new_page()
         self.page.set_default_timeout(8000)
