@@ -52,6 +52,7 @@ class Row:
     generator: torch.Generator
     tokens: list[int] = field(default_factory=list)
     draws: int = 0
+    repetition_penalty: float = 1.0
 
     def __post_init__(self):
         if not self.prompt:
@@ -146,6 +147,14 @@ class Session:
         hidden = self.model(tokens, self.cache, torch.tensor(positions)[:, None], extent=extent)
         return self.model.head(hidden[:, 0]).float()
 
+    def arrange(self, places: Sequence[int]) -> None:
+        """Lets row i have what row places[i] held; `places` grow, and what is in none of them is given up."""
+        for index, place in enumerate(places):
+            if place != index:
+                held = max(len(self.cached[index]), len(self.cached[place]))
+                self.cache.swap_rows(index, place, held)
+                self.cached[index], self.cached[place] = self.cached[place], self.cached[index]
+
     def keep(self, rows: list[Row], kept: list[Row]) -> None:
         """Moves the cache rows of `kept` to the front, in their order; the others' follow."""
         for index, row in enumerate(kept):
@@ -206,9 +215,9 @@ def decode(
 def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalized: Collection[int]) -> None:
     """Draws one token for each row and lets its guide take it."""
     for row, scores in zip(rows, logits, strict=True):
-        if sampling.repetition_penalty != 1.0:
+        if row.repetition_penalty != 1.0:
             seen = [token for token in row.written if token not in unpenalized]
-            penalize_(scores, seen, sampling.repetition_penalty)
+            penalize_(scores, seen, row.repetition_penalty)
         if forbidden := row.guide.forbidden():
             scores.index_fill_(0, torch.as_tensor(forbidden, device=scores.device), float("-inf"))
     values, tokens = candidates(logits, sampling.top_k)

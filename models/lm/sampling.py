@@ -25,7 +25,6 @@ class Sampling:
     top_k: int = 80
     top_p: float = 0.95
     min_p: float = 0.05
-    repetition_penalty: float = 1.0
 
 
 def penalize_(logits: Tensor, seen: Sequence[int], penalty: float) -> None:

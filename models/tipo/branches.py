@@ -64,8 +64,10 @@ class Branches:
         guide: Callable[[Draft], GroupGuide],
         write: Callable[[Sequence[Row]], None],
         generator: Callable[[int], torch.Generator],
+        repetition_penalty: float = 1.0,
     ):
         self.prompt, self.guide, self.write, self.generator = prompt, guide, write, generator
+        self.repetition_penalty = repetition_penalty
         self.groups = self.draws = self.finished = 0
 
     def grow(self, branches: Sequence[Branch]) -> list[Growth]:
@@ -83,4 +85,7 @@ class Branches:
     def row(self, branch: Branch, draft: Draft) -> Row:
         self.groups += 1
         begun = branch.row.tokens if branch.row else []
-        return Row(self.prompt, self.guide(draft), self.generator(self.groups), begun)
+        penalty = self.repetition_penalty
+        return Row(
+            self.prompt, self.guide(draft), self.generator(self.groups), begun, repetition_penalty=penalty
+        )

@@ -16,7 +16,7 @@ from presample.models.lm.sampling import Sampling
 pytest.importorskip("transformers", reason="transformers writes the model and is what ours is compared with")
 pytest.importorskip("tokenizers", reason="the tokenizers package trains the tokenizer")
 
-LIVELY = Sampling(temperature=1.0, top_k=0, top_p=0.98, min_p=0.0, repetition_penalty=1.2)
+LIVELY = Sampling(temperature=1.0, top_k=0, top_p=0.98, min_p=0.0)
 PROMPTS = [
     [5, 9, 60, 61, 62, 63, 64],
     [5, 9],
@@ -46,8 +46,8 @@ def exact(folder):
     return load_language_model(folder, device="cpu", precision="int8")
 
 
-def row(prompt, seed, **guide):
-    return Row(prompt, Plain(**guide), torch.Generator().manual_seed(seed))
+def row(prompt, seed, *, penalty=1.2, **guide):
+    return Row(prompt, Plain(**guide), torch.Generator().manual_seed(seed), repetition_penalty=penalty)
 
 
 def write(language, rows, sampling=LIVELY, *, session=None, length=96, most=64, **more):
@@ -133,7 +133,7 @@ def test_greedy_text_is_that_of_transformers(folder):
     ours = load_language_model(folder, device="cpu", precision="float32")
     theirs = AutoModelForCausalLM.from_pretrained(folder)
     theirs.generation_config.eos_token_id = None
-    rows = write(ours, [row(p, 0, count=40) for p in PROMPTS], Sampling(temperature=0.0))
+    rows = write(ours, [row(p, 0, penalty=1.0, count=40) for p in PROMPTS], Sampling(temperature=0.0))
     for prompt, found in zip(PROMPTS, rows, strict=True):
         written = theirs.generate(
             torch.tensor([prompt]), max_new_tokens=40, do_sample=False, suppress_tokens=ours.never
@@ -215,9 +215,9 @@ def test_a_session_that_grows_keeps_what_its_rows_know(exact, monkeypatch):
 
 @pytest.mark.parametrize("back", [1, 2, 5])
 def test_tokens_that_were_taken_back_leave_no_trace(language, back):
-    plain = write(language, [row(PROMPTS[0], 0, count=30)], Sampling(temperature=0.0))[0]
+    plain = write(language, [row(PROMPTS[0], 0, penalty=1.0, count=30)], Sampling(temperature=0.0))[0]
     seven = {7 * n: back for n in range(1, 4)}
-    undone = row(PROMPTS[0], 0, count=30 + 3 * back, undo=lambda step: seven.get(step, 0))
+    undone = row(PROMPTS[0], 0, penalty=1.0, count=30 + 3 * back, undo=lambda step: seven.get(step, 0))
     write(language, [undone], Sampling(temperature=0.0))
     assert undone.tokens == plain.tokens
 
@@ -294,13 +294,16 @@ def test_a_row_with_nothing_left_to_draw_stops_and_changes_no_other(exact):
 
 
 def test_the_penalty_is_for_what_was_written_and_spares_separators(language):
-    hard = Sampling(temperature=0.0, repetition_penalty=1000.0)
+    hard = Sampling(temperature=0.0)
     prompts = (random.Random(seed).choices(range(400), k=60) for seed in range(200))
     prompt, likeliest = next((p, t) for p in prompts if (t := greedy(language, p, 1))[0] in p)
-    assert write(language, [row(prompt, 0, count=1)], hard)[0].written == likeliest  # nothing is written yet
-    penalized = write(language, [row(PROMPTS[0], 0, count=30)], hard)[0].written
+    assert (
+        write(language, [row(prompt, 0, penalty=1000.0, count=1)], hard)[0].written == likeliest
+    )  # nothing is written yet
+    penalized = write(language, [row(PROMPTS[0], 0, penalty=1000.0, count=30)], hard)[0].written
     assert len(set(penalized)) == 30
-    free = write(language, [row(PROMPTS[0], 0, count=30)], hard, unpenalized=range(10**4))[0].written
+    rows = [row(PROMPTS[0], 0, penalty=1000.0, count=30)]
+    free = write(language, rows, hard, unpenalized=range(10**4))[0].written
     assert free == greedy(language, PROMPTS[0], 30)
 
 

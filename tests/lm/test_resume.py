@@ -13,7 +13,7 @@ from presample.models.lm.sampling import Sampling
 pytest.importorskip("transformers", reason="transformers writes the model")
 pytest.importorskip("tokenizers", reason="the tokenizers package trains the tokenizer")
 
-LIVELY = Sampling(temperature=1.0, top_k=0, top_p=0.98, min_p=0.0, repetition_penalty=1.2)
+LIVELY = Sampling(temperature=1.0, top_k=0, top_p=0.98, min_p=0.0)
 PROMPTS = [[5, 9, 60, 61, 62, 63, 64], [5, 9], [5, 9, 60, 100, 101, 102]]
 LENGTH = 96
 

@@ -18,9 +18,8 @@ from presample.models.lm.decode import Interrupted
 from presample.models.prompt.document import canonical, read
 from presample.models.prompt.layout import fill
 from presample.models.prompt.syntax import OPAQUE, lex
-from presample.models.tipo import expand as expanding
-from presample.models.tipo import layouts
-from presample.models.tipo.bans import BadPattern
+from presample.models.tipo import layouts, writer
+from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.lengths import LENGTHS
@@ -219,7 +218,7 @@ def test_the_largest_seed_goes_on_at_zero(tipo):
 )
 def test_one_decode_for_each_pass_and_no_retry(tipo, monkeypatch, prompt, options, tasks):
     decodes = []
-    monkeypatch.setattr(expanding, "decode", lambda *a, **k: decodes.append(1) or decoding.decode(*a, **k))
+    monkeypatch.setattr(writer, "decode", lambda *a, **k: decodes.append(1) or decoding.decode(*a, **k))
     hard = "ban", "*tree*, *sky*, *flower*, water"
     expansion = run(prompt, tipo, **{**options, hard[0]: hard[1]})
     assert [each.task for each in expansion.passes] == tasks
@@ -262,7 +261,7 @@ def test_what_falls_short_is_said(tipo):
 @pytest.mark.parametrize("ban", ["*", "sky", "*e*", "/.*[ao].*/i", "blue *\ntree, water"])
 def test_no_banned_tag_or_phrase_is_added(tipo, ban):
     expansion = run("1girl, blue sky, tree", tipo, ban=ban, tag_length="short", prose_length="short")
-    rules = expanding.compile_bans(ban)
+    rules = compile_bans(ban)
     assert not [tag for tag in added_tags(expansion) if rules.match(tag)]
     assert not [sentence for sentence in added_prose(expansion) if rules.match_sentence(sentence)]
     assert expansion.prompt.startswith("1girl, blue sky, tree")

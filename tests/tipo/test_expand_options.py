@@ -7,7 +7,7 @@ import pytest
 from expansions_for_tests import added_prose, added_tags, run
 
 from presample.models.lm.decode import decode
-from presample.models.tipo import expand
+from presample.models.tipo import writer
 from presample.models.tipo.options import ExpandOptions
 
 # A value that is not the default, and what else a request needs to show that it matters; None: it changes
@@ -79,6 +79,7 @@ WRONG = {
     "ban_mode": [("regex", ValueError)],
     "variety": [("forest", ValueError)],
     "compat": [("kgen", ValueError)],
+    "task": [("long_to_short", ValueError)],
 }
 
 
@@ -106,9 +107,13 @@ def test_every_combination_of_what_is_given_and_wanted_works(tipo, compat, promp
 
 def test_penalties_spare_what_parts_tags_and_sentences(tipo, monkeypatch):
     asked = []
-    monkeypatch.setattr(expand, "decode", lambda *a, **k: asked.append((a[2], k)) or decode(*a, **k))
+    monkeypatch.setattr(
+        writer,
+        "decode",
+        lambda *a, **k: asked.append(({row.repetition_penalty for row in a[1]}, k)) or decode(*a, **k),
+    )
     run("1girl", tipo, tag_repetition_penalty=1.9, prose_repetition_penalty=1.3)
-    assert [sampling.repetition_penalty for sampling, _ in asked] == [1.9, 1.3]
+    assert [penalties for penalties, _ in asked] == [{1.9}, {1.3}]
     marks = {token for mark in (b",", b".", b"\n") for token in tipo.language.tokens_with(mark)}
     assert len(marks) >= 3
     assert all(marks <= set(more["unpenalized"]) for _, more in asked)

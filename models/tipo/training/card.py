@@ -127,8 +127,7 @@ def page(card: Mapping) -> str:
             "",
             "## Training",
             "",
-            f"{options}. Muon for the layers' matrices, AdamW with betas 0.9 and 0.98 for the rest, cosine "
-            "after a warm-up.",
+            f"{options}. {training['optimizer']}, cosine after a warm-up.",
             f"Held-out loss in nats per token: {_losses(training)}.",
             "",
             "The seed decides weights, data and order; between processors and versions of PyTorch the "

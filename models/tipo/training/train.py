@@ -30,6 +30,7 @@ from .tokenizer import train_tokenizer
 CHUNK = 2048  # records made, sorted into batches and shuffled together
 HELD_OUT = 256
 CHECKPOINT = "checkpoint.safetensors"
+OPTIMIZER = "Muon for the matrices of the layers, AdamW with betas 0.9 and 0.98 for the rest"
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def train(options: TrainOptions) -> dict:
     model = make_model(options, tokenizer.get_vocab_size())
     model, *optimizers = accelerator.prepare(model, *make_optimizers(model, options))
     _fit(accelerator, model, optimizers, tokenizer, options)
-    facts = {"options": _recipe(options), "processes": accelerator.num_processes}
+    facts = {"options": _recipe(options), "optimizer": OPTIMIZER, "processes": accelerator.num_processes}
     if accelerator.is_main_process:
         plain = accelerator.unwrap_model(model)
         facts["parameters"] = sum(p.numel() for p in plain.parameters())
