@@ -48,6 +48,21 @@ export function storeResult(node, payload) {
   api.dispatchCustomEvent?.("graphChanged", state); // so that the draft in the browser has it after a reload
 }
 
+/**
+ * Returns whether a result belongs to a workflow in another tab, and takes it from this one: the page hands a
+ * result to the node with that id in the open tab, whoever queued it. The trackers keep the very object that came.
+ */
+export function givenBack(output) {
+  const workflows = app.extensionManager?.workflow;
+  const has = (workflow) => Object.values(workflow.changeTracker?.nodeOutputs ?? {}).includes(output);
+  const here = workflows?.activeWorkflow?.path;
+  const foreign = (workflows?.openWorkflows ?? []).some((other) => other.path !== here && has(other));
+  for (const [id, other] of foreign ? Object.entries(app.nodeOutputs ?? {}) : []) {
+    if (other === output) delete app.nodeOutputs[id];
+  }
+  return foreign;
+}
+
 function savedNode(state, node) {
   const nodes =
     state?.definitions?.subgraphs?.find((graph) => graph.id === node.graph?.id)?.nodes ?? state?.nodes;

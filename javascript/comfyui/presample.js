@@ -145,7 +145,8 @@ app.registerExtension({
     const chips = chipsOf(node);
     if (!chips) return;
     chain(node, "onExecuted", (output) => {
-      if (output?.presample) chips.take(output.presample);
+      if (!output?.presample) return;
+      queueMicrotask(() => host.givenBack(output) || chips.take(output.presample)); // when all have heard of it
     });
     chain(node, "onConfigure", () => {
       host.fold(node);

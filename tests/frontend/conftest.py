@@ -1,6 +1,6 @@
 """ComfyUI's real page in headless Chromium, with a stand-in backend; skipped where one of them is missing.
 
-PRESAMPLE_CHROMIUM names the browser and PRESAMPLE_FRONTEND the `static` folder of another version of the page.
+PRESAMPLE_CHROMIUM names the browser, PRESAMPLE_FRONTEND the `static` folder of another version of the page.
 """
 
 import importlib.util

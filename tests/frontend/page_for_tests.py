@@ -15,6 +15,8 @@ SETTINGS = {
     "Comfy.UseNewMenu": "Top",
     "Comfy.Graph.CanvasInfo": False,
     "Comfy.VueNodes.AutoScaleLayout": False,
+    "Comfy.Workflow.ShowMissingNodesWarning": False,
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
 }
 
 
@@ -23,11 +25,10 @@ class Page:
 
     def __init__(self, browser, backend, renderer: str):
         self.backend, self.renderer = backend, renderer
-        backend.settings.update(SETTINGS | {"Comfy.VueNodes.Enabled": renderer == "vue"})
         self.context = browser.new_context(viewport={"width": 900, "height": 900})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=backend.address)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(8000)
+        self.page.set_default_timeout(4000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
         self.page.route("**/*", self._only_here)
@@ -41,6 +42,7 @@ class Page:
             route.abort()
 
     def open(self) -> None:
+        self.backend.settings.update(SETTINGS | {"Comfy.VueNodes.Enabled": self.renderer == "vue"})
         self.page.goto(self.backend.address + "/", wait_until="domcontentloaded")
         self.page.wait_for_function(READY, timeout=60000)
         self.page.wait_for_function(
@@ -58,7 +60,16 @@ class Page:
 
     def clear(self) -> None:
         self.backend.prompts.clear()
-        self.run("await app.loadGraphData({ nodes: [], links: [], version: 0.4 });")
+        self.run(
+            """const workflows = app.extensionManager.workflow;
+            const empty = { nodes: [], links: [], version: 0.4 };
+            await app.loadGraphData(empty, true, true, workflows.activeWorkflow);
+            for (const other of workflows.openWorkflows.filter((w) => w !== workflows.activeWorkflow))
+                await workflows.closeWorkflow(other);
+            const changes = workflows.activeWorkflow.changeTracker;
+            changes.undoQueue.length = 0;
+            changes.reset((app.rootGraph ?? app.graph).serialize());"""
+        )
         self.settle()
 
     def settle(self) -> None:
@@ -71,7 +82,8 @@ class Page:
             node.pos = argument.at; app.graph.add(node);
             if (argument.size) node.setSize(argument.size);
             app.canvas.ds.offset = [0, 0]; app.canvas.ds.scale = 1; app.canvas.setDirty(true, true);
-            app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+            const changes = app.extensionManager.workflow.activeWorkflow.changeTracker;
+            (changes.captureCanvasState ?? changes.checkState).call(changes);
             return node.id;""",
             {"at": list(at), "size": size},
         )
@@ -91,6 +103,19 @@ class Page:
 
     def load(self, workflow: str) -> None:
         self.run("await app.loadGraphData(JSON.parse(argument));", workflow)
+        self.settle()
+
+    def new_tab(self) -> None:
+        self.run("await app.extensionManager.command.execute('Comfy.NewBlankWorkflow');")
+        self.settle()
+
+    def other_tab(self) -> None:
+        """Goes from one of two tabs to the other."""
+        self.run(
+            """const workflows = app.extensionManager.workflow;
+            const other = workflows.openWorkflows.find((w) => w !== workflows.activeWorkflow);
+            await app.loadGraphData(other.activeState, true, true, other);"""
+        )
         self.settle()
 
     def queue(self) -> dict:
