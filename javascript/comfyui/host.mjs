@@ -48,20 +48,26 @@ export function storeResult(node, payload) {
   api.dispatchCustomEvent?.("graphChanged", state); // so that the draft in the browser has it after a reload
 }
 
+const strayed = new WeakMap(); // by tracker: results that the page handed to it and that belong to other tabs
+
 /**
- * Returns whether a result belongs to a workflow in another tab, and takes it from this one: the page hands a
- * result to the node with that id in the open tab, whoever queued it. The trackers keep the very object that came.
+ * Whether a result was queued in another tab: the page hands it to the node with that id in the open one. The
+ * trackers of all open workflows keep the very object that came, each what it has queued.
  */
-export function givenBack(output) {
+export function isStray(output) {
   const workflows = app.extensionManager?.workflow;
   const has = (workflow) => Object.values(workflow.changeTracker?.nodeOutputs ?? {}).includes(output);
   const here = workflows?.activeWorkflow?.path;
-  const foreign = (workflows?.openWorkflows ?? []).some((other) => other.path !== here && has(other));
-  for (const [id, other] of foreign ? Object.entries(app.nodeOutputs ?? {}) : []) {
-    if (other === output) delete app.nodeOutputs[id];
+  const stray = (workflows?.openWorkflows ?? []).some((other) => other.path !== here && has(other));
+  if (stray && tracker()) {
+    if (!strayed.has(tracker())) strayed.set(tracker(), new Set());
+    strayed.get(tracker()).add(JSON.stringify(output.presample));
   }
-  return foreign;
+  return stray;
 }
+
+/** Whether a result that is restored with the open tab is a stray one. */
+export const hasStrayed = (output) => strayed.get(tracker())?.has(JSON.stringify(output.presample)) === true;
 
 function savedNode(state, node) {
   const nodes =

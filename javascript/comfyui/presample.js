@@ -146,7 +146,7 @@ app.registerExtension({
     if (!chips) return;
     chain(node, "onExecuted", (output) => {
       if (!output?.presample) return;
-      queueMicrotask(() => host.givenBack(output) || chips.take(output.presample)); // when all have heard of it
+      queueMicrotask(() => host.isStray(output) || chips.take(output.presample)); // when all have heard of it
     });
     chain(node, "onConfigure", () => {
       host.fold(node);
@@ -165,7 +165,7 @@ app.registerExtension({
   onNodeOutputsUpdated(outputs) {
     everyChips((chips) => {
       const output = outputs?.[chips.node.id] ?? outputs?.[`${chips.node.graph?.id}:${chips.node.id}`];
-      if (output?.presample) chips.take(output.presample);
+      if (output?.presample && !host.hasStrayed(output)) chips.take(output.presample);
     });
   },
 });

@@ -51,6 +51,8 @@ class Page:
             timeout=60000,
         )
 
+        self.page.add_style_tag(content=".p-toast { display: none }")
+
     def close(self) -> None:
         self.context.close()
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 
 def chip(text, category="general", own=False):
     return {"text": text, "category": category, "own": own}
@@ -40,6 +42,7 @@ def test_a_result_is_shown_by_category_with_the_users_own_tags_apart(node):
     assert node.root.locator(".presample-own").all_inner_texts() == ["1girl", "lake"]
     assert node.status == "3 tags and 2 sentences added"
     assert "The moon is hazy." in node.body
+    node.page.shot("result")
 
 
 def test_clicks_keep_then_ban_then_leave_and_are_sent_in_the_prompt(node):
@@ -335,6 +338,41 @@ def test_notes_and_refusals_can_be_reached(node):
     more = node.root.locator(".presample-more").inner_text()
     assert "part 2 stays as it is" in more
     assert "2girls you asked for one" in more
+
+
+CONTRAST = """(element) => {
+    const paper = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const layers = [];
+    for (let box = element; box; box = box.parentElement)
+        layers.unshift(getComputedStyle(box).backgroundColor);
+    const light = (...colours) => {
+        for (const colour of colours) { paper.fillStyle = colour; paper.fillRect(0, 0, 1, 1); }
+        const [r, g, b] = [...paper.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
+            .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const back = light(...layers), text = light(...layers, getComputedStyle(element).color);
+    return (Math.max(back, text) + 0.05) / (Math.min(back, text) + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_text_can_be_read_in_dark_and_light_themes(node, theme):
+    node.page.run("await app.extensionManager.setting.set('Comfy.ColorPalette', argument);", theme)
+    try:
+        node.take([LAKE | {"notes": ["a note"]}, LAKE])
+        node.chip("night").click()
+        node.chip("hazy moon").click(click_count=2, delay=20)
+        node.root.locator("summary").click()
+        node.page.shot(theme)
+        parts = ".presample-chip, .presample-label, .presample-sentence, .presample-status, .presample-note"
+        contrasts = node.root.locator(f"{parts}, .presample-action, .presample-place").evaluate_all(
+            f"(all) => all.map((e) => [e.className + ': ' + e.textContent, ({CONTRAST})(e)])"
+        )
+        assert len(contrasts) > 15
+        assert [part for part in contrasts if part[1] < 4.5] == []
+    finally:
+        node.page.run("await app.extensionManager.setting.set('Comfy.ColorPalette', 'dark');")
 
 
 def test_advanced_options_are_folded_in_classic_nodes(pages):
