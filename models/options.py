@@ -15,7 +15,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """One option as every adapter needs it: name, type, default, bounds, choices and a sentence of help."""
+    """One option as every adapter needs it: name, type, default, bounds, choices and a sentence of help.
+
+    `choices` are all there is; `presets` are values that have a name, beside any text of the user's own.
+    """
 
     name: str
     type: type
@@ -28,6 +31,7 @@ class Option:
     advanced: bool = False
     multiline: bool = False
     aliases: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
 
 
 def option(
@@ -41,6 +45,7 @@ def option(
     advanced: bool = False,
     multiline: bool = False,
     aliases: Iterable[str] = (),
+    presets: Iterable[str] = (),
 ):
     """Returns a dataclass field that carries all that an adapter has to know about it."""
     facts = {
@@ -52,6 +57,7 @@ def option(
         "advanced": advanced,
         "multiline": multiline,
         "aliases": tuple(aliases),
+        "presets": tuple(presets),
     }
     return field(default=default, metadata=facts)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..options import option
+from ..prompt.presets import PRESETS
 from .registry import TASKS
 
 LENGTHS = ("none", "very_short", "short", "long", "very_long")
@@ -46,6 +47,7 @@ class ExpandOptions:
         "verbatim",
         "Where additions go: a preset, or a template with placeholders such as <|prompt|> and <|tags|>.",
         multiline=True,
+        presets=PRESETS,
     )
     width: int = option(
         1024, "Width of the image in pixels; tells the model the aspect ratio.", low=16, high=16384, step=8
