@@ -7,7 +7,7 @@ import { Chips } from "./chips.mjs";
 import { Decisions, readResult } from "./result.mjs";
 import * as host from "./host.mjs";
 
-const LEAST_HEIGHT = 212; // presample.css asks for 190, and classic nodes take a margin of 10 above and below
+const LEAST_HEIGHT = 262; // presample.css asks for 240, and classic nodes take a margin of 10 above and below
 const LEAST_WIDTH = 340;
 const ENDS = ["execution_interrupted", "execution_error", "execution_success"];
 

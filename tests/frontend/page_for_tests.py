@@ -25,7 +25,7 @@ class Page:
 
     def __init__(self, browser, backend, renderer: str):
         self.backend, self.renderer = backend, renderer
-        self.context = browser.new_context(viewport={"width": 900, "height": 900})
+        self.context = browser.new_context(viewport={"width": 920, "height": 1000})
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=backend.address)
         self.page = self.context.new_page()
         self.page.set_default_timeout(4000)
@@ -78,7 +78,7 @@ class Page:
         """Waits until the page has drawn what changed."""
         self.run("await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));")
 
-    def add(self, at=(40, 60), size=None) -> "Node":
+    def add(self, at=(80, 80), size=None) -> "Node":
         identity = self.run(
             """const node = window.LiteGraph.createNode("PresampleTIPOExpand");
             node.pos = argument.at; app.graph.add(node);

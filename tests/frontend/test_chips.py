@@ -223,7 +223,7 @@ def test_a_copy_of_a_node_has_the_state_and_its_own_decisions(page):
     node.take([LAKE])
     node.chip("night").click()
     identity = node.run(
-        "const copy = node.clone(); copy.pos = [440, 60]; app.graph.add(copy); return copy.id;"
+        "const copy = node.clone(); copy.pos = [480, 80]; app.graph.add(copy); return copy.id;"
     )
     page.settle()
     copy = type(node)(page, identity)
