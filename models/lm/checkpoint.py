@@ -49,6 +49,19 @@ class LanguageModel:
         """Tokens that part tags, sentences and lines."""
         return frozenset(token for mark in (b",", b".", b"\n") for token in self.tokens_with(mark))
 
+    def size(self) -> int:
+        """Returns the bytes of its weights."""
+        tensors = (*self.model.parameters(), *self.model.buffers())
+        packed = (m.packed_size for m in self.model.modules() if isinstance(m, quant.Int8Linear))
+        return sum(tensor.nbytes for tensor in tensors) + sum(packed)
+
+    def working_memory(self, rows: int, length: int) -> int:
+        """Returns the bytes, roughly, of writing `rows` texts of up to `length` tokens."""
+        config, width = self.config, self.model.dtype.itemsize
+        cache = 2 * (config.depth + 1) * config.kv_heads * config.head_dim * width * length
+        logits = 8 * config.vocab_size
+        return rows * (cache + logits) + 64 * 2**20
+
     def tokens_with(self, mark: bytes) -> tuple[int, ...]:
         """Returns the tokens whose text has `mark` in it."""
         if mark not in self._marked:
@@ -70,7 +83,7 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     place = _device(device)
-    precision = _choose_precision(place) if precision == "auto" else precision
+    precision = choose_precision(place) if precision == "auto" else precision
     if precision == "int8" and place.type != "cpu":
         raise ValueError(
             f"precision int8 runs on the cpu only, got device {place}; choose auto, float16 or bfloat16"
@@ -104,7 +117,8 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"device must be auto or one that torch knows, got {name!r}: {error}") from error
 
 
-def _choose_precision(device: torch.device) -> str:
+def choose_precision(device: torch.device) -> str:
+    """Returns what "auto" means on a device."""
     if device.type == "cpu":
         return "int8" if quant.available() else "float32"
     if device.type == "cuda" and torch.cuda.is_bf16_supported():

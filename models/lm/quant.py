@@ -69,6 +69,11 @@ class Int8Linear(nn.Module):
         self.packed = _pack(wide.div_(scale[:, None]).round_().to(torch.int8), scale)
         self.levels = levels()
 
+    @property
+    def packed_size(self) -> int:
+        """The bytes of the packed matrix and its scales, which are no parameters."""
+        return self.out_features * (self.in_features + 8)
+
     def forward(self, x: Tensor) -> Tensor:
         scale = x.abs().amax(-1, keepdim=True).clamp_min_(_TINY)
         return _multiply(x / scale, self.levels, self.packed).mul_(scale)

@@ -1,0 +1,142 @@
+"""Between ComfyUI and `models/`: options become inputs, inputs become requests, expansions become outputs.
+
+Convention: an option that is a preset or a text of one's own is two widgets, a list that ends in "custom" and
+`<name>_template`. LATENT samples are (b, c, h, w) or (b, c, t, h, w), in cells of so many pixels.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..models.options import Option, describe
+from ..models.tipo.expansion import Expansion, RegionExpansion, Request
+from ..models.tipo.options import ExpandOptions
+from .compat import widget
+
+CUSTOM = "custom"
+TEMPLATE = "_template"
+PIXELS_PER_CELL = 8
+
+
+def option_inputs(facts: Sequence[Option]) -> list[Any]:
+    """Returns the widgets for options, in their order."""
+    return [made for fact in facts for made in _widgets(fact)]
+
+
+def _widgets(fact: Option) -> list[Any]:
+    shared = {
+        "optional": True,
+        "tooltip": fact.help,
+        "advanced": fact.advanced or None,
+        "default": fact.default,
+    }
+    if fact.presets:
+        text = f"The text for {fact.name} where it is {CUSTOM!r}."
+        return [
+            widget(io.Combo.Input, fact.name, **shared, options=[*fact.presets, CUSTOM]),
+            widget(
+                io.String.Input, fact.name + TEMPLATE, optional=True, tooltip=text, multiline=True, default=""
+            ),
+        ]
+    if fact.choices:
+        return [widget(io.Combo.Input, fact.name, **shared, options=list(fact.choices))]
+    if fact.type is bool:
+        return [widget(io.Boolean.Input, fact.name, **shared)]
+    if fact.type in (int, float):
+        kind = io.Int.Input if fact.type is int else io.Float.Input
+        bounds = {"min": fact.low, "max": fact.high, "step": fact.step}
+        control = {"control_after_generate": True} if fact.name == "seed" else {}
+        bounds = {name: bound for name, bound in bounds.items() if bound is not None}
+        return [widget(kind, fact.name, **shared, **bounds, **control)]
+    return [widget(io.String.Input, fact.name, **shared, multiline=fact.multiline)]
+
+
+def expand_options(given: Mapping[str, Any], *, latent: Mapping | None = None) -> ExpandOptions:
+    """Returns the options that the values of the widgets say; a latent says width and height."""
+    values = {}
+    for fact in describe(ExpandOptions):
+        if fact.name not in given:
+            continue
+        value = given[fact.name]
+        values[fact.name] = given.get(fact.name + TEMPLATE, "") if fact.presets and value == CUSTOM else value
+    return ExpandOptions(**(values | (pixels(latent) if latent is not None else {})))
+
+
+def pixels(latent: Mapping) -> dict[str, int]:
+    """Returns the width and height in pixels of what a latent will be."""
+    cell = latent.get("downscale_ratio_spacial") or PIXELS_PER_CELL
+    height, width = latent["samples"].shape[-2:]
+    return {"width": int(width * cell), "height": int(height * cell)}
+
+
+def decisions(text: str) -> tuple[tuple[str | tuple[int, str], ...], tuple[str, ...]]:
+    """Returns what the chips' value says is to be kept and to be dropped.
+
+    Raises ValueError where it is not the JSON of an object with lists of tags.
+    """
+    wanted = 'chips must be like {"keep": ["night", [1, "lake"]], "ban": ["boat"]}'
+    try:
+        value = json.loads(text or "{}")
+        keep = tuple(_kept(item) for item in value.get("keep", []))
+        drop = tuple(value.get("ban", []))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{wanted}; got {text[:80]!r}") from error
+    if not all(isinstance(tag, str) for tag in drop):
+        raise ValueError(f"{wanted}; got {text[:80]!r}")
+    return keep, drop
+
+
+def _kept(item: Any) -> str | tuple[int, str]:
+    if isinstance(item, str):
+        return item
+    region, tag = item
+    if not (isinstance(region, int) and isinstance(tag, str)):
+        raise TypeError("a kept tag is a text, or the number of a region and a text")
+    return region, tag
+
+
+def request(
+    prompt: str, prose: str, chips: str, options: Mapping[str, Any], latent: Mapping | None = None
+) -> Request:
+    """Returns the request that a node's widgets state."""
+    keep, drop = decisions(chips)
+    return Request(
+        prompt,
+        prose,
+        expand_options(options, latent=latent),
+        comments="comfyui",
+        keep=keep,
+        drop=drop,
+    )
+
+
+def payload(expansion: Expansion) -> dict[str, Any]:
+    """Returns what the page shows of an expansion."""
+    return {
+        "seed": str(expansion.seed),  # JavaScript's numbers end at 2**53
+        "prompt": expansion.prompt,
+        "user_prompt": expansion.user_prompt,
+        "chips": [chip for number, region in enumerate(expansion.regions) for chip in _chips(number, region)],
+        "prose": [part for region in expansion.regions for part in _prose(region)],
+        "notes": list(expansion.notes),
+        "refusals": [{"text": refusal.text, "reason": refusal.reason} for refusal in expansion.refusals],
+        "seconds": expansion.seconds,
+        "tokens": sum(step.tokens for step in expansion.passes),
+    }
+
+
+def _chips(number: int, region: RegionExpansion) -> list[dict[str, Any]]:
+    groups = ((region.user_tags, True), (region.added_tags, False))
+    return [
+        {"text": tag, "category": category, "own": own, "region": number}
+        for tags, own in groups
+        for category, terms in tags.items()
+        for tag in terms
+    ]
+
+
+def _prose(region: RegionExpansion) -> list[dict[str, Any]]:
+    own = [{"text": region.user_prose, "own": True}] if region.user_prose else []
+    return [*own, *({"text": sentence, "own": False} for sentence in region.added_prose)]

@@ -1,0 +1,253 @@
+"""TIPO Expand and TIPO Task: a prompt in, detailed prompts out, shown as chips and kept with the picture.
+
+Convention: every output is a list with one item for each variation, so whatever comes behind runs once for
+each. What the user decided about tags is part of the prompt; what was written is not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..models.options import Option, describe
+from ..models.tipo.expansion import Expansion
+from ..models.tipo.frozen import frozen_expansions
+from ..models.tipo.options import TASK_CHOICES, ExpandOptions
+from ..models.tipo.tags import load_tags
+from . import convert
+from .compat import schema, widget
+from .stream import write
+from .tipo_model import CATEGORY, Model
+
+MODES = ("generate", "frozen")
+MOST = 64
+VERSION = 1  # of what is written into a picture
+
+ExpansionType = io.Custom("PRESAMPLE_EXPANSION")
+Chips = io.Custom("PRESAMPLE_CHIPS")
+
+
+def option_facts(*, without: Sequence[str]) -> list[Option]:
+    """Returns the options that are widgets of a node; the model is a socket."""
+    return [fact for fact in describe(ExpandOptions) if fact.name not in ("model", *without)]
+
+
+def inputs(*first: Any, without: Sequence[str] = ()) -> list[Any]:
+    """Returns the inputs of a node that expands; they only grow at the end."""
+    return [
+        *first,
+        widget(
+            io.String.Input,
+            "prompt",
+            multiline=True,
+            dynamic_prompts=True,
+            default="",
+            tooltip="What you want, as tags or as prose; it stays as it is, to the last character.",
+        ),
+        Model.Input(
+            "tipo", optional=True, lazy=True, tooltip="From Load TIPO Model; not needed when frozen."
+        ),
+        io.Latent.Input("latent", optional=True, tooltip="Says width and height in place of the widgets."),
+        widget(
+            io.String.Input,
+            "prose",
+            multiline=True,
+            dynamic_prompts=True,
+            default="",
+            optional=True,
+            tooltip="Natural language, where you want to write it apart from the tags.",
+        ),
+        Chips.Input(
+            "chips",
+            optional=True,
+            tooltip="Click a tag to keep it, again to ban it.",
+            **_socketless("{}"),
+        ),
+        widget(
+            io.Combo.Input,
+            "mode",
+            options=list(MODES),
+            default=MODES[0],
+            optional=True,
+            tooltip="frozen gives the stored text below and needs no model.",
+        ),
+        widget(
+            io.String.Input,
+            "frozen",
+            multiline=True,
+            default="",
+            optional=True,
+            tooltip="The stored prompts, parted by lines of ---; they stand as they are when frozen.",
+        ),
+        widget(
+            io.Int.Input,
+            "count",
+            default=1,
+            min=1,
+            max=MOST,
+            optional=True,
+            tooltip="How many variations; what comes behind this node runs once for each.",
+        ),
+        *convert.option_inputs(option_facts(without=without)),
+    ]
+
+
+def _socketless(default: str) -> dict[str, Any]:
+    return {"extra_dict": {"socketless": True, "default": default}}
+
+
+def outputs() -> list[Any]:
+    """Returns the outputs of a node that expands."""
+    text = (
+        ("prompt", "For the image model: your prompt with what was added."),
+        ("tags", "All tags, yours and the added."),
+        ("prose", "All sentences, yours and the added."),
+        ("added", "The additions alone."),
+        ("user_prompt", "Your prompt in the same layout, with nothing added."),
+    )
+    return [
+        *(io.String.Output(name, display_name=name, tooltip=tip, is_output_list=True) for name, tip in text),
+        io.Int.Output("seeds", display_name="seeds", tooltip="The seed of each.", is_output_list=True),
+        ExpansionType.Output(
+            "expansion",
+            display_name="expansion",
+            tooltip="For Prompt Layout and others.",
+            is_output_list=True,
+        ),
+    ]
+
+
+class TIPOExpand(io.ComfyNode):
+    """Expands a prompt into detailed ones."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="PresampleTIPOExpand",
+            display_name="TIPO Expand",
+            category=CATEGORY,
+            description="Writes the tags and sentences that a short prompt leaves out. Your own text, its"
+            " weights, LoRA tags and wildcards stay as they are.",
+            search_aliases=[
+                "tipo",
+                "prompt expansion",
+                "prompt upsampling",
+                "kgen",
+                "dantaggen",
+                "magic prompt",
+            ],
+            inputs=inputs(),
+            outputs=outputs(),
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def check_lazy_status(cls, **given: Any) -> list[str]:
+        waiting = "tipo" in given and given["tipo"] is None
+        return ["tipo"] if waiting and given.get("mode", MODES[0]) == MODES[0] else []
+
+    @classmethod
+    def validate_inputs(cls, chips: str = "{}") -> bool | str:
+        try:
+            convert.decisions(chips)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def execute(cls, prompt: str, **given: Any) -> io.NodeOutput:
+        return run(cls.hidden, prompt, given)
+
+
+class TIPOTask(io.ComfyNode):
+    """Runs one task of the model alone."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        task = next(fact for fact in describe(ExpandOptions) if fact.name == "task")
+        chosen = replace(
+            task,
+            default="tag_to_long",
+            choices=TASK_CHOICES[1:],
+            advanced=False,
+            help="Named by what is given and what is written from it; tags goes on with tags alone.",
+        )
+        return schema(
+            node_id="PresampleTIPOTask",
+            display_name="TIPO Task",
+            category=CATEGORY,
+            description="Runs one task of a TIPO model, such as tags to a description, and nothing else.",
+            search_aliases=["tipo", "tag_to_long", "short_to_tag", "caption to tags", "tags to caption"],
+            inputs=inputs(*convert.option_inputs([chosen]), without=("task",)),
+            outputs=outputs(),
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,
+        )
+
+    check_lazy_status = TIPOExpand.check_lazy_status
+    validate_inputs = TIPOExpand.validate_inputs
+
+    @classmethod
+    def execute(cls, prompt: str, **given: Any) -> io.NodeOutput:
+        return run(cls.hidden, prompt, given)
+
+
+def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
+    """Returns what a node that expands has made, and stores it with the workflow."""
+    asked = convert.request(
+        prompt, given.get("prose", ""), given.get("chips", "{}"), given, given.get("latent")
+    )
+    if given.get("mode", MODES[0]) == MODES[1]:
+        made = frozen_expansions(asked, given.get("frozen", ""), tags=load_tags())
+    elif given.get("tipo") is None:
+        raise ValueError("tipo must be a loaded model, and nothing is connected; add Load TIPO Model")
+    else:
+        made = write(asked, given.get("count", 1), given["tipo"], hidden.unique_id)
+    shown = [convert.payload(expansion) for expansion in made]
+    store(hidden.extra_pnginfo, hidden.unique_id, made, shown)
+    return result(made, shown)
+
+
+def result(made: Sequence[Expansion], shown: Sequence[Mapping]) -> io.NodeOutput:
+    """Returns the outputs, one list each, and what the page shows."""
+    names = ("prompt", "tags", "prose", "added", "user_prompt", "seed")
+    columns = [[getattr(expansion, name) for expansion in made] for name in names]
+    return io.NodeOutput(*columns, list(made), ui={"presample": list(shown)})
+
+
+def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequence[Mapping]) -> None:
+    """Writes the result into what ComfyUI saves with a picture, to be read there and shown on reopening."""
+    if not isinstance(extra, dict) or node is None:
+        return
+    said = {
+        "version": VERSION,
+        "seeds": [str(expansion.seed) for expansion in made],
+        "prompts": [expansion.prompt for expansion in made],
+    }
+    extra["presample"] = {**extra.get("presample", {}), str(node): said}
+    for saved in _saved(extra.get("workflow"), str(node)):
+        properties = saved.setdefault("properties", {})
+        if isinstance(properties, dict):
+            properties["presample"] = list(shown)
+
+
+def _saved(workflow: Any, node: str) -> list[dict]:
+    """Returns the entry of a node in a workflow; "4:7" is node 7 of the subgraph that node 4 stands for."""
+    if not isinstance(workflow, dict):
+        return []
+    nodes = workflow.get("nodes")
+    *outer, last = node.split(":")
+    for number in outer:
+        kind = next((n.get("type") for n in _with_id(nodes, number)), None)
+        graphs = (workflow.get("definitions") or {}).get("subgraphs") or []
+        nodes = next((g.get("nodes") for g in graphs if g.get("id") == kind), None)
+    return _with_id(nodes, last)
+
+
+def _with_id(nodes: Any, number: str) -> list[dict]:
+    return [n for n in nodes or [] if isinstance(n, dict) and str(n.get("id")) == number][:1]
+
+
+NODES = [TIPOExpand, TIPOTask]

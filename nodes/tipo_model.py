@@ -1,0 +1,218 @@
+"""Load TIPO Model: a language model in the care of ComfyUI's memory management.
+
+Convention: the model is in a ModelPatcher, so ComfyUI moves, evicts and frees it as it does its own. Only the
+graph holds it: loaders with the same settings share one model for as long as anybody has it.
+"""
+
+import logging
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management as mm
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..models.hub import (
+    DownloadStopped,
+    FoundModel,
+    ModelNotFound,
+    download,
+    find_models,
+    resolve,
+    search_folders,
+    user_folder,
+)
+from ..models.lm.checkpoint import PRECISIONS, choose_precision
+from ..models.tipo.choices import model_labels, model_name
+from ..models.tipo.registry import known_model
+from .compat import known_only, schema, widget
+
+FOLDERS = ("tipo", "kgen")
+DEVICES = ("auto", "cpu", "gpu")
+CATEGORY = "presample/tipo"
+
+Model = io.Custom("PRESAMPLE_TIPO")
+
+_loaded: weakref.WeakValueDictionary[tuple, "LoadedTipo"] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+
+
+class Holder(torch.nn.Module):
+    """What a ModelPatcher moves: the decoder, in a module on which it may put attributes of its own."""
+
+    def __init__(self, decoder: torch.nn.Module):
+        super().__init__()
+        self.decoder = decoder
+
+
+class LoadedTipo:
+    """A loaded model as it goes from node to node."""
+
+    def __init__(self, tipo, load_device: torch.device, offload_device: torch.device):
+        self.tipo = tipo
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            Holder(tipo.language.model),
+            load_device=load_device,
+            offload_device=offload_device,
+            size=tipo.language.size(),
+        )
+
+    def ready(self, rows: int):
+        """Returns the model where it can run, with room for so many texts; others make place for it."""
+        room = self.tipo.language.working_memory(rows, self.tipo.language.config.context)
+        more = known_only(mm.load_models_gpu, memory_required=room, force_full_load=True)
+        mm.load_models_gpu([self.patcher], **more)
+        return self.tipo
+
+
+def register_folders() -> None:
+    """Tells ComfyUI of `models/tipo` and `models/kgen`; entries of extra_model_paths.yaml stay."""
+    for name in FOLDERS:
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name), is_default=True)
+        paths, _ = folder_paths.folder_names_and_paths[name]
+        folder_paths.folder_names_and_paths[name] = (paths, {".safetensors", ".gguf"})
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Returns every folder in which models are looked for, in order."""
+    return search_folders([Path(path) for name in FOLDERS for path in folder_paths.get_folder_paths(name)])
+
+
+def available() -> list[FoundModel]:
+    """Returns the models that are here."""
+    return find_models(model_folders())
+
+
+def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedTipo:
+    """Returns the model called `name`, the one that is loaded already where there is one.
+
+    Raises ModelNotFound, whose message says where it was looked for, and ValueError for a damaged file.
+    """
+    from ..models.tipo.expand import load_tipo
+
+    path = resolve(name, model_folders())
+    load_device = torch.device("cpu") if device == "cpu" else mm.text_encoder_device()
+    if device == "gpu":
+        load_device = mm.get_torch_device()
+    offload_device = load_device if load_device.type == "cpu" else mm.text_encoder_offload_device()
+    if precision == "auto":
+        precision = choose_precision(load_device)
+    key = (str(path), stamp(path), precision, str(load_device))
+    with _loading:
+        found = _loaded.get(key)
+        if found is None:
+            tipo = load_tipo(name, folders=model_folders(), device=str(offload_device), precision=precision)
+            found = _loaded[key] = LoadedTipo(tipo, load_device, offload_device)
+    return found
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Returns what changes when a file or folder of a model is replaced."""
+    facts = path.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+
+def fetch(name: str, unique_id: str | None) -> None:
+    """Downloads a known model into the first of its folders, with a progress bar; raises DownloadError."""
+    known = known_model(name)
+    if known is None or any(model.known is known for model in available()):
+        return
+    bar = comfy.utils.ProgressBar(1, **known_only(comfy.utils.ProgressBar, node_id=unique_id))
+
+    def progress(file: str, here: int, size: int) -> None:
+        bar.update_absolute(here, size)
+
+    places = folder_paths.get_folder_paths(FOLDERS[0])
+    logging.getLogger("presample").info("downloading %s from %s", known.name, known.page)
+    try:
+        download(
+            known,
+            Path(places[0]) if places else user_folder(),
+            progress=progress,
+            should_stop=mm.processing_interrupted,
+        )
+    except DownloadStopped:
+        mm.throw_exception_if_processing_interrupted()
+        raise
+
+
+class TIPOLoader(io.ComfyNode):
+    """Loads a TIPO model for the nodes that expand prompts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="PresampleTIPOLoader",
+            display_name="Load TIPO Model",
+            category=CATEGORY,
+            description="Loads a TIPO language model. The bundled one needs no download; others come from"
+            " models/tipo, models/kgen or the Hugging Face cache.",
+            search_aliases=["tipo", "kgen", "prompt upsampling", "language model"],
+            inputs=[
+                widget(
+                    io.Combo.Input,
+                    "model",
+                    options=model_labels(available()),
+                    tooltip="Bundled and found models first; those not downloaded show size and licence.",
+                ),
+                widget(
+                    io.Boolean.Input,
+                    "download",
+                    default=False,
+                    optional=True,
+                    tooltip="Fetch the chosen model from Hugging Face when it is not here. Off: nothing is"
+                    " ever downloaded.",
+                ),
+                widget(
+                    io.Combo.Input,
+                    "precision",
+                    options=list(PRECISIONS),
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What the weights are held in; auto is int8 on a processor, bfloat16 on a GPU.",
+                ),
+                widget(
+                    io.Combo.Input,
+                    "device",
+                    options=list(DEVICES),
+                    default="auto",
+                    optional=True,
+                    advanced=True,
+                    tooltip="Where it runs; auto is where ComfyUI runs text encoders.",
+                ),
+            ],
+            outputs=[Model.Output(display_name="tipo")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        """A model that is gone must not keep a workflow from running that does not use it any more."""
+        return isinstance(model, str) or f"model must be a name from the list, got {model!r}"
+
+    @classmethod
+    def fingerprint_inputs(cls, model: str, **others: Any) -> Any:
+        found = [m for m in available() if m.name == model_name(model)]
+        return (model_name(model), *(stamp(m.path) for m in found), *sorted(others.items()))
+
+    @classmethod
+    def execute(
+        cls, model: str, download: bool = False, precision: str = "auto", device: str = "auto"
+    ) -> io.NodeOutput:
+        name = model_name(model)
+        if download:
+            fetch(name, cls.hidden.unique_id)
+        try:
+            return io.NodeOutput(load(name, precision=precision, device=device))
+        except ModelNotFound as error:
+            hint = "\nOr switch download on in this node." if known_model(name) else ""
+            raise ModelNotFound(f"{error}{hint}") from error
+
+
+NODES = [TIPOLoader]
