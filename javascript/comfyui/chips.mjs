@@ -156,7 +156,7 @@ export class Chips {
   }
 
   render() {
-    const focused = this.focusedTag();
+    const focused = this.focused();
     this.element.classList.toggle("presample-live", this.live !== null);
     this.element.setAttribute("aria-busy", String(this.live !== null));
     this.renderHead();
@@ -165,7 +165,7 @@ export class Chips {
     else this.body.replaceChildren(make("p", "hint", "Write a prompt and run: tags and sentences appear here."));
     this.renderActions();
     this.setTabStop(this.chipOf(focused) ?? this.buttons()[0]);
-    if (focused) this.chipOf(focused)?.focus();
+    this.chipOf(focused)?.focus();
   }
 
   renderHead() {
@@ -218,15 +218,31 @@ export class Chips {
   }
 
   rows() {
-    const groups = new Map(ORDER.map((category) => [category, []]));
-    for (const chip of this.variation.chips) {
-      if (!groups.has(chip.category)) groups.set(chip.category, []);
-      groups.get(chip.category).push(chip);
-    }
-    const here = new Set(this.variation.chips.map((chip) => chip.text));
-    const waiting = (tags) => tags.filter((tag) => !here.has(tag)).map((text) => ({ text, own: false }));
-    groups.set("keep", waiting(this.decisions.keep));
-    groups.set("ban", waiting(this.decisions.ban));
+    const { chips } = this.variation;
+    const regions = [...new Set(chips.map((chip) => chip.region))].sort((a, b) => a - b);
+    const rows = regions.flatMap((region) => {
+      const groups = new Map(ORDER.map((category) => [category, []]));
+      for (const chip of chips.filter((other) => other.region === region)) {
+        if (!groups.has(chip.category)) groups.set(chip.category, []);
+        groups.get(chip.category).push(chip);
+      }
+      const part = regions.length > 1 ? [make("p", "part", `part ${region + 1}`)] : [];
+      return [...part, ...this.filled(groups)];
+    });
+    return [...rows, ...this.filled(this.waiting())];
+  }
+
+  /** Returns what was decided on tags that this variation has not. */
+  waiting() {
+    const { chips } = this.variation;
+    const kept = this.decisions.keep.map(([region, text]) => ({ text, region, own: false }));
+    const banned = this.decisions.ban.map((text) => ({ text, region: 0, own: false }));
+    const away = ({ text, region }) => !chips.some((chip) => chip.text === text && chip.region === region);
+    const gone = ({ text }) => !chips.some((chip) => chip.text === text);
+    return new Map([["keep", kept.filter(away)], ["ban", banned.filter(gone)]]);
+  }
+
+  filled(groups) {
     return [...groups].filter(([, chips]) => chips.length).map(([name, chips]) => this.row(name, chips));
   }
 
@@ -251,22 +267,24 @@ export class Chips {
     return chip;
   }
 
-  chip({ text }) {
+  chip({ text, region }) {
     if (this.state.frozen) return make("span", "chip", text);
     const chip = button("chip", text, "", () => {
-      this.decisions.cycle(text);
-      this.showDecision(chip, text);
+      this.decisions.cycle(text, region);
+      for (const other of this.buttons()) this.showDecision(other); // a ban holds in every part
       this.renderHead();
       this.actions.decided();
     });
     chip.dataset.tag = text;
+    chip.dataset.region = region;
     chip.tabIndex = -1;
-    this.showDecision(chip, text);
+    this.showDecision(chip);
     return chip;
   }
 
-  showDecision(chip, text) {
-    const decision = this.decisions.of(text);
+  showDecision(chip) {
+    const text = chip.dataset.tag;
+    const decision = this.decisions.of(text, Number(chip.dataset.region));
     chip.classList.toggle("presample-keep", decision === "keep");
     chip.classList.toggle("presample-ban", decision === "ban");
     chip.setAttribute("aria-pressed", String(decision !== ""));
@@ -328,13 +346,13 @@ export class Chips {
     return [...this.body.querySelectorAll("button.presample-chip")];
   }
 
-  chipOf(tag) {
-    return tag && this.buttons().find((chip) => chip.dataset.tag === tag);
+  chipOf({ tag, region }) {
+    return this.buttons().find((chip) => chip.dataset.tag === tag && chip.dataset.region === region);
   }
 
-  focusedTag() {
+  focused() {
     const active = document.activeElement;
-    return this.body.contains(active) ? active.dataset.tag : undefined;
+    return this.body.contains(active) ? { ...active.dataset } : {};
   }
 
   setTabStop(target) {

@@ -117,15 +117,28 @@ export function canFold(node) {
   return !isVue() && !always && (node.widgets ?? []).some((widget) => isAdvanced(node, widget));
 }
 
+/** The widgets that only matter at one value of another: [widget, the other, value]. */
+function dependents(node) {
+  const found = [["frozen", "mode", "frozen"]];
+  for (const { name } of node.widgets ?? []) {
+    if (name.endsWith("_template")) found.push([name, name.slice(0, -"_template".length), "custom"]);
+  }
+  return found.filter(([name, other]) => widgetOf(node, name) && widgetOf(node, other));
+}
+
+/** Returns the widgets whose value decides which others are shown. */
+export const deciders = (node) => [
+  ...new Set(dependents(node).map(([, other]) => widgetOf(node, other))),
+];
+
 /** Shows the widgets that matter now. Hidden ones keep their place and value in the saved workflow. */
 export function fold(node, folded = canFold(node) && !node.showAdvanced) {
-  const generates = !isLinked(node, "mode") && widgetOf(node, "mode")?.value === "generate";
   for (const widget of node.widgets ?? []) {
-    if (isAdvanced(node, widget)) {
-      widget.hidden = folded && !isLinked(node, widget.name);
-    } else if (widget.name === "frozen") {
-      hide(widget, generates && !isLinked(node, "frozen"));
-    }
+    if (isAdvanced(node, widget)) widget.hidden = folded && !isLinked(node, widget.name);
+  }
+  for (const [name, other, value] of dependents(node)) {
+    const matters = widgetOf(node, other).value === value || isLinked(node, other) || isLinked(node, name);
+    hide(widgetOf(node, name), !matters);
   }
 }
 

@@ -43,7 +43,7 @@ class TagChips {
     const { node, view } = this;
     view.state = {
       frozen: host.widgetOf(node, "mode")?.value === "frozen",
-      freezable: !host.isLinked(node, "mode") && !host.isLinked(node, "frozen"),
+      freezable: ["mode", "frozen"].every((name) => host.widgetOf(node, name) && !host.isLinked(node, name)),
       advanced: host.canFold(node) ? node.showAdvanced === true : null,
     };
     view.show(readResult(node.properties?.presample), options);
@@ -155,8 +155,7 @@ app.registerExtension({
     chain(node, "onConnectionsChange", () => {
       if (!app.configuringGraph) chips.refold();
     });
-    const mode = host.widgetOf(node, "mode");
-    if (mode) chain(mode, "callback", () => chips.refold());
+    for (const widget of host.deciders(node)) chain(widget, "callback", () => chips.refold());
     host.fit(node);
     chips.show();
   },

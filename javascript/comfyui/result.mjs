@@ -6,6 +6,7 @@ const MOST_ITEMS = 4000;
 const list = (value) => (Array.isArray(value) ? value.slice(0, MOST_ITEMS) : []);
 const text = (value) => (typeof value === "string" ? value : "");
 const number = (value) => (Number.isFinite(value) ? value : null);
+const place = (value) => (Number.isInteger(value) && value > 0 ? value : 0);
 const record = (value) => (value && typeof value === "object" && !Array.isArray(value) ? value : {});
 
 /** Returns the variations in a payload: the list itself, or the list under `presample`; anything else is none. */
@@ -17,10 +18,10 @@ export function readResult(payload) {
 function readVariation(item) {
   const chips = new Map();
   for (const chip of list(item.chips).map(record)) {
-    const tag = text(chip.text);
-    if (tag && !chips.has(tag)) {
-      chips.set(tag, { text: tag, category: text(chip.category) || "general", own: chip.own === true });
-    }
+    const made = { text: text(chip.text), category: text(chip.category) || "general", own: chip.own === true };
+    made.region = place(chip.region);
+    const key = `${made.region} ${made.text}`;
+    if (made.text && !chips.has(key)) chips.set(key, made);
   }
   return {
     seed: typeof item.seed === "string" || Number.isFinite(item.seed) ? String(item.seed) : "",
@@ -40,10 +41,19 @@ function readVariation(item) {
   };
 }
 
-/** Which tags the user keeps or bans: the widget's value, and so part of the prompt. */
+/** Returns a kept tag as [region, tag], whether it is that or a tag of the first region; null for anything else. */
+function readKept(item) {
+  const [region, tag] = Array.isArray(item) ? item : [0, item];
+  return text(tag) && [place(region), tag];
+}
+
+/**
+ * Which tags the user keeps or bans: the widget's value, and so part of the prompt. A tag is kept in its region
+ * of the prompt and banned in all of them.
+ */
 export class Decisions {
   constructor() {
-    this.keep = [];
+    this.keep = []; // [region, tag]
     this.ban = [];
   }
 
@@ -57,27 +67,33 @@ export class Decisions {
         given = {}; // a value from elsewhere, such as text pasted into the workflow file
       }
     }
-    const strings = (items) => [...new Set(list(items).map(text).filter(Boolean))];
-    this.keep = strings(record(given).keep);
-    this.ban = strings(record(given).ban).filter((tag) => !this.keep.includes(tag));
+    this.keep = [];
+    for (const kept of list(record(given).keep).map(readKept)) {
+      if (kept && this.of(kept[1], kept[0]) === "") this.keep.push(kept);
+    }
+    const banned = list(record(given).ban).map(text).filter(Boolean);
+    this.ban = [...new Set(banned)].filter((tag) => !this.keep.some(([, kept]) => kept === tag));
   }
 
   write() {
-    return JSON.stringify({ keep: this.keep, ban: this.ban });
+    const keep = this.keep.map(([region, tag]) => (region ? [region, tag] : tag));
+    return JSON.stringify({ keep, ban: this.ban });
   }
 
   /** Returns "keep", "ban" or "" for neutral. */
-  of(tag) {
-    if (this.keep.includes(tag)) return "keep";
+  of(tag, region = 0) {
+    if (this.keep.some(([at, kept]) => kept === tag && at === region)) return "keep";
     return this.ban.includes(tag) ? "ban" : "";
   }
 
   /** Moves a tag on: neutral, keep, ban, neutral. */
-  cycle(tag) {
-    const was = this.of(tag);
-    this.keep = this.keep.filter((other) => other !== tag);
-    this.ban = this.ban.filter((other) => other !== tag);
-    if (was === "") this.keep.push(tag);
-    if (was === "keep") this.ban.push(tag);
+  cycle(tag, region = 0) {
+    const was = this.of(tag, region);
+    if (was === "") this.keep.push([region, tag]);
+    if (was === "keep") {
+      this.keep = this.keep.filter(([, kept]) => kept !== tag);
+      this.ban.push(tag);
+    }
+    if (was === "ban") this.ban = this.ban.filter((banned) => banned !== tag);
   }
 }

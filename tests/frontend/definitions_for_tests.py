@@ -32,14 +32,18 @@ def expand() -> dict:
         "frozen": ["STRING", {"multiline": True, "default": ""}],
         "count": ["INT", {"default": 1, "min": 1, "max": 64}],
     }
-    optional |= {fact.name: widget(fact) for fact in describe(ExpandOptions) if fact.name != "model"}
+    for fact in describe(ExpandOptions):
+        if fact.name != "model":
+            optional[fact.name] = widget(fact)
+        if fact.presets:
+            optional[fact.name + "_template"] = ["STRING", {"multiline": True, "default": ""}]
     return node("PresampleTIPOExpand", "TIPO Expand", required, optional, OUTPUTS)
 
 
 def widget(fact) -> list:
     facts = {"tooltip": fact.help, "advanced": fact.advanced, "default": fact.default}
-    if fact.choices:
-        return ["COMBO", facts | {"options": list(fact.choices)}]
+    if fact.choices or fact.presets:
+        return ["COMBO", facts | {"options": list(fact.choices) or [*fact.presets, "custom"]}]
     if fact.type is bool:
         return ["BOOLEAN", facts]
     if fact.type in (int, float):

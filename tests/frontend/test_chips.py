@@ -5,8 +5,8 @@ import json
 import pytest
 
 
-def chip(text, category="general", own=False):
-    return {"text": text, "category": category, "own": own}
+def chip(text, category="general", own=False, region=0):
+    return {"text": text, "category": category, "own": own, "region": region}
 
 
 def variation(*chips, seed=7, prose=(), **more):
@@ -58,6 +58,22 @@ def test_clicks_keep_then_ban_then_leave_and_are_sent_in_the_prompt(node):
 def test_the_users_own_tags_cannot_be_clicked(node):
     node.take([LAKE])
     assert node.root.locator("button", has_text="lake").count() == 0
+
+
+def test_a_tag_is_kept_in_its_part_of_the_prompt_and_banned_in_all(node):
+    node.take([variation(chip("sky"), chip("tree"), chip("sky", region=1), chip("bird", region=1))])
+    assert node.root.locator(".presample-part").all_inner_texts() == ["part 1", "part 2"]
+    first, second = node.root.locator("button.presample-chip", has_text="sky").all()
+    second.click()
+    node.chip("tree").click()
+    assert node.decisions == {"keep": [[1, "sky"], "tree"], "ban": []}
+    assert first.get_attribute("aria-label") == "sky"
+    second.click()
+    assert node.decisions == {"keep": ["tree"], "ban": ["sky"]}
+    assert first.get_attribute("aria-label") == "sky, ban"
+    first.click()
+    assert node.decisions == {"keep": ["tree"], "ban": []}
+    assert second.get_attribute("aria-label") == "sky"
 
 
 def test_the_result_is_no_part_of_what_is_sent(node):
@@ -383,11 +399,19 @@ def test_advanced_options_are_folded_in_classic_nodes(pages):
     assert "seed" not in node.hidden()
     height = round(node.run("return node.size[1];"))
     node.button("Advanced").click()
-    assert node.hidden() == ["frozen"]
+    assert node.hidden() == ["frozen", "layout_template"]
     assert round(node.run("return node.size[1];")) > height
     node.button("Advanced").click()
     assert round(node.run("return node.size[1];")) == height
     assert page.queue()["temperature"] == 0.5
+
+
+def test_a_template_is_shown_where_the_layout_is_custom(node):
+    assert "layout_template" in node.hidden()
+    node.set("layout", "custom")
+    assert "layout_template" not in node.hidden()
+    node.set("layout", "verbatim")
+    assert "layout_template" in node.hidden()
 
 
 def test_changing_the_renderer_keeps_everything(pages):
