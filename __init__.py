@@ -12,4 +12,4 @@ async def comfy_entrypoint():
     """Returns the pack's ComfyExtension; ComfyUI (0.3.60 and newer) calls it once while it starts."""
     from .nodes.registry import extension
 
-    return extension()
+    return await extension()

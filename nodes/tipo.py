@@ -11,6 +11,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..models.options import Option, describe
+from ..models.tipo.choices import model_labels, model_name, task_name
 from ..models.tipo.expansion import Expansion
 from ..models.tipo.frozen import frozen_expansions
 from ..models.tipo.options import TASK_CHOICES, ExpandOptions
@@ -18,7 +19,7 @@ from ..models.tipo.tags import load_tags
 from . import convert
 from .compat import schema, widget
 from .stream import write
-from .tipo_model import CATEGORY, Model
+from .tipo_model import CATEGORY, Model, available, load
 
 MODES = ("generate", "frozen")
 MOST = 64
@@ -29,8 +30,11 @@ Chips = io.Custom("PRESAMPLE_CHIPS")
 
 
 def option_facts(*, without: Sequence[str]) -> list[Option]:
-    """Returns the options that are widgets of a node; the model is a socket."""
-    return [fact for fact in describe(ExpandOptions) if fact.name not in ("model", *without)]
+    """Returns the options that are widgets of a node; the model is one that is here or could be."""
+    facts = [fact for fact in describe(ExpandOptions) if fact.name not in without]
+    tip = "The model where no Load TIPO Model is connected; it is never downloaded from here."
+    labels = tuple(model_labels(available()))
+    return [replace(f, choices=labels, help=tip, advanced=True) if f.name == "model" else f for f in facts]
 
 
 def inputs(*first: Any, without: Sequence[str] = ()) -> list[Any]:
@@ -45,9 +49,7 @@ def inputs(*first: Any, without: Sequence[str] = ()) -> list[Any]:
             default="",
             tooltip="What you want, as tags or as prose; it stays as it is, to the last character.",
         ),
-        Model.Input(
-            "tipo", optional=True, lazy=True, tooltip="From Load TIPO Model; not needed when frozen."
-        ),
+        Model.Input("tipo", optional=True, lazy=True, tooltip="From Load TIPO Model, where you have one."),
         io.Latent.Input("latent", optional=True, tooltip="Says width and height in place of the widgets."),
         widget(
             io.String.Input,
@@ -145,16 +147,11 @@ class TIPOExpand(io.ComfyNode):
 
     @classmethod
     def check_lazy_status(cls, **given: Any) -> list[str]:
-        waiting = "tipo" in given and given["tipo"] is None
-        return ["tipo"] if waiting and given.get("mode", MODES[0]) == MODES[0] else []
+        return waiting(given)
 
     @classmethod
-    def validate_inputs(cls, chips: str = "{}") -> bool | str:
-        try:
-            convert.decisions(chips)
-        except ValueError as error:
-            return str(error)
-        return True
+    def validate_inputs(cls, chips: str = "{}", model: str = "") -> bool | str:
+        return wrong(chips) or True
 
     @classmethod
     def execute(cls, prompt: str, **given: Any) -> io.NodeOutput:
@@ -186,12 +183,37 @@ class TIPOTask(io.ComfyNode):
             is_output_node=True,
         )
 
-    check_lazy_status = TIPOExpand.check_lazy_status
-    validate_inputs = TIPOExpand.validate_inputs
+    @classmethod
+    def check_lazy_status(cls, **given: Any) -> list[str]:
+        return waiting(given)
 
     @classmethod
-    def execute(cls, prompt: str, **given: Any) -> io.NodeOutput:
-        return run(cls.hidden, prompt, given)
+    def validate_inputs(cls, chips: str = "{}", model: str = "", task: str = TASK_CHOICES[1]) -> bool | str:
+        if task_name(task) not in TASK_CHOICES[1:]:
+            return f"task must be one of {', '.join(TASK_CHOICES[1:])}; got {task!r}"
+        return wrong(chips) or True
+
+    @classmethod
+    def execute(cls, prompt: str, task: str, **given: Any) -> io.NodeOutput:
+        return run(cls.hidden, prompt, {**given, "task": task_name(task)})
+
+
+def waiting(given: Mapping[str, Any]) -> list[str]:
+    """Returns the inputs that are still to be made: the model, unless the text is frozen."""
+    absent = "tipo" in given and given["tipo"] is None
+    return ["tipo"] if absent and given.get("mode", MODES[0]) == MODES[0] else []
+
+
+def wrong(chips: str) -> str:
+    """Returns what is wrong with the chips, or nothing.
+
+    The name of a model is not looked at: one that is gone must not stop a workflow that is frozen.
+    """
+    try:
+        convert.decisions(chips)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
@@ -201,10 +223,9 @@ def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
     )
     if given.get("mode", MODES[0]) == MODES[1]:
         made = frozen_expansions(asked, given.get("frozen", ""), tags=load_tags())
-    elif given.get("tipo") is None:
-        raise ValueError("tipo must be a loaded model, and nothing is connected; add Load TIPO Model")
     else:
-        made = write(asked, given.get("count", 1), given["tipo"], hidden.unique_id)
+        loaded = given.get("tipo") or load(model_name(asked.options.model))
+        made = write(asked, given.get("count", 1), loaded, hidden.unique_id)
     shown = [convert.payload(expansion) for expansion in made]
     store(hidden.extra_pnginfo, hidden.unique_id, made, shown)
     return result(made, shown)

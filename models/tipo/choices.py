@@ -11,6 +11,14 @@ from ..hub import FoundModel
 from .registry import KNOWN, KnownModel
 
 _NOT_HERE = re.compile(r" \(not downloaded\b.*\)\Z")
+_KGEN = re.compile(r"(?:[^/|]+/)?([^/|]+) \| ([^/|]+\.gguf)")  # repository | file, as z-tipo-extension writes
+
+# What it calls a task, and the one of ours that writes the same and perhaps a longer description too.
+_THEIR_TASKS = {
+    "None": "tags",
+    "tag_to_short": "tag_to_short_to_long",
+    "tag_to_long_to_short": "tag_to_short_to_long",
+}
 
 
 def model_labels(found: Iterable[FoundModel]) -> list[str]:
@@ -21,8 +29,14 @@ def model_labels(found: Iterable[FoundModel]) -> list[str]:
 
 
 def model_name(label: str) -> str:
-    """Returns the name of the model that a label stands for."""
-    return _NOT_HERE.sub("", label)
+    """Returns the name of the model that a label stands for, z-tipo-extension's labels among them."""
+    theirs = _KGEN.fullmatch(label)
+    return theirs[1] if theirs else _NOT_HERE.sub("", label)
+
+
+def task_name(label: str) -> str:
+    """Returns the task that a label stands for, z-tipo-extension's names among them."""
+    return _THEIR_TASKS.get(label, label)
 
 
 def _is_missing(known: KnownModel, here: Sequence[str] | set[str]) -> bool:

@@ -1,0 +1,176 @@
+"""HTTP for other front ends: POST /presample/expand and GET /presample/options.
+
+Convention: JSON in, JSON out; with `"stream": true` one JSON object a line, progress first and the result
+last. A request is refused while ComfyUI has work, and stopped when work comes.
+"""
+
+import asyncio
+import functools
+import json
+import threading
+from typing import Any
+
+import torch
+from aiohttp import web
+
+from ..models.lm.decode import Interrupted
+from ..models.options import describe
+from ..models.tipo.choices import model_labels, model_name
+from ..models.tipo.expand import expand_many
+from ..models.tipo.expansion import Progress, Request
+from ..models.tipo.options import ExpandOptions
+from .tipo import MOST
+from .tipo_model import available, load
+
+MOST_BYTES = 2**20
+TEXTS = ("prompt", "prose")
+LISTS = ("keep", "drop")
+
+
+def register(server: Any) -> None:
+    """Adds the routes to ComfyUI's server, which mirrors them below /api."""
+    one_at_a_time = threading.Lock()
+    server.routes.post("/presample/expand")(
+        functools.partial(expand, queue=server.prompt_queue, lock=one_at_a_time)
+    )
+    server.routes.get("/presample/options")(options)
+
+
+async def options(request: web.Request) -> web.Response:
+    """Answers what `expand` understands: every option, and the models."""
+    facts = [
+        {
+            "name": fact.name,
+            "type": fact.type.__name__,
+            "default": fact.default,
+            "low": fact.low,
+            "high": fact.high,
+            "choices": list(fact.choices),
+            "presets": list(fact.presets),
+            "help": fact.help,
+        }
+        for fact in describe(ExpandOptions)
+    ]
+    models = await asyncio.to_thread(lambda: model_labels(available()))
+    return web.json_response({"options": facts, "models": models})
+
+
+async def expand(request: web.Request, *, queue: Any, lock: threading.Lock) -> web.StreamResponse:
+    """Answers with expansions, or with a status and an `error` that says what to do."""
+    try:
+        asked, count, stream = read(await body(request))
+    except (ValueError, TypeError) as error:
+        return _error(400, error)
+    if is_busy(queue):
+        return _error(409, "ComfyUI is working; ask again when its queue is empty")
+    if not lock.acquire(blocking=False):
+        return _error(409, "another expansion is being written; ask again when it is done")
+    try:
+        return await answer(request, asked, count=count, stream=stream, queue=queue)
+    finally:
+        lock.release()
+
+
+async def body(request: web.Request) -> dict:
+    """Returns the JSON object that was sent; raises ValueError."""
+    data = await request.content.read(MOST_BYTES + 1)
+    while not request.content.at_eof() and len(data) <= MOST_BYTES:
+        data += await request.content.read(MOST_BYTES)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"a request must have at most {MOST_BYTES} bytes")
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"a request must be JSON, but {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"a request must be a JSON object, got {type(found).__name__}")
+    return found
+
+
+def read(data: dict) -> tuple[Request, int, bool]:
+    """Returns the request, how many variations are wanted, and whether to stream."""
+    names = {fact.name for fact in describe(ExpandOptions)}
+    unknown = set(data) - names - {*TEXTS, *LISTS, "count", "stream"}
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(sorted(unknown))}; GET /presample/options lists what there is")
+    count = data.get("count", 1)
+    if not isinstance(count, int) or not 1 <= count <= MOST:
+        raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
+    lists = {name: tuple(map(_tag, data.get(name, ()))) for name in LISTS}
+    chosen = ExpandOptions(**{name: value for name, value in data.items() if name in names})
+    texts = {name: data.get(name, "") for name in TEXTS}
+    return Request(**texts, options=chosen, comments="comfyui", **lists), count, data.get("stream") is True
+
+
+def _tag(item: Any) -> str | tuple[int, str]:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, list) and [type(part) for part in item] == [int, str]:
+        return tuple(item)
+    raise ValueError(f"a tag must be a text, or the number of a part and a text; got {item!r}")
+
+
+def is_busy(queue: Any) -> bool:
+    """Returns whether ComfyUI runs or waits to run a workflow."""
+    return queue.get_tasks_remaining() > 0
+
+
+async def answer(
+    request: web.Request, asked: Request, *, count: int, stream: bool, queue: Any
+) -> web.StreamResponse:
+    """Writes in a thread, so that the server goes on; stops when the client is gone or ComfyUI has work."""
+    gone = threading.Event()
+    lines: asyncio.Queue[dict] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def on_progress(progress: Progress) -> None:
+        if stream:
+            loop.call_soon_threadsafe(lines.put_nowait, {"progress": vars(progress)})
+
+    def should_stop() -> bool:
+        return gone.is_set() or is_busy(queue)
+
+    def work() -> list[dict]:
+        with torch.inference_mode():
+            tipo = load(model_name(asked.options.model)).ready(count)
+            made = expand_many(asked, count, tipo, on_progress=on_progress, should_stop=should_stop)
+        return [expansion.as_dict() for expansion in made]
+
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        if stream:
+            return await _streamed(request, task, lines)
+        return web.json_response({"expansions": await asyncio.shield(task)})
+    except Interrupted:
+        return _error(409, "stopped, since ComfyUI got work; ask again when its queue is empty")
+    except (ValueError, TypeError) as error:
+        return _error(400, error)
+    finally:
+        gone.set()
+        await asyncio.wait({task})  # nothing else may be written until this has ended
+
+
+async def _streamed(request: web.Request, task: asyncio.Task, lines: asyncio.Queue) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    while not task.done() or not lines.empty():
+        waiting = asyncio.create_task(lines.get())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            await _line(response, waiting.result())
+        else:
+            waiting.cancel()
+    try:
+        await _line(response, {"expansions": task.result()})
+    except (Interrupted, ValueError, TypeError) as error:
+        await _line(response, {"error": str(error)})
+    await response.write_eof()
+    return response
+
+
+async def _line(response: web.StreamResponse, data: dict) -> None:
+    await response.write(json.dumps(data).encode() + b"\n")
+
+
+def _error(status: int, reason: object) -> web.Response:
+    return web.json_response({"error": str(reason)}, status=status)

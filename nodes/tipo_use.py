@@ -1,0 +1,105 @@
+"""What comes behind an expansion: another layout of it, and CONDITIONING made of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..models.options import describe
+from ..models.tipo.expansion import Expansion
+from ..models.tipo.layouts import lay_out
+from ..models.tipo.options import ExpandOptions
+from ..models.tipo.tags import load_tags
+from . import convert
+from .compat import schema, widget
+from .tipo import ExpansionType
+from .tipo_model import CATEGORY
+
+SPLITS = ("auto", "same text", "tags and prose")
+PROSE_ENCODER = "t5xxl"
+
+
+class PromptLayout(io.ComfyNode):
+    """Lays an expansion out again, without the model."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        layout = [fact for fact in describe(ExpandOptions) if fact.name == "layout"]
+        return schema(
+            node_id="PresamplePromptLayout",
+            display_name="Prompt Layout",
+            category="presample/prompt",
+            description="Puts an expansion into another layout: tags first, prose first, as Pony, Illustrious"
+            " or Flux checkpoints want it, or by a template of your own. Runs no model.",
+            search_aliases=["prompt format", "prompt template", "pony", "illustrious"],
+            inputs=[ExpansionType.Input("expansion"), *convert.option_inputs(layout)],
+            outputs=[
+                io.String.Output("prompt", display_name="prompt"),
+                io.String.Output("user_prompt", display_name="user_prompt"),
+                ExpansionType.Output("expansion", display_name="expansion"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, expansion: Expansion, **given: Any) -> io.NodeOutput:
+        new = lay_out(expansion, convert.expand_options(given).layout, tags=load_tags())
+        return io.NodeOutput(new.prompt, new.user_prompt, new)
+
+
+class TIPOTextEncode(io.ComfyNode):
+    """Encodes an expansion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return schema(
+            node_id="PresampleTIPOTextEncode",
+            display_name="TIPO Text Encode",
+            category=CATEGORY,
+            description="Encodes an expansion. A model with CLIP and T5 encoders may get the tags in CLIP and"
+            " the sentences in T5.",
+            search_aliases=["clip text encode", "conditioning", "dual clip"],
+            inputs=[
+                io.Clip.Input("clip"),
+                ExpansionType.Input("expansion"),
+                widget(
+                    io.Combo.Input,
+                    "split",
+                    options=list(SPLITS),
+                    default=SPLITS[0],
+                    optional=True,
+                    tooltip="tags and prose gives tags to CLIP and prose to T5; auto does so where there are"
+                    " both encoders and both kinds of text.",
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(display_name="conditioning"),
+                io.String.Output("text", display_name="text", tooltip="What was encoded."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, expansion: Expansion, split: str = SPLITS[0]) -> io.NodeOutput:
+        tokens, text = tokenized(clip, expansion, split)
+        return io.NodeOutput(clip.encode_from_tokens_scheduled(tokens), text)
+
+
+def tokenized(clip: Any, expansion: Expansion, split: str) -> tuple[Mapping, str]:
+    """Returns the tokens for each encoder of a CLIP, and the text that they stand for.
+
+    Raises ValueError where the text is to be split and the CLIP has not both kinds of encoders.
+    """
+    tokens = clip.tokenize(expansion.prompt)
+    both = PROSE_ENCODER in tokens and len(tokens) > 1
+    if split == SPLITS[2] and not both:
+        raise ValueError(
+            f"split {split!r} must have a CLIP with a T5 and another encoder, got {', '.join(tokens)};"
+            " choose auto or 'same text'"
+        )
+    if split == SPLITS[1] or not both or not (expansion.tags and expansion.prose):
+        return tokens, expansion.prompt
+    prose = clip.tokenize(expansion.prose)[PROSE_ENCODER]
+    split_tokens = {**clip.tokenize(expansion.tags), PROSE_ENCODER: prose}
+    return split_tokens, f"{expansion.tags}\n{expansion.prose}"
+
+
+NODES = [PromptLayout, TIPOTextEncode]
