@@ -91,8 +91,8 @@ class PromptBatch(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output("prompts", display_name="prompts", is_output_list=True),
-                io.Int.Output("number", display_name="number", tooltip="How many prompts were given."),
+                io.String.Output(display_name="prompts", is_output_list=True),
+                io.Int.Output(display_name="number", tooltip="How many prompts were given."),
             ],
         )
 

@@ -109,10 +109,9 @@ def outputs() -> list[Any]:
         ("user_prompt", "Your prompt in the same layout, with nothing added."),
     )
     return [
-        *(io.String.Output(name, display_name=name, tooltip=tip, is_output_list=True) for name, tip in text),
-        io.Int.Output("seeds", display_name="seeds", tooltip="The seed of each.", is_output_list=True),
+        *(io.String.Output(display_name=name, tooltip=tip, is_output_list=True) for name, tip in text),
+        io.Int.Output(display_name="seeds", tooltip="The seed of each.", is_output_list=True),
         ExpansionType.Output(
-            "expansion",
             display_name="expansion",
             tooltip="For Prompt Layout and others.",
             is_output_list=True,

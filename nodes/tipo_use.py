@@ -34,9 +34,9 @@ class PromptLayout(io.ComfyNode):
             search_aliases=["prompt format", "prompt template", "pony", "illustrious"],
             inputs=[ExpansionType.Input("expansion"), *convert.option_inputs(layout)],
             outputs=[
-                io.String.Output("prompt", display_name="prompt"),
-                io.String.Output("user_prompt", display_name="user_prompt"),
-                ExpansionType.Output("expansion", display_name="expansion"),
+                io.String.Output(display_name="prompt"),
+                io.String.Output(display_name="user_prompt"),
+                ExpansionType.Output(display_name="expansion"),
             ],
         )
 
@@ -73,7 +73,7 @@ class TIPOTextEncode(io.ComfyNode):
             ],
             outputs=[
                 io.Conditioning.Output(display_name="conditioning"),
-                io.String.Output("text", display_name="text", tooltip="What was encoded."),
+                io.String.Output(display_name="text", tooltip="What was encoded."),
             ],
         )
 
