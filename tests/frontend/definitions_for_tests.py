@@ -20,11 +20,9 @@ def definitions() -> dict:
 
 
 def expand() -> dict:
-    required = {
-        "tipo": ["PRESAMPLE_TIPO", {"lazy": True}],
-        "prompt": ["STRING", {"multiline": True, "default": ""}],
-    }
+    required = {"prompt": ["STRING", {"multiline": True, "default": "", "dynamicPrompts": True}]}
     optional = {
+        "tipo": ["PRESAMPLE_TIPO", {"lazy": True}],
         "latent": ["LATENT", {}],
         "prose": ["STRING", {"multiline": True, "default": ""}],
         "chips": ["PRESAMPLE_CHIPS", {"socketless": True, "default": "{}"}],
