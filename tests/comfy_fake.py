@@ -1,0 +1,226 @@
+"""A fake of just those names of ComfyUI that `nodes/` uses. A test compares it with the real thing.
+
+`install()` puts it into sys.modules. It is read as text too, by tests that run a fresh interpreter.
+"""
+
+import dataclasses
+import enum
+import sys
+import types
+from abc import ABC, abstractmethod
+
+
+class _Socket:
+    kind = "*"
+
+    def __init__(self, id=None, display_name=None, optional=False, tooltip=None, lazy=None, extra_dict=None):
+        self.id, self.optional, self.lazy, self.tooltip = id, optional, lazy, tooltip
+        self.facts, self.extra_dict = {}, extra_dict
+
+    def as_dict(self):
+        facts = {"tooltip": self.tooltip, "lazy": self.lazy, **self.facts, **(self.extra_dict or {})}
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+class _Made:
+    def __init__(self, display_name=None, tooltip=None, is_output_list=False):
+        self.display_name, self.tooltip, self.is_output_list = display_name, tooltip, is_output_list
+
+
+def _widget_class(*names):
+    """An input class whose constructor takes `names` beside what every widget takes."""
+    shared = ("display_name", "optional", "tooltip", "lazy", "default", "extra_dict", "advanced")
+    code = f"def __init__(self, id, {', '.join(f'{name}=None' for name in (*names, *shared))}):\n"
+    code += "    _Socket.__init__(self, id, None, optional or False, tooltip, lazy, extra_dict)\n"
+    for name in (*names, "default", "advanced"):
+        code += f"    self.facts[{name!r}] = {name}\n"
+    space = {"_Socket": _Socket}
+    exec(code, space)  # so that inspect.signature sees the names, as it does those of the real class
+    return type("Input", (_Socket,), {"__init__": space["__init__"]})
+
+
+def _type(kind, *names):
+    made = type(kind.title(), (), {})
+    made.Input = type("Input", (_widget_class(*names) if names else _Socket,), {"kind": kind})
+    made.Output = type("Output", (_Made,), {"kind": kind})
+    return made
+
+
+@dataclasses.dataclass
+class Schema:
+    node_id: str
+    display_name: str = None
+    category: str = "sd"
+    inputs: list = dataclasses.field(default_factory=list)
+    outputs: list = dataclasses.field(default_factory=list)
+    hidden: list = dataclasses.field(default_factory=list)
+    description: str = ""
+    search_aliases: list = dataclasses.field(default_factory=list)
+    is_output_node: bool = False
+
+
+class Hidden(str, enum.Enum):
+    unique_id = "UNIQUE_ID"
+    prompt = "PROMPT"
+    extra_pnginfo = "EXTRA_PNGINFO"
+
+
+class ComfyNode:
+    hidden = types.SimpleNamespace(unique_id=None, prompt=None, extra_pnginfo=None)
+
+    @classmethod
+    def GET_SCHEMA(cls):
+        return cls.define_schema()
+
+
+class NodeOutput:
+    def __init__(self, *args, ui=None):
+        self.args, self.ui = args, ui
+
+
+@dataclasses.dataclass
+class NodeReplace:
+    new_node_id: str
+    old_node_id: str
+    old_widget_ids: list = None
+    input_mapping: list = None
+    output_mapping: list = None
+
+
+class ComfyExtension(ABC):
+    @abstractmethod
+    async def get_node_list(self): ...
+
+
+class _Replacement:
+    def __init__(self):
+        self.registered = []
+
+    async def register(self, node_replace):
+        self.registered.append(node_replace)
+
+
+class ComfyAPI:
+    node_replacement = _Replacement()
+
+
+class InterruptProcessingException(BaseException):
+    pass
+
+
+class ModelPatcher:
+    def __init__(self, model, load_device, offload_device, size=0):
+        self.model, self.load_device, self.offload_device, self.size = (
+            model,
+            load_device,
+            offload_device,
+            size,
+        )
+
+    def model_size(self):
+        return self.size
+
+
+class ProgressBar:
+    def __init__(self, total, node_id=None):
+        self.total, self.node_id, self.values = total, node_id, []
+
+    def update_absolute(self, value, total=None):
+        self.values.append((value, total))
+
+
+class PromptServer:
+    instance = None
+
+
+def _io():
+    """comfy_api.latest.io"""
+    number = ("min", "max", "step")
+    return types.SimpleNamespace(
+        Schema=Schema,
+        Hidden=Hidden,
+        ComfyNode=ComfyNode,
+        NodeOutput=NodeOutput,
+        NodeReplace=NodeReplace,
+        Int=_type("INT", *number, "control_after_generate"),
+        Float=_type("FLOAT", *number),
+        String=_type("STRING", "multiline", "dynamic_prompts"),
+        Boolean=_type("BOOLEAN"),
+        Combo=_type("COMBO", "options"),
+        Latent=_type("LATENT"),
+        Clip=_type("CLIP"),
+        Conditioning=_type("CONDITIONING"),
+        Custom=_type,
+    )
+
+
+def _management(torch_device):
+    """comfy.model_management, on a processor; `state` is what a test may change."""
+    state = types.SimpleNamespace(interrupted=False, loaded=[])
+
+    def throw_exception_if_processing_interrupted():
+        if state.interrupted:
+            raise InterruptProcessingException
+
+    def load_models_gpu(models, memory_required=0, force_full_load=False):
+        state.loaded.append((list(models), memory_required, force_full_load))
+
+    return {
+        "state": state,
+        "text_encoder_device": lambda: torch_device("cpu"),
+        "text_encoder_offload_device": lambda: torch_device("cpu"),
+        "get_torch_device": lambda: torch_device("cpu"),
+        "processing_interrupted": lambda: state.interrupted,
+        "throw_exception_if_processing_interrupted": throw_exception_if_processing_interrupted,
+        "load_models_gpu": load_models_gpu,
+        "InterruptProcessingException": InterruptProcessingException,
+    }
+
+
+def _paths(base):
+    """folder_paths, below `base`."""
+    known = {}
+
+    def add_model_folder_path(folder_name, full_folder_path, is_default=False):
+        paths, _ = known.setdefault(folder_name, ([], set()))
+        if full_folder_path not in paths:
+            paths.insert(0 if is_default else len(paths), full_folder_path)
+
+    return {
+        "models_dir": f"{base}/models",
+        "folder_names_and_paths": known,
+        "add_model_folder_path": add_model_folder_path,
+        "get_folder_paths": lambda folder_name: list(known[folder_name][0]),
+        "get_input_directory": lambda: f"{base}/input",
+    }
+
+
+def modules(base="/nowhere"):
+    """Returns the fake modules by their names."""
+    import torch
+
+    contents = {
+        "comfy_api": {},
+        "comfy_api.latest": {"ComfyExtension": ComfyExtension, "ComfyAPI": ComfyAPI, "io": _io()},
+        "comfy": {},
+        "comfy.model_management": _management(torch.device),
+        "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.utils": {"ProgressBar": ProgressBar},
+        "folder_paths": _paths(base),
+        "server": {"PromptServer": PromptServer},
+    }
+    made = {}
+    for name, content in contents.items():
+        made[name] = types.ModuleType(name)
+        made[name].__dict__.update(content)
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(made[parent], child, made[name])
+    return made
+
+
+def install(base="/nowhere"):
+    """Puts the fake into sys.modules, and returns its modules."""
+    made = modules(base)
+    sys.modules.update(made)
+    return made
