@@ -129,6 +129,14 @@ class Page:
         nodes = self.backend.prompts[-1]["prompt"].values()
         return next(node["inputs"] for node in nodes if node["class_type"] == "PresampleTIPOExpand")
 
+    def steps(self) -> int:
+        """Returns how many steps of undo there are, after the page has looked for one."""
+        return self.run(
+            """const changes = app.extensionManager.workflow.activeWorkflow.changeTracker;
+            (changes.captureCanvasState ?? changes.checkState).call(changes);
+            return changes.undoQueue.length;"""
+        )
+
     def undo(self) -> None:
         self.run("await app.extensionManager.workflow.activeWorkflow.changeTracker.undo();")
         self.settle()

@@ -250,7 +250,9 @@ def test_a_copy_of_a_node_has_the_state_and_its_own_decisions(page):
 
 def test_undo_takes_back_a_click_and_not_the_result(page):
     node = page.add()
+    steps = page.steps()
     node.take([LAKE])
+    assert page.steps() == steps
     node.chip("night").click()
     assert node.decisions["keep"] == ["night"]
     page.undo()
