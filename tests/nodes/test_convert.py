@@ -1,0 +1,99 @@
+"""Options become widgets and widgets become requests; nothing is stated twice."""
+
+import pytest
+import torch
+
+from presample.models.options import describe
+from presample.models.tipo.expand import expand, load_tipo
+from presample.models.tipo.expansion import Request
+from presample.models.tipo.options import ExpandOptions
+
+
+def widgets(node):
+    return {each.id: each for each in node.GET_SCHEMA().inputs}
+
+
+@pytest.mark.parametrize("fact", describe(ExpandOptions), ids=lambda fact: fact.name)
+def test_every_option_is_a_widget_with_its_default_bounds_and_help(nodes, fact):
+    found = widgets(nodes["PresampleTIPOExpand"])[fact.name].as_dict()
+    assert found["default"] == fact.default
+    if fact.name != "model":
+        assert found["tooltip"] == fact.help
+        assert found.get("advanced", False) == fact.advanced
+    if fact.low is not None:
+        assert (found["min"], found["max"], found.get("step")) == (fact.low, fact.high, fact.step)
+    if fact.choices:
+        assert tuple(found["options"]) == fact.choices
+    if fact.presets:
+        assert found["options"] == [*fact.presets, "custom"]
+    assert found.get("multiline", False) == (fact.multiline and not fact.presets)
+
+
+def test_only_the_prompt_is_required_so_that_others_may_leave_the_rest_out(nodes):
+    for node in ("PresampleTIPOExpand", "PresampleTIPOTask"):
+        required = [each.id for each in nodes[node].GET_SCHEMA().inputs if not each.optional]
+        assert required == ["prompt"]
+
+
+def test_the_seed_is_rolled_by_the_page_and_prompts_may_have_its_braces(nodes):
+    found = widgets(nodes["PresampleTIPOExpand"])
+    assert found["seed"].as_dict()["control_after_generate"] is True
+    assert found["prompt"].as_dict()["dynamic_prompts"] is True
+
+
+def test_values_become_options_and_a_layout_of_ones_own_is_a_text(comfy):
+    options = comfy.convert.expand_options
+    assert options({}) == ExpandOptions()
+    assert options({"seed": 3, "chips": "{}", "count": 2}) == ExpandOptions(seed=3)
+    assert options({"layout": "pony", "layout_template": "x"}).layout == "pony"
+    assert options({"layout": "custom", "layout_template": "<|tags|>"}).layout == "<|tags|>"
+
+
+@pytest.mark.parametrize(
+    ("latent", "size"),
+    [
+        ({"samples": torch.zeros(1, 4, 96, 64)}, (512, 768)),
+        ({"samples": torch.zeros(1, 128, 24, 16), "downscale_ratio_spacial": 32}, (512, 768)),
+        ({"samples": torch.zeros(1, 16, 5, 96, 64)}, (512, 768)),
+    ],
+)
+def test_a_latent_says_how_large_the_picture_will_be(comfy, latent, size):
+    options = comfy.convert.expand_options({"width": 64, "height": 64}, latent=latent)
+    assert (options.width, options.height) == size
+
+
+def test_decisions_are_read_and_anything_else_is_named(comfy):
+    decisions = comfy.convert.decisions
+    assert decisions("") == decisions("{}") == ((), ())
+    assert decisions('{"keep": ["a", [1, "b"]], "ban": ["c"], "more": 1}') == (("a", (1, "b")), ("c",))
+    for text in (
+        "[1",
+        "[]",
+        '{"keep": [1]}',
+        '{"keep": [["a", 1]]}',
+        '{"ban": [[]]}',
+        '{"ban": 3}',
+        "[" * 9**5,
+    ):
+        with pytest.raises(ValueError, match="chips must be like"):
+            decisions(text)
+
+
+def test_a_request_is_what_the_widgets_say(comfy):
+    found = comfy.convert.request("lake", "A boat.", '{"keep": ["x"], "ban": ["y"]}', {"seed": 4})
+    wanted = Request("lake", "A boat.", ExpandOptions(seed=4), comments="comfyui", keep=("x",), drop=("y",))
+    assert found == wanted
+
+
+def test_the_page_gets_every_tag_once_with_its_owner_and_part(comfy):
+    made = expand(Request("1girl, lake\nBREAK\nnight\nA boat drifts."), load_tipo())
+    shown = comfy.convert.payload(made)
+    chips = [(chip["text"], chip["own"], chip["region"]) for chip in shown["chips"]]
+    assert len(set(chips)) == len(chips)
+    assert chips[:2] == [("1girl", True, 0), ("lake", True, 0)]
+    assert ("night", True, 1) in chips
+    assert {chip["category"] for chip in shown["chips"]} >= {"special", "general"}
+    assert {"text": "A boat drifts.", "own": True} in shown["prose"]
+    assert shown["prompt"] == made.prompt
+    assert isinstance(shown["seed"], str)
+    assert shown["tokens"] > 0

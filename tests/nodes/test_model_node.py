@@ -1,0 +1,101 @@
+"""Load TIPO Model: what there is to choose, who holds it, and what is said of one that is not here."""
+
+import gc
+import weakref
+
+import pytest
+
+from presample.models.hub import bundled_folder
+from presample.models.tipo.registry import KNOWN
+
+LOADER = "PresampleTIPOLoader"
+
+
+def choices(nodes):
+    return next(each for each in nodes[LOADER].GET_SCHEMA().inputs if each.id == "model").facts["options"]
+
+
+def test_the_bundled_model_comes_first_and_others_say_what_a_download_means(nodes):
+    found = choices(nodes)
+    assert found[0] == "tipo-tiny"
+    assert "TIPO-200M (not downloaded, 406 MB, Apache-2.0)" in found
+    assert len(found) == 1 + sum(known.repo is not None for known in KNOWN)
+
+
+def test_a_model_in_comfyuis_folders_is_found_by_its_name(nodes, hidden, comfy, tmp_path):
+    folder = comfy.base / "models" / "tipo" / "mine"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(bundled_folder() / "tipo-tiny", target_is_directory=True)
+    try:
+        assert "mine" in choices(nodes)
+        assert nodes[LOADER].execute("mine").args[0].tipo.language.path == folder
+    finally:
+        folder.unlink()
+
+
+def test_the_folders_of_a_user_stay_and_unknown_files_are_not_shown(comfy):
+    paths, kinds = comfy.fake["folder_paths"].folder_names_and_paths["tipo"]
+    assert kinds == {".safetensors", ".gguf"}
+    paths.append("/elsewhere")
+    comfy.tipo_model.register_folders()
+    assert paths == [f"{comfy.base}/models/tipo", "/elsewhere"]
+    paths.remove("/elsewhere")
+
+
+def test_loaders_with_the_same_settings_share_one_model_and_nobody_else_holds_it(nodes, hidden):
+    one, two = (nodes[LOADER].execute("tipo-tiny").args[0] for _ in range(2))
+    assert one is two
+    assert nodes[LOADER].execute("tipo-tiny", precision="float32").args[0] is not one
+    gone = weakref.ref(one.tipo.language.model)
+    del one, two
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_patcher_knows_the_true_size_and_is_loaded_before_each_use(nodes, hidden, loaded, comfy):
+    weights = (bundled_folder() / "tipo-tiny" / "model.safetensors").stat().st_size
+    assert weights / 2 < loaded.patcher.model_size() < weights
+    nodes["PresampleTIPOExpand"].execute("lake", tipo=loaded, count=4, tag_length="very_short")
+    ((patchers, memory, whole),) = comfy.fake["comfy.model_management"].state.loaded
+    assert patchers == [loaded.patcher]
+    assert memory > 64 * 2**20
+    assert whole is True
+
+
+def test_a_model_that_is_not_here_is_named_with_where_to_get_it(nodes, hidden):
+    assert nodes[LOADER].validate_inputs(model="TIPO-500M (not downloaded, 1 020 MB, Kohaku-1.0)") is True
+    with pytest.raises(ValueError, match=r"huggingface\.co/KBlueLeaf/TIPO-500M(.|\n)*switch download on"):
+        nodes[LOADER].execute("TIPO-500M (not downloaded, 1 020 MB, Kohaku-1.0)")
+    with pytest.raises(ValueError, match=r"no model named '\.\./\.\./etc/passwd' is here"):
+        nodes[LOADER].execute("../../etc/passwd")
+
+
+def test_only_the_switch_downloads_and_a_stop_is_comfyuis_own(nodes, hidden, comfy, monkeypatch):
+    asked = []
+
+    def download(known, folder, *, progress, should_stop):
+        asked.append((known.name, str(folder)))
+        progress("x.gguf", 1, 2)
+        if should_stop():
+            raise comfy.tipo_model.DownloadStopped("stopped")
+
+    monkeypatch.setattr(comfy.tipo_model, "download", download)
+    with pytest.raises(ValueError, match="no model named"):
+        nodes[LOADER].execute("TIPO-100M")
+    assert not asked
+    with pytest.raises(ValueError, match="no model named"):
+        nodes[LOADER].execute("TIPO-100M", download=True)
+    assert asked == [("TIPO-100M", f"{comfy.base}/models/tipo")]
+    nodes[LOADER].execute("tipo-tiny", download=True)
+    assert len(asked) == 1
+    comfy.fake["comfy.model_management"].state.interrupted = True
+    with pytest.raises(comfy.fake["comfy.model_management"].InterruptProcessingException):
+        nodes[LOADER].execute("TIPO-100M", download=True)
+
+
+def test_a_replaced_file_is_noticed(nodes, comfy):
+    fingerprint = nodes[LOADER].fingerprint_inputs
+    plain = fingerprint(model="tipo-tiny", precision="auto")
+    assert plain == fingerprint(model="tipo-tiny", precision="auto")
+    assert plain != fingerprint(model="tipo-tiny", precision="float32")
+    assert fingerprint(model="TIPO-100M (not downloaded, x)") == fingerprint(model="TIPO-100M")

@@ -1,0 +1,169 @@
+"""The routes, asked over HTTP: answers, streams, refusals, and that they are in nobody's way."""
+
+import asyncio
+import json
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from presample.models.tipo.expand import expand_many, load_tipo
+from presample.models.tipo.expansion import Request
+from presample.models.tipo.options import ExpandOptions
+
+aiohttp = pytest.importorskip("aiohttp", reason="ComfyUI's server is aiohttp's")
+from aiohttp import web  # noqa: E402
+from aiohttp.test_utils import TestClient, TestServer  # noqa: E402
+
+EXPAND, OPTIONS = "/presample/expand", "/presample/options"
+
+
+class Queue:
+    """ComfyUI's queue, as far as it is asked."""
+
+    def __init__(self):
+        self.tasks = 0
+
+    def get_tasks_remaining(self):
+        return self.tasks
+
+
+@pytest.fixture
+def ask(comfy):
+    """Runs a coroutine with a client of the routes, and the queue."""
+
+    def run(work):
+        async def main():
+            queue, app = Queue(), web.Application()
+            routes = web.RouteTableDef()
+            comfy.routes.register(SimpleNamespace(routes=routes, prompt_queue=queue))
+            app.add_routes(routes)
+            async with TestClient(TestServer(app)) as client:
+                return await work(client, queue)
+
+        return asyncio.run(main())
+
+    return run
+
+
+def test_an_answer_is_what_the_engine_makes(ask):
+    async def work(client, queue):
+        reply = await client.post(
+            EXPAND, json={"prompt": "lake, night", "count": 2, "seed": 4, "ban": "boat"}
+        )
+        return reply.status, await reply.json()
+
+    status, found = ask(work)
+    request = Request("lake, night", options=ExpandOptions(seed=4, ban="boat"), comments="comfyui")
+    assert status == 200
+    wanted = [each.prompt for each in expand_many(request, 2, load_tipo())]
+    assert [each["prompt"] for each in found["expansions"]] == wanted
+
+
+def test_a_stream_has_progress_first_and_the_result_last(ask):
+    async def work(client, queue):
+        reply = await client.post(EXPAND, json={"prompt": "lake", "stream": True, "prose_length": "none"})
+        return [json.loads(line) for line in (await reply.read()).splitlines()]
+
+    *progress, last = ask(work)
+    assert len(progress) > 5
+    assert all(list(line) == ["progress"] for line in progress)
+    fractions = [line["progress"]["fraction"] for line in progress]
+    assert fractions == sorted(fractions)
+    assert last["expansions"][0]["prompt"].startswith("lake, ")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("[1", "must be JSON"),
+        ("[]", "must be a JSON object"),
+        ("[" * 100_000, "must be JSON"),
+        ('{"prompt": "a", "x": 1}', "unknown: x"),
+        ('{"prompt": 3}', "prompt must be text"),
+        ('{"prompt": "a", "count": 0}', "count must be"),
+        ('{"prompt": "a", "count": 1000}', "count must be"),
+        ('{"prompt": "a", "temperature": 9}', "temperature must lie in"),
+        ('{"prompt": "a", "keep": [3]}', "a tag must be"),
+        ('{"prompt": "a", "model": "../x"}', "no model named"),
+        ('{"prompt": "a", "ban": "/(/"}', "ban pattern"),
+        ('{"prompt": "' + "a" * 2**21 + '"}', "at most"),
+    ],
+)
+def test_a_wrong_request_is_told_why(ask, body, says):
+    async def work(client, queue):
+        reply = await client.post(EXPAND, data=body)
+        return reply.status, await reply.json()
+
+    status, found = ask(work)
+    assert status == 400
+    assert says in found["error"]
+
+
+def test_nothing_is_written_while_comfyui_has_work(ask, comfy, monkeypatch):
+    monkeypatch.setattr(comfy.routes, "load", None)
+
+    async def work(client, queue):
+        queue.tasks = 1
+        reply = await client.post(EXPAND, json={"prompt": "lake"})
+        return reply.status, (await reply.json())["error"]
+
+    status, error = ask(work)
+    assert status == 409
+    assert "working" in error
+
+
+def test_work_that_comes_stops_what_is_being_written(ask, comfy, monkeypatch):
+    begun = threading.Event()
+
+    def slow(request, count, tipo, *, on_progress, should_stop):
+        def stop():
+            begun.set()
+            return should_stop()
+
+        return expand_many(request, 64, tipo, on_progress=on_progress, should_stop=stop)
+
+    monkeypatch.setattr(comfy.routes, "expand_many", slow)
+
+    async def work(client, queue):
+        task = asyncio.create_task(client.post(EXPAND, json={"prompt": "lake", "tag_length": "very_long"}))
+        await asyncio.to_thread(begun.wait, 20)
+        second = await client.post(EXPAND, json={"prompt": "lake"})
+        queue.tasks = 1
+        first = await task
+        queue.tasks = 0
+        third = await client.post(EXPAND, json={"prompt": "lake", "task": "long_to_tag"})
+        return second.status, first.status, (await first.json())["error"], third.status
+
+    second, first, error, third = ask(work)
+    assert (second, first, third) == (409, 409, 400)
+    assert "got work" in error
+
+
+def test_a_client_that_leaves_stops_what_is_written_for_it(ask, comfy, monkeypatch):
+    ended = threading.Event()
+
+    def watched(*args, **hooks):
+        try:
+            return expand_many(args[0], 64, args[2], **hooks)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(comfy.routes, "expand_many", watched)
+
+    async def work(client, queue):
+        reply = await client.post(EXPAND, json={"prompt": "lake", "tag_length": "very_long", "stream": True})
+        await reply.content.readline()
+        reply.close()
+        return await asyncio.to_thread(ended.wait, 20)
+
+    assert ask(work)
+
+
+def test_the_options_are_all_there(ask):
+    async def work(client, queue):
+        return await (await client.get(OPTIONS)).json()
+
+    found = ask(work)
+    assert [each["name"] for each in found["options"]] == list(ExpandOptions.__dataclass_fields__)
+    assert found["models"][0] == "tipo-tiny"

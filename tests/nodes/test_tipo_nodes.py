@@ -1,0 +1,186 @@
+"""The nodes that expand: what goes in, what comes out, what is stored with a picture, and how they stop."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from presample.models.tipo.expand import expand_many, load_tipo
+from presample.models.tipo.expansion import Request
+from presample.models.tipo.options import TASK_CHOICES, ExpandOptions
+
+EXPAND, TASK = "PresampleTIPOExpand", "PresampleTIPOTask"
+
+
+class Server:
+    """Takes messages as ComfyUI's server does."""
+
+    client_id = "page"
+
+    def __init__(self):
+        self.sent = []
+
+    def send_sync(self, event, data, sid=None):
+        self.sent.append((event, data, sid))
+
+
+def test_the_outputs_are_those_of_the_engine_one_item_for_each_variation(nodes, hidden, loaded):
+    out = nodes[EXPAND].execute("1girl, lake", tipo=loaded, seed=5, count=3, tag_length="short")
+    request = Request("1girl, lake", options=ExpandOptions(seed=5, tag_length="short"), comments="comfyui")
+    made = expand_many(request, 3, load_tipo())
+    prompts, tags, prose, added, plain, seeds, expansions = out.args
+    assert prompts == [each.prompt for each in made]
+    assert tags == [each.tags for each in made]
+    assert prose == [each.prose for each in made]
+    assert added == [each.added for each in made]
+    assert plain == ["1girl, lake"] * 3
+    assert seeds == [5, 6, 7]
+    assert [each.prompt for each in expansions] == prompts
+    assert len(nodes[EXPAND].GET_SCHEMA().outputs) == 7
+    assert all(output.is_output_list for output in nodes[EXPAND].GET_SCHEMA().outputs)
+    json.dumps(out.ui)
+
+
+def test_without_a_model_connected_the_named_one_is_loaded(nodes, hidden):
+    assert nodes[EXPAND].execute("lake", tag_length="very_short").args[0][0].startswith("lake, ")
+    with pytest.raises(ValueError, match="no model named 'TIPO-200M' is here"):
+        nodes[EXPAND].execute("lake", model="TIPO-200M (not downloaded, 406 MB, Apache-2.0)")
+
+
+def test_what_is_kept_comes_again_and_what_is_banned_does_not(nodes, hidden, loaded):
+    first = nodes[EXPAND].execute("lake", tipo=loaded, seed=1).ui["presample"][0]
+    new = [chip["text"] for chip in first["chips"] if not chip["own"]]
+    chips = json.dumps({"keep": new[:2], "ban": new[2:4]})
+    again = nodes[EXPAND].execute("lake", tipo=loaded, seed=2, chips=chips).ui["presample"][0]
+    tags = [chip["text"] for chip in again["chips"]]
+    assert set(new[:2]) <= set(tags)
+    assert not set(new[2:4]) & set(tags)
+
+
+def test_a_frozen_text_is_given_as_it_stands_and_needs_no_model(nodes, hidden, monkeypatch, comfy):
+    monkeypatch.setattr(comfy.tipo, "load", None)
+    out = nodes[EXPAND].execute("lake", mode="frozen", frozen="lake, (a boat:1.2)\n---\nlake, night", seed=9)
+    assert out.args[0] == ["lake, (a boat:1.2)", "lake, night"]
+    assert out.args[5] == [9, 10]
+    with pytest.raises(ValueError, match="must have a text"):
+        nodes[EXPAND].execute("lake", mode="frozen")
+
+
+def test_the_model_is_only_waited_for_where_it_is_needed(nodes):
+    lazy = nodes[EXPAND].check_lazy_status
+    assert lazy(prompt="a", tipo=None, mode="generate") == ["tipo"]
+    assert lazy(prompt="a", tipo=None) == ["tipo"]
+    assert lazy(prompt="a", tipo=None, mode="frozen") == []
+    assert lazy(prompt="a", tipo=object()) == []
+    assert lazy(prompt="a") == []
+
+
+@pytest.mark.parametrize("task", ["tags", "tag_to_long", "None", "tag_to_short"])
+def test_a_task_runs_alone(nodes, hidden, loaded, task):
+    made = nodes[TASK].execute("1girl, lake", task, tipo=loaded).args[6][0]
+    assert made.request.options.task in TASK_CHOICES
+    assert bool(made.regions[0].added_prose) == (task not in ("tags", "None"))
+
+
+def test_wrong_decisions_and_tasks_are_refused_before_anything_runs(nodes):
+    assert nodes[EXPAND].validate_inputs(chips="{}", model="gone") is True
+    assert "chips must be like" in nodes[EXPAND].validate_inputs(chips="[")
+    assert "task must be one of" in nodes[TASK].validate_inputs(task="long_to_short")
+    assert nodes[TASK].validate_inputs(task="None") is True
+
+
+def test_the_result_is_stored_with_the_picture_and_in_its_workflow(nodes, hidden, loaded):
+    inner = {"id": "g", "nodes": [{"id": 7, "properties": {"a": 1}}]}
+    hidden.extra_pnginfo = {
+        "workflow": {
+            "nodes": [{"id": 7}, {"id": 4, "type": "g"}],
+            "definitions": {"subgraphs": [inner]},
+        }
+    }
+    out = nodes[EXPAND].execute("lake", tipo=loaded, count=2)
+    extra = hidden.extra_pnginfo
+    assert extra["presample"]["7"]["prompts"] == out.args[0]
+    assert extra["presample"]["7"]["seeds"] == ["0", "1"]
+    assert extra["workflow"]["nodes"][0]["properties"]["presample"] == out.ui["presample"]
+    hidden.unique_id = "4:7"
+    nodes[EXPAND].execute("night", tipo=loaded)
+    assert set(extra["presample"]) == {"7", "4:7"}
+    assert inner["nodes"][0]["properties"]["presample"][0]["prompt"].startswith("night")
+    assert inner["nodes"][0]["properties"]["a"] == 1
+    json.dumps(extra)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [None, {}, {"workflow": 3}, {"workflow": {"nodes": [1, {"id": 7, "properties": []}]}}, {"workflow": {}}],
+)
+def test_odd_workflows_are_no_trouble(nodes, hidden, loaded, extra):
+    hidden.extra_pnginfo = extra
+    for unique in (None, "7", "4:7", "x:y:z"):
+        hidden.unique_id = unique
+        nodes[EXPAND].execute("lake", tipo=loaded, tag_length="very_short", prose_length="none")
+
+
+def test_the_page_hears_how_far_each_variation_is(nodes, hidden, loaded, comfy, monkeypatch):
+    server = comfy.fake["server"].PromptServer.instance = Server()
+    monkeypatch.setattr(comfy.stream, "SECONDS", 0.0)
+    out = nodes[EXPAND].execute("lake", tipo=loaded, count=2, prose_length="none")
+    events = [data for event, data, sid in server.sent if (event, sid) == ("presample.progress", "page")]
+    assert {data["variation"] for data in events} == {0, 1}
+    assert all(data["node"] == "7" for data in events)
+    assert events[-1]["fraction"] == 1.0
+    assert events[-1]["settled"].split(", ")[0] in out.args[0][1]
+
+
+def test_messages_come_no_more_often_than_they_can_be_read(nodes, hidden, loaded, comfy):
+    server = comfy.fake["server"].PromptServer.instance = Server()
+    out = nodes[EXPAND].execute("lake", tipo=loaded, tag_length="very_long")
+    tokens = out.ui["presample"][0]["tokens"]
+    assert 0 < len(server.sent) <= max(10, out.ui["presample"][0]["seconds"] / comfy.stream.SECONDS + 8)
+    assert len(server.sent) < tokens
+
+
+def test_an_interruption_is_comfyuis_own(nodes, hidden, loaded, comfy):
+    state = comfy.fake["comfy.model_management"].state
+    state.interrupted = True
+    with pytest.raises(comfy.fake["comfy.model_management"].InterruptProcessingException):
+        nodes[EXPAND].execute("lake", tipo=loaded)
+
+
+def test_a_layout_is_changed_without_the_model(nodes, hidden, loaded):
+    made = nodes[EXPAND].execute("lake", tipo=loaded).args[6][0]
+    prompt, plain, again = nodes["PresamplePromptLayout"].execute(made, layout="pony").args
+    assert prompt.startswith("score_9")
+    assert "lake" in plain
+    assert again.prompt == prompt
+    own = nodes["PresamplePromptLayout"].execute(made, layout="custom", layout_template="<|prompt|> !")
+    assert own.args[0] == "lake !"
+
+
+class Clip:
+    """A CLIP whose encoders are named `kinds`; its tokens are the text."""
+
+    def __init__(self, *kinds):
+        self.kinds = kinds
+
+    def tokenize(self, text):
+        return dict.fromkeys(self.kinds, text)
+
+    def encode_from_tokens_scheduled(self, tokens):
+        return [[tokens, {}]]
+
+
+def test_tags_and_prose_go_to_the_encoders_that_know_them(nodes):
+    encode = nodes["PresampleTIPOTextEncode"].execute
+    made = SimpleNamespace(prompt="lake, a boat. It drifts.", tags="lake, a boat", prose="It drifts.")
+    for kinds in (("l",), ("l", "g"), ("t5xxl",)):
+        conditioning, text = encode(Clip(*kinds), made).args
+        assert conditioning == [[dict.fromkeys(kinds, made.prompt), {}]]
+        assert text == made.prompt
+        with pytest.raises(ValueError, match="must have a CLIP with a T5"):
+            encode(Clip(*kinds), made, split="tags and prose")
+    dual = Clip("l", "g", "t5xxl")
+    assert encode(dual, made).args[0][0][0] == {"l": made.tags, "g": made.tags, "t5xxl": made.prose}
+    assert encode(dual, made, split="same text").args[0][0][0] == dict.fromkeys(dual.kinds, made.prompt)
+    only_tags = SimpleNamespace(prompt="lake", tags="lake", prose="")
+    assert encode(dual, only_tags).args[1] == "lake"
