@@ -133,6 +133,10 @@ class PromptServer:
     instance = None
 
 
+def _custom(io_type):
+    return _type(io_type)
+
+
 def _io():
     """comfy_api.latest.io"""
     number = ("min", "max", "step")
@@ -150,7 +154,7 @@ def _io():
         Latent=_type("LATENT"),
         Clip=_type("CLIP"),
         Conditioning=_type("CONDITIONING"),
-        Custom=_type,
+        Custom=_custom,
     )
 
 

@@ -16,11 +16,13 @@ COMPARE = """
 import importlib, inspect, json, sys, types
 sys.argv = ["main.py", "--cpu"]
 import comfy.options; comfy.options.enable_args_parsing()
-import asyncio, server
+import utils.extra_config  # first, as main.py does
+import dataclasses, server
 sys.path.insert(0, FAKES)
 import comfy_fake
 wrong = []
-NEWER = {"io.NodeReplace", "ComfyAPI.node_replacement"}
+# Newer than 0.3.60, or made only when the server starts; nodes ask for them with hasattr and getattr.
+NEWER = {"io.NodeReplace", "ComfyAPI.node_replacement", "PromptServer.instance"}
 
 def parameters(function):
     return {n for n in inspect.signature(function).parameters if n not in ("self", "cls")}
@@ -36,8 +38,9 @@ def compare(path, fake, real, name):
             for lost in parameters(mine.__init__) - parameters(theirs.__init__):
                 if not (path == "io.Schema" and lost == "search_aliases"):
                     wrong.append(f"{path} takes no {lost}")
-        for inner in vars(mine):
-            if not inner.startswith("_") and inner not in ("kind", "facts", "made", "values"):
+        fields = {f.name for f in dataclasses.fields(mine)} if dataclasses.is_dataclass(mine) else set()
+        for inner in set(vars(mine)) - fields - {"kind"}:
+            if not inner.startswith("_"):
                 compare(f"{path.rpartition('.')[2]}.{inner}", mine, theirs, inner)
     elif inspect.isfunction(mine) and mine.__name__ != "<lambda>":
         for lost in parameters(mine) - parameters(theirs):
