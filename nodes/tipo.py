@@ -140,7 +140,7 @@ class TIPOExpand(io.ComfyNode):
             ],
             inputs=inputs(),
             outputs=outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 
@@ -178,7 +178,7 @@ class TIPOTask(io.ComfyNode):
             search_aliases=["tipo", "tag_to_long", "short_to_tag", "caption to tags", "tags to caption"],
             inputs=inputs(*convert.option_inputs([chosen]), without=("task",)),
             outputs=outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
 

@@ -61,12 +61,11 @@ class Schema:
 
 class Hidden(str, enum.Enum):
     unique_id = "UNIQUE_ID"
-    prompt = "PROMPT"
     extra_pnginfo = "EXTRA_PNGINFO"
 
 
 class ComfyNode:
-    hidden = types.SimpleNamespace(unique_id=None, prompt=None, extra_pnginfo=None)
+    hidden = types.SimpleNamespace(unique_id=None, extra_pnginfo=None)
 
     @classmethod
     def GET_SCHEMA(cls):

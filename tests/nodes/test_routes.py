@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from presample.models.lm.decode import Interrupted
 from presample.models.tipo.expand import expand_many, load_tipo
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.options import ExpandOptions
@@ -84,7 +85,11 @@ def test_a_stream_has_progress_first_and_the_result_last(ask):
         ('{"prompt": "a", "count": 0}', "count must be"),
         ('{"prompt": "a", "count": 1000}', "count must be"),
         ('{"prompt": "a", "temperature": 9}', "temperature must lie in"),
+        ('{"prompt": "a", "count": true}', "count must be"),
         ('{"prompt": "a", "keep": [3]}', "a tag must be"),
+        ('{"prompt": "a", "keep": "night"}', "keep must be a list"),
+        ('{"prompt": "a", "drop": "night"}', "drop must be a list"),
+        ('{"prompt": "a", "drop": [[0, "night"]]}', "drop must be a list"),
         ('{"prompt": "a", "model": "../x"}', "no model named"),
         ('{"prompt": "a", "ban": "/(/"}', "ban pattern"),
         ('{"prompt": "' + "a" * 2**21 + '"}', "at most"),
@@ -140,24 +145,37 @@ def test_work_that_comes_stops_what_is_being_written(ask, comfy, monkeypatch):
     assert "got work" in error
 
 
-def test_a_client_that_leaves_stops_what_is_written_for_it(ask, comfy, monkeypatch):
-    ended = threading.Event()
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_stops_what_is_written_for_it(ask, comfy, monkeypatch, stream):
+    begun, ended, stopped = threading.Event(), threading.Event(), []
 
-    def watched(*args, **hooks):
+    def watched(request, count, tipo, *, on_progress, should_stop):
+        def progress(each):
+            begun.set()
+            on_progress(each)
+
         try:
-            return expand_many(args[0], 64, args[2], **hooks)
+            return expand_many(request, 64, tipo, on_progress=progress, should_stop=should_stop)
+        except Interrupted:
+            stopped.append(True)
+            raise
         finally:
             ended.set()
 
     monkeypatch.setattr(comfy.routes, "expand_many", watched)
 
     async def work(client, queue):
-        reply = await client.post(EXPAND, json={"prompt": "lake", "tag_length": "very_long", "stream": True})
-        await reply.content.readline()
-        reply.close()
+        body = {"prompt": "lake", "tag_length": "very_long", "stream": stream}
+        asking = asyncio.create_task(client.post(EXPAND, json=body))
+        await asyncio.to_thread(begun.wait, 20)
+        if stream:
+            (await asking).close()
+        else:
+            asking.cancel()
         return await asyncio.to_thread(ended.wait, 20)
 
     assert ask(work)
+    assert stopped
 
 
 def test_the_options_are_all_there(ask):
