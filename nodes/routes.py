@@ -94,12 +94,18 @@ def read(data: dict) -> tuple[Request, int, bool]:
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}; GET /presample/options lists what there is")
     count = data.get("count", 1)
-    if not isinstance(count, int) or not 1 <= count <= MOST:
+    if type(count) is not int or not 1 <= count <= MOST:
         raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
-    lists = {name: tuple(map(_tag, data.get(name, ()))) for name in LISTS}
+    lists = {name: _tags(name, data.get(name, [])) for name in LISTS}
     chosen = ExpandOptions(**{name: value for name, value in data.items() if name in names})
     texts = {name: data.get(name, "") for name in TEXTS}
     return Request(**texts, options=chosen, comments="comfyui", **lists), count, data.get("stream") is True
+
+
+def _tags(name: str, items: Any) -> tuple[str | tuple[int, str], ...]:
+    if not isinstance(items, list) or (name == "drop" and not all(isinstance(i, str) for i in items)):
+        raise ValueError(f"{name} must be a list of tags, got {items!r}")
+    return tuple(map(_tag, items))
 
 
 def _tag(item: Any) -> str | tuple[int, str]:
