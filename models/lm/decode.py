@@ -81,21 +81,22 @@ class Session:
         other.cached = list(self.cached)
         return other
 
-    def prefill(self, rows: Sequence[Row]) -> Tensor:
+    def prefill(self, rows: Sequence[Row], *, place: int = 0) -> Tensor:
         """Returns the logits (b, v) that follow each row's prompt; equal prompts are read once.
 
-        What a row of the cache already holds of its next prompt is not computed again. Rows share a reading
-        only where each by itself would have read the same tokens, so its numbers are those it has alone.
+        The rows lie in the cache from `place` on. What a row of the cache already holds of its next prompt is
+        not computed again. Rows share a reading only where each by itself would have read the same tokens, so
+        its numbers are those it has alone.
         """
         if any(row.written for row in rows):
             return self._resume(rows)
         logits, first = [], {}
-        for index, row in enumerate(rows):
+        for index, row in enumerate(rows, place):
             prompt = tuple(row.prompt)
             known = min(_common(self.cached[index], prompt), len(prompt) - 1)
             if (source := first.setdefault((prompt, known), index)) != index:
                 self.cache.copy_row(self.cache, index, len(prompt), of=source)
-                logits.append(logits[source])
+                logits.append(logits[source - place])
             else:
                 logits.append(self._read(index, prompt, known))
             self.cached[index] = prompt
@@ -148,21 +149,25 @@ class Session:
         return self.model.head(hidden[:, 0]).float()
 
     def arrange(self, places: Sequence[int]) -> None:
-        """Lets row i have what row places[i] held; `places` grow, and what is in none of them is given up."""
+        """Lets row i have what row places[i] held; what is in none of the places is given up."""
+        at = list(range(self.cache.batch))  # what each row holds now
         for index, place in enumerate(places):
-            if place != index:
-                held = max(len(self.cached[index]), len(self.cached[place]))
-                self.cache.swap_rows(index, place, held)
-                self.cached[index], self.cached[place] = self.cached[place], self.cached[index]
+            now = at.index(place)
+            if now != index:
+                self._swap(index, now)
+                at[index], at[now] = at[now], at[index]
 
     def keep(self, rows: list[Row], kept: list[Row]) -> None:
         """Moves the cache rows of `kept` to the front, in their order; the others' follow."""
         for index, row in enumerate(kept):
             place = rows.index(row)
             if place != index:
-                self.cache.swap_rows(index, place, max(len(rows[index].tokens), len(row.tokens)))
-                self.cached[index], self.cached[place] = self.cached[place], self.cached[index]
+                self._swap(index, place)
                 rows[index], rows[place] = rows[place], rows[index]
+
+    def _swap(self, one: int, other: int) -> None:
+        self.cache.swap_rows(one, other, max(len(self.cached[one]), len(self.cached[other])))
+        self.cached[one], self.cached[other] = self.cached[other], self.cached[one]
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
@@ -184,11 +189,14 @@ def decode(
     unpenalized: Collection[int] = (),
     should_stop: Callable[[], bool] | None = None,
     on_step: Callable[[], None] | None = None,
-) -> None:
+    refill: Callable[[], Sequence[tuple[Row, Row]]] | None = None,
+) -> list[Row]:
     """Writes all rows until their guides are done; afterwards the guides hold what was written.
 
     The repetition penalty acts on what was written, except on `unpenalized` tokens such as separators.
     Raises Interrupted within one token of `should_stop` returning True. `on_step` is called after each token.
+    `refill` is asked behind it for rows to write in the place of finished ones, as pairs of both; a row may
+    begin while others are being written. Returns the last rows in the order in which they lie in the cache.
     """
     never = torch.tensor(sorted(session.language.never), device=session.language.device)
     with torch.inference_mode():
@@ -205,11 +213,28 @@ def decode(
                     row.guide.stop()
             if on_step:
                 on_step()
-            active = [row for row in active if not row.guide.done]
+            going = [row for row in active if not row.guide.done]
+            fresh = _put_in(order, refill()) if refill else []
+            active = going + fresh
             if active:
                 session.keep(order, active)
-                logits = session.step(active)
-        session.keep(order, list(rows))  # each finds its own cache again in the next pass
+                logits = _logits(session, going, fresh)
+        if not refill:
+            session.keep(order, list(rows))  # each finds its own cache again in the next pass
+        return order
+
+
+def _put_in(order: list[Row], pairs: Sequence[tuple[Row, Row]]) -> list[Row]:
+    """Puts rows in the places of finished ones; returns those of them that are to be written."""
+    for old, new in pairs:
+        order[order.index(old)] = new
+    return [new for _, new in pairs if not new.guide.done]
+
+
+def _logits(session: Session, going: Sequence[Row], fresh: Sequence[Row]) -> Tensor:
+    """Returns the logits of rows that go on and of rows that begin, which lie behind them."""
+    parts = [session.step(going)] if going else []
+    return torch.cat([*parts, session.prefill(fresh, place=len(going))]) if fresh else parts[0]
 
 
 def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalized: Collection[int]) -> None:

@@ -92,14 +92,8 @@ def expand_each(
 
 
 def _together(expanders: list[Expander], tipo: Tipo, hooks: Hooks) -> list[Expander]:
-    """Runs requests, pass after pass, each pass of all of them as one batch."""
+    """Runs requests, all their rows in one batch."""
     size = sum(expander.count for expander in expanders)
     writer = Writer(tipo.language, expanders[0].options, size, hooks.should_stop)
-    runs = [(expander.run(), expander.count) for expander in expanders]
-    while works := [next(run, None) for run, _ in runs]:
-        going_on = [work is not None for work in works]
-        writer.stay([stays for stays, (_, count) in zip(going_on, runs, strict=True) for _ in range(count)])
-        runs = [run for run, stays in zip(runs, going_on, strict=True) if stays]
-        if runs:
-            writer.write_all([work for work in works if work is not None])
+    writer.run([expander.run() for expander in expanders])
     return expanders

@@ -18,7 +18,7 @@ from presample.models.lm.decode import Interrupted
 from presample.models.prompt.document import canonical, read
 from presample.models.prompt.layout import fill
 from presample.models.prompt.syntax import OPAQUE, lex
-from presample.models.tipo import layouts, writer
+from presample.models.tipo import layouts
 from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
 from presample.models.tipo.expansion import Request
@@ -220,13 +220,16 @@ def test_the_largest_seed_goes_on_at_zero(tipo):
         ("1girl BREAK 1boy", {"prose_length": "none"}, ["tags", "tags"]),
     ],
 )
-def test_one_decode_for_each_pass_and_no_retry(tipo, monkeypatch, prompt, options, tasks):
-    decodes = []
-    monkeypatch.setattr(writer, "decode", lambda *a, **k: decodes.append(1) or decoding.decode(*a, **k))
+def test_each_pass_is_begun_once_and_never_retried(tipo, monkeypatch, prompt, options, tasks):
+    begun = []
+    prefill = decoding.Session.prefill
+    monkeypatch.setattr(
+        decoding.Session, "prefill", lambda s, rows, **how: begun.extend(rows) or prefill(s, rows, **how)
+    )
     hard = "ban", "*tree*, *sky*, *flower*, water"
     expansion = run(prompt, tipo, **{**options, hard[0]: hard[1]})
     assert [each.task for each in expansion.passes] == tasks
-    assert len(decodes) == len(tasks)
+    assert len(begun) == len(tasks)
     if not tasks:
         assert expansion.prompt == prompt
 

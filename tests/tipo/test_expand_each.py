@@ -68,18 +68,39 @@ def test_variations_and_seeds_of_their_own_are_the_same(tipo):
     assert [found.prompt for found in each] == [found.prompt for found in many]
 
 
-def test_one_decode_serves_a_pass_of_every_prompt(tipo, monkeypatch):
+def test_passes_begin_while_others_are_written_and_nothing_is_read_twice(tipo, monkeypatch):
+    begun, decodes = [], []
+    prefill = decoding.Session.prefill
+
+    def watched(session, rows, **how):
+        begun.append(len(rows))
+        return prefill(session, rows, **how)
+
+    def counted(*args, **hooks):
+        decodes.append(1)
+        return decoding.decode(*args, **hooks)
+
+    monkeypatch.setattr(decoding.Session, "prefill", watched)
+    monkeypatch.setattr(writer, "decode", counted)
+    found = expand_each(requests(), tipo)
+    assert begun[0] == len(PROMPTS)
+    assert sum(begun) == sum(len(each.passes) for each in found)
+    assert len(begun) > max(len(each.passes) for each in found)
+    assert len(decodes) == 1
+
+
+def test_a_prompt_too_long_for_the_session_is_written_in_a_larger_one(tipo, monkeypatch):
+    asked = requests(max_new_tokens=200, tag_length="very_long")
+    long = [Request("tree, " * n, options=asked[0].options) for n in (10, 60, 90)]
     sizes = []
-
-    def watched(session, rows, *args, **hooks):
-        sizes.append(len(rows))
-        return decoding.decode(session, rows, *args, **hooks)
-
-    monkeypatch.setattr(writer, "decode", watched)
-    expand_each(requests(), tipo)
-    assert sizes[0] == len(PROMPTS)
-    alone = [len(expand(request, tipo).passes) for request in requests()]
-    assert len(sizes) - sum(alone) == max(alone)
+    grown = decoding.Session.grown
+    monkeypatch.setattr(
+        decoding.Session, "grown", lambda session, length: sizes.append(length) or grown(session, length)
+    )
+    both = [asked[0], *long, *asked[1:]]
+    for found, request in zip(expand_each(both, tipo), both, strict=True):
+        assert told(found) == told(expand(request, tipo))
+    assert sizes
 
 
 def test_progress_names_the_number_of_the_request(tipo):

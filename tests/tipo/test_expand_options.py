@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from expansions_for_tests import added_prose, added_tags, run
 
-from presample.models.lm.decode import decode
+from presample.models.lm.decode import Session, decode
 from presample.models.tipo import writer
 from presample.models.tipo.options import ExpandOptions
 
@@ -106,14 +106,14 @@ def test_every_combination_of_what_is_given_and_wanted_works(tipo, compat, promp
 
 
 def test_penalties_spare_what_parts_tags_and_sentences(tipo, monkeypatch):
-    asked = []
+    asked, begun = [], []
+    monkeypatch.setattr(writer, "decode", lambda *a, **k: asked.append(k) or decode(*a, **k))
+    prefill = Session.prefill
     monkeypatch.setattr(
-        writer,
-        "decode",
-        lambda *a, **k: asked.append(({row.repetition_penalty for row in a[1]}, k)) or decode(*a, **k),
+        Session, "prefill", lambda s, rows, **how: begun.extend(rows) or prefill(s, rows, **how)
     )
     run("1girl", tipo, tag_repetition_penalty=1.9, prose_repetition_penalty=1.3)
-    assert [penalties for penalties, _ in asked] == [{1.9}, {1.3}]
+    assert [row.repetition_penalty for row in begun] == [1.9, 1.3]
     marks = {token for mark in (b",", b".", b"\n") for token in tipo.language.tokens_with(mark)}
     assert len(marks) >= 3
-    assert all(marks <= set(more["unpenalized"]) for _, more in asked)
+    assert all(marks <= set(more["unpenalized"]) for more in asked)
