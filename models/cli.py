@@ -18,7 +18,7 @@ COMMANDS = {
     "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
     "train": ("cli_train", "make a bundled model again"),
     "eval": ("cli_eval", "measure a bundled model and write its card"),
-    "build": ("tipo.build_tags", "make a file that is shipped from its sources"),
+    "build": ("cli_build", "make a file that is shipped from its sources"),
 }
 
 

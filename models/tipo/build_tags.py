@@ -12,12 +12,9 @@ from .tags import TABLE, Names, pack
 log = logging.getLogger("presample")
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the command `build`, which has the one thing to build, `tags`."""
-    build = subparsers.add_parser("build", help="make a file that is shipped from its sources")
-    parser = build.add_subparsers(dest="thing", required=True).add_parser(
-        "tags", help="make the table of tag categories from a Danbooru CSV"
-    )
+def add_parser(things: argparse._SubParsersAction) -> None:
+    """Adds `tags` to what can be built."""
+    parser = things.add_parser("tags", help="make the table of tag categories from a Danbooru CSV")
     parser.add_argument("csv", type=Path, help="columns name, category, count, aliases")
     parser.add_argument(
         "--out", type=Path, default=TABLE, help=f"file to write [{TABLE.name} in the package]"
