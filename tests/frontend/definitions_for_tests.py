@@ -1,75 +1,73 @@
-"""What the page is told of the nodes (`/object_info`)."""
+"""What the page is told of the nodes (`/object_info`), read off their own schemas beside a fake ComfyUI."""
 
-from presample.models.options import describe
-from presample.models.tipo.options import ExpandOptions
+import importlib
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
-OUTPUTS = {
-    "prompt": "STRING",
-    "tags": "STRING",
-    "prose": "STRING",
-    "added": "STRING",
-    "user_prompt": "STRING",
-    "seeds": "INT",
-    "expansion": "PRESAMPLE_EXPANSION",
-}
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import comfy_fake
+
+NODES = "presample.nodes"
 
 
 def definitions() -> dict:
-    """Returns the node that expands, and a stock node to wire it to."""
-    return {"PresampleTIPOExpand": expand(), "PreviewAny": preview()}
+    """Returns the pack's nodes, and a stock node to wire them to."""
+    with _schemas() as schemas:
+        ours = {schema.node_id: _node(schema) for schema in schemas}
+    return {**ours, "PreviewAny": _preview()}
 
 
-def expand() -> dict:
-    required = {"prompt": ["STRING", {"multiline": True, "default": "", "dynamicPrompts": True}]}
-    optional = {
-        "tipo": ["PRESAMPLE_TIPO", {"lazy": True}],
-        "latent": ["LATENT", {}],
-        "prose": ["STRING", {"multiline": True, "default": ""}],
-        "chips": ["PRESAMPLE_CHIPS", {"socketless": True, "default": "{}"}],
-        "mode": ["COMBO", {"options": ["generate", "frozen"], "default": "generate"}],
-        "frozen": ["STRING", {"multiline": True, "default": ""}],
-        "count": ["INT", {"default": 1, "min": 1, "max": 64}],
-    }
-    for fact in describe(ExpandOptions):
-        if fact.name != "model":
-            optional[fact.name] = widget(fact)
-        if fact.presets:
-            optional[fact.name + "_template"] = ["STRING", {"multiline": True, "default": ""}]
-    return node("PresampleTIPOExpand", "TIPO Expand", required, optional, OUTPUTS)
+@contextmanager
+def _schemas():
+    """Gives the schemas of the nodes; the fake and what was loaded beside it are gone again afterwards."""
+    before = dict(sys.modules)
+    for name in [name for name in sys.modules if name.startswith(NODES)]:
+        del sys.modules[name]
+    with tempfile.TemporaryDirectory() as base:
+        try:
+            fake = comfy_fake.install(base)
+            importlib.import_module(f"{NODES}.tipo_model").register_folders()
+            modules = importlib.import_module(f"{NODES}.registry").MODULES
+            yield [node.GET_SCHEMA() for module in modules for node in module.NODES]
+        finally:
+            for name in [name for name in sys.modules if name in fake or name.startswith(NODES)]:
+                del sys.modules[name]
+            ours = {name: module for name, module in before.items() if name in fake or name.startswith(NODES)}
+            sys.modules.update(ours)
 
 
-def widget(fact) -> list:
-    facts = {"tooltip": fact.help, "advanced": fact.advanced, "default": fact.default}
-    if fact.choices or fact.presets:
-        return ["COMBO", facts | {"options": list(fact.choices) or [*fact.presets, "custom"]}]
-    if fact.type is bool:
-        return ["BOOLEAN", facts]
-    if fact.type in (int, float):
-        bounds = {"min": fact.low, "max": fact.high} | ({"step": fact.step} if fact.step else {})
-        control = {"control_after_generate": True} if fact.name == "seed" else {}
-        return ["INT" if fact.type is int else "FLOAT", facts | bounds | control]
-    return ["STRING", facts | {"multiline": fact.multiline}]
-
-
-def preview() -> dict:
-    return node("PreviewAny", "Preview Any", {"source": ["*", {}]}, {}, {})
-
-
-def node(name: str, title: str, required: dict, optional: dict, outputs: dict) -> dict:
+def _node(schema) -> dict:
+    inputs = {"required": {}, "optional": {}}
+    for made in schema.inputs:
+        facts = made.as_dict()
+        if "dynamic_prompts" in facts:
+            facts["dynamicPrompts"] = facts.pop("dynamic_prompts")
+        inputs["optional" if made.optional else "required"][made.id] = [made.kind, facts]
     return {
-        "input": {"required": required, "optional": optional},
-        "input_order": {"required": list(required), "optional": list(optional)},
-        "output": list(outputs.values()),
-        "output_is_list": [True] * len(outputs),
-        "output_name": list(outputs),
-        "output_tooltips": None,
-        "name": name,
-        "display_name": title,
-        "description": "",
+        "input": inputs,
+        "input_order": {group: list(named) for group, named in inputs.items()},
+        "output": [made.kind for made in schema.outputs],
+        "output_is_list": [made.is_output_list for made in schema.outputs],
+        "output_name": [made.display_name for made in schema.outputs],
+        "output_tooltips": [made.tooltip for made in schema.outputs],
+        "output_matchtypes": None,
+        "name": schema.node_id,
+        "display_name": schema.display_name,
+        "description": schema.description,
         "python_module": "custom_nodes.presample",
-        "category": "presample/tipo",
-        "output_node": True,
+        "category": schema.category,
+        "search_aliases": schema.search_aliases,
+        "output_node": schema.is_output_node,
         "deprecated": False,
         "experimental": False,
         "api_node": False,
     }
+
+
+def _preview() -> dict:
+    source = comfy_fake.modules()["comfy_api.latest"].io.Custom("*").Input("source")
+    schema = comfy_fake.Schema("PreviewAny", "Preview Any", inputs=[source], is_output_node=True)
+    return _node(schema)
