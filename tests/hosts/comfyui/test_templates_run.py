@@ -1,0 +1,80 @@
+"""Every template runs in the real ComfyUI with what is bundled, and gives what its note says."""
+
+import pytest
+from workflows_for_tests import to_prompt
+
+NAMES = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
+
+
+def titled(workflow, title):
+    """Returns the id of the node with a title."""
+    return str(next(node["id"] for node in workflow["nodes"] if node.get("title") == title))
+
+
+def expander(workflow):
+    """Returns the id of the node that expands."""
+    kinds = ("PresampleTIPOExpand", "PresampleTIPOTask")
+    return str(next(node["id"] for node in workflow["nodes"] if node["type"] in kinds))
+
+
+@pytest.fixture(scope="module")
+def results(server, templates):
+    """What each template gave."""
+    made = {}
+    for name, workflow in templates.items():
+        made[name] = server.run(to_prompt(workflow, server.definitions))
+    return made
+
+
+def test_the_templates_are_those_that_are_tested(templates):
+    assert set(templates) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs(results, name):
+    assert results[name].end == "execution_success", results[name].error
+
+
+def test_expand_and_show_keeps_the_prompt_and_adds_to_it(results, templates):
+    result, workflow = results["expand_and_show"], templates["expand_and_show"]
+    prompt, added = (result.output(titled(workflow, title))["text"][0] for title in ("prompt", "added"))
+    assert prompt.startswith("1girl, (lake:1.1), night")
+    assert len(added) > 40
+    assert "1girl" not in added
+    shown = result.output(expander(workflow))["presample"]
+    assert [chip["text"] for chip in shown[0]["chips"] if chip["own"]] == ["1girl", "lake", "night"]
+
+
+def test_variations_gives_four_of_everything(results, templates):
+    result, workflow = results["variations"], templates["variations"]
+    texts = {title: result.output(titled(workflow, title))["text"] for title in ("4 prompts", "4 seeds")}
+    assert len(set(texts["4 prompts"])) == 4
+    assert texts["4 seeds"] == ["0", "1", "2", "3"]
+    assert all(len(result.output(titled(workflow, each))["text"]) == 4 for each in ("noise", "latents"))
+
+
+def test_before_and_after_differ_by_the_additions(results, templates):
+    result, workflow = results["before_and_after"], templates["before_and_after"]
+    before, after = (
+        result.output(titled(workflow, title))["text"][0]
+        for title in ("before: user_prompt", "after: prompt")
+    )
+    assert after.startswith(before)
+    assert len(after) > 2 * len(before)
+
+
+def test_language_to_tags_gives_tags_for_the_sentences(results, templates):
+    result, workflow = results["language_to_tags"], templates["language_to_tags"]
+    tags = result.output(titled(workflow, "tags"))["text"][0].split(", ")
+    assert "1girl" in tags
+    assert len(tags) > 20
+    assert not any("." in tag for tag in tags)
+
+
+def test_freeze_and_edit_gives_the_frozen_text_and_another_layout_of_it(results, templates):
+    result, workflow = results["freeze_and_edit"], templates["freeze_and_edit"]
+    frozen = next(n for n in workflow["nodes"] if str(n["id"]) == expander(workflow))["widgets_values"][4]
+    assert result.output(titled(workflow, "prompt"))["text"] == [frozen]
+    other = result.output(titled(workflow, "prose first"))["text"][0]
+    assert other.index("The moon") < other.index("full moon")
+    assert result.output(expander(workflow))["presample"][0]["tokens"] == 0
