@@ -217,10 +217,13 @@ def wrong(chips: str) -> str:
 
 def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
     """Returns what a node that expands has made, and stores it with the workflow."""
+    mode = given.get("mode", MODES[0])
+    if mode not in MODES:  # ComfyUI 0.3.60 does not look
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
     asked = convert.request(
         prompt, given.get("prose", ""), given.get("chips", "{}"), given, given.get("latent")
     )
-    if given.get("mode", MODES[0]) == MODES[1]:
+    if mode == MODES[1]:
         made = frozen_expansions(asked, given.get("frozen", ""), tags=load_tags())
     else:
         loaded = given.get("tipo") or load(model_name(asked.options.model))

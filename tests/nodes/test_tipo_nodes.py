@@ -184,3 +184,8 @@ def test_tags_and_prose_go_to_the_encoders_that_know_them(nodes):
     assert encode(dual, made, split="same text").args[0][0][0] == dict.fromkeys(dual.kinds, made.prompt)
     only_tags = SimpleNamespace(prompt="lake", tags="lake", prose="")
     assert encode(dual, only_tags).args[1] == "lake"
+
+
+def test_a_mode_that_is_none_is_refused(nodes, hidden):
+    with pytest.raises(ValueError, match="mode must be one of generate, frozen; got 'thawed'"):
+        nodes["PresampleTIPOExpand"].execute(prompt="1girl", mode="thawed")
