@@ -79,8 +79,10 @@ def decisions(text: str) -> tuple[tuple[str | tuple[int, str], ...], tuple[str, 
     wanted = 'chips must be like {"keep": ["night", [1, "lake"]], "ban": ["boat"]}'
     try:
         value = json.loads(text or "{}")
-        keep = tuple(_kept(item) for item in value.get("keep", []))
-        drop = tuple(value.get("ban", []))
+        lists = [value.get(name, []) for name in ("keep", "ban")]
+        if not all(isinstance(each, list) for each in lists):
+            raise TypeError("a text is no list of tags")
+        keep, drop = tuple(map(_kept, lists[0])), tuple(lists[1])
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{wanted}; got {text[:80]!r}") from error
     if not all(isinstance(tag, str) for tag in drop):

@@ -11,8 +11,8 @@ MODULES = (tipo_model, tipo, tipo_use, prompts)
 async def extension() -> ComfyExtension:
     """Returns the extension object that hands our node classes to ComfyUI."""
     tipo_model.register_folders()
-    await replacements.register()
-    if getattr(PromptServer, "instance", None) is not None:
+    if getattr(PromptServer, "instance", None) is not None:  # replacements are registered with it too
+        await replacements.register()
         routes.register(PromptServer.instance)
 
     class Presample(ComfyExtension):

@@ -121,6 +121,12 @@ def is_busy(queue: Any) -> bool:
     return queue.get_tasks_remaining() > 0
 
 
+def has_left(request: web.Request) -> bool:
+    """Returns whether the client is gone, which a server as ComfyUI starts it tells nobody by itself."""
+    transport = request.transport
+    return transport is None or transport.is_closing()
+
+
 async def answer(
     request: web.Request, asked: Request, *, count: int, stream: bool, queue: Any
 ) -> web.StreamResponse:
@@ -134,7 +140,7 @@ async def answer(
             loop.call_soon_threadsafe(lines.put_nowait, {"progress": vars(progress)})
 
     def should_stop() -> bool:
-        return gone.is_set() or is_busy(queue)
+        return gone.is_set() or has_left(request) or is_busy(queue)
 
     def work() -> list[dict]:
         with torch.inference_mode():
@@ -154,24 +160,33 @@ async def answer(
     finally:
         gone.set()
         await asyncio.wait({task})  # nothing else may be written until this has ended
+        if not task.cancelled():
+            task.exception()  # seen, or asyncio would log it where the client is gone
 
 
 async def _streamed(request: web.Request, task: asyncio.Task, lines: asyncio.Queue) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    while not task.done() or not lines.empty():
-        waiting = asyncio.create_task(lines.get())
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            await _line(response, waiting.result())
-        else:
-            waiting.cancel()
     try:
-        await _line(response, {"expansions": task.result()})
-    except (Interrupted, ValueError, TypeError) as error:
-        await _line(response, {"error": str(error)})
-    await response.write_eof()
+        while not task.done() or not lines.empty():
+            waiting = asyncio.create_task(lines.get())
+            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                await _line(response, waiting.result())
+            else:
+                waiting.cancel()
+        await _line(response, _last(task))
+        await response.write_eof()
+    except ConnectionResetError:  # the client has left, which is no error of ours
+        pass
     return response
+
+
+def _last(task: asyncio.Task) -> dict:
+    try:
+        return {"expansions": task.result()}
+    except (Interrupted, ValueError, TypeError) as error:
+        return {"error": str(error)}
 
 
 async def _line(response: web.StreamResponse, data: dict) -> None:

@@ -79,10 +79,10 @@ assert state() == before, "importing the pack changed the state of the process"
 """
 
 
-def run(code, *arguments, options=(), path="", check=True):
+def run(code, *arguments, options=(), path="", check=True, python=sys.executable):
     """Runs `code` in a fresh interpreter, and returns what it printed. `path` is in front of sys.path."""
     env = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, *options, "-c", code, *map(str, arguments)]
+    command = [python, *options, "-c", code, *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=env)
     if check:
         assert result.returncode == 0, result.stderr
@@ -136,11 +136,12 @@ def test_the_real_comfyui_loads_the_pack(extension):
         "os.chdir(sys.argv[2]); sys.path.insert(0, sys.argv[2]); folder = sys.argv[1]\n"
         "sys.argv = ['main.py', '--cpu']\n"
         "import comfy.options; comfy.options.enable_args_parsing()\n"
+        "import utils.extra_config  # first, as main.py does\n"
         "import nodes\n"
         "assert asyncio.run(nodes.load_custom_node(folder)), 'ComfyUI refused the pack'\n"
         "name = folder.replace('.', '_x_'); pack = sys.modules[name]\n"
     )
-    run(code + NODES, extension, host)
+    run(code + NODES, extension, host, python=os.environ.get("COMFYUI_PYTHON", sys.executable))
 
 
 def test_comfyui_gets_its_own_javascript_folder_since_webuis_run_everything_in_the_other():

@@ -73,6 +73,8 @@ def test_decisions_are_read_and_anything_else_is_named(comfy):
         '{"keep": [["a", 1]]}',
         '{"ban": [[]]}',
         '{"ban": 3}',
+        '{"ban": "boat"}',
+        '{"keep": "boat"}',
         "[" * 9**5,
     ):
         with pytest.raises(ValueError, match="chips must be like"):
