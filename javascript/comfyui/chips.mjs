@@ -1,6 +1,8 @@
 // The picture of an expansion: chips by category, sentences, notes, buttons. Knows nothing of ComfyUI; all text
 // goes through textContent.
 
+import { wordsOf } from "./words.mjs";
+
 const ORDER = ["special", "characters", "copyrights", "artist", "general", "rating", "quality", "meta"];
 const STOPPED = ["pointerdown", "pointerup", "mousedown", "dblclick"];
 const OUR_KEYS = ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "Delete", "Backspace"];
@@ -20,17 +22,15 @@ function button(name, text, title, onClick) {
   return element;
 }
 
-const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
-
 /** One node's chips. `actions` are called for what the user does: toggle, copy, freeze, reroll, advanced. */
 export class Chips {
-  constructor(decisions, actions) {
-    Object.assign(this, { decisions, actions, variations: [], page: 0, live: null });
+  constructor(decisions, actions, words = wordsOf("en")) {
+    Object.assign(this, { decisions, actions, words, variations: [], page: 0, live: null });
     this.state = { frozen: false, freezable: true, advanced: null };
     this.element = make("div", "");
     this.element.className = "presample";
     this.element.setAttribute("role", "group");
-    this.element.setAttribute("aria-label", "Prompt expansion");
+    this.element.setAttribute("aria-label", this.words.group);
     this.element.append(this.makeBar(), this.makeHead(), this.makeBody(), this.makeActions(), this.makeVoice());
     this.stopEvents();
   }
@@ -40,7 +40,7 @@ export class Chips {
   makeBar() {
     this.bar = make("div", "bar");
     this.bar.setAttribute("role", "progressbar");
-    this.bar.setAttribute("aria-label", "Expansion");
+    this.bar.setAttribute("aria-label", this.words.bar);
     this.bar.append(make("div", "done"));
     return this.bar;
   }
@@ -52,10 +52,11 @@ export class Chips {
     this.more = make("div", "more");
     this.details.append(this.status, this.more);
     this.pager = make("div", "pager");
-    this.previous = button("turn", "‹", "Previous variation", () => this.turn(-1));
-    this.next = button("turn", "›", "Next variation", () => this.turn(1));
-    this.previous.setAttribute("aria-label", "Previous variation");
-    this.next.setAttribute("aria-label", "Next variation");
+    const { previous, next } = this.words;
+    this.previous = button("turn", "‹", previous, () => this.turn(-1));
+    this.next = button("turn", "›", next, () => this.turn(1));
+    this.previous.setAttribute("aria-label", previous);
+    this.next.setAttribute("aria-label", next);
     this.place = make("span", "place");
     this.pager.append(this.previous, this.place, this.next);
     this.head.append(this.details, this.pager);
@@ -70,11 +71,11 @@ export class Chips {
   }
 
   makeActions() {
-    const { actions } = this;
-    this.copy = button("action", "Copy", "Copy this prompt", () => actions.copy());
-    this.freeze = button("action", "Freeze", "", () => actions.freeze());
-    this.reroll = button("action", "Reroll the rest", "", (event) => actions.reroll(event.shiftKey));
-    this.advanced = button("toggle", "Advanced", "", () => actions.advanced());
+    const { actions, words } = this;
+    this.copy = button("action", words.copy, words.copyTitle, () => actions.copy());
+    this.freeze = button("action", words.freeze, "", () => actions.freeze());
+    this.reroll = button("action", words.reroll, "", (event) => actions.reroll(event.shiftKey));
+    this.advanced = button("toggle", words.advanced, "", () => actions.advanced());
     const row = make("div", "actions");
     row.append(this.copy, this.freeze, this.reroll, this.advanced);
     return row;
@@ -124,7 +125,7 @@ export class Chips {
     const sure = typeof settled === "string" && String(text).startsWith(settled) ? settled : "";
     texts[writes === "prose" ? "prose" : "tags"] = { sure, rest: String(text ?? "").slice(sure.length) };
     if (begins) {
-      this.voice.textContent = "writing";
+      this.voice.textContent = this.words.writing;
       this.render();
     } else {
       this.renderLive();
@@ -150,7 +151,7 @@ export class Chips {
   turn(step) {
     this.page = Math.min(this.pages - 1, Math.max(0, this.page + step));
     this.render();
-    this.voice.textContent = `variation ${this.page + 1} of ${this.pages}`;
+    this.voice.textContent = this.words.place(this.page + 1, this.pages);
     const turned = step < 0 ? this.previous : this.next;
     if (turned.disabled) (step < 0 ? this.next : this.previous).focus();
   }
@@ -162,14 +163,14 @@ export class Chips {
     this.renderHead();
     if (this.live) this.renderLive();
     else if (this.variation) this.body.replaceChildren(...this.rows(), ...this.sentences());
-    else this.body.replaceChildren(make("p", "hint", "Write a prompt and run: tags and sentences appear here."));
+    else this.body.replaceChildren(make("p", "hint", this.words.hint));
     this.renderActions();
     this.setTabStop(this.chipOf(focused) ?? this.buttons()[0]);
     this.chipOf(focused)?.focus();
   }
 
   renderHead() {
-    const words = this.live ? ["Writing…"] : this.summary();
+    const words = this.live ? [this.words.writingNow] : this.summary();
     this.status.textContent = words.join(" · ");
     this.details.hidden = words.length === 0;
     const more = this.live ? [] : this.moreParts();
@@ -184,22 +185,22 @@ export class Chips {
   }
 
   summary() {
-    const shown = this.variation;
+    const { variation: shown, words: say } = this;
     if (!shown) return [];
     const tags = shown.chips.filter((chip) => !chip.own).length;
     const prose = shown.prose.filter((part) => !part.own).length;
     const added = [];
-    if (tags || !prose) added.push(counted(tags, "tag", "tags"));
-    if (prose) added.push(counted(prose, "sentence", "sentences"));
-    const words = [`${added.join(" and ")} added`];
-    if (this.state.frozen) words.unshift("Frozen");
-    if (shown.notes.length) words.push(counted(shown.notes.length, "note", "notes"));
-    if (shown.refusals.length) words.push(`${shown.refusals.length} left out`);
+    if (tags || !prose) added.push(say.tags(tags));
+    if (prose) added.push(say.sentences(prose));
+    const words = [say.added(added)];
+    if (this.state.frozen) words.unshift(say.frozen);
+    if (shown.notes.length) words.push(say.notes(shown.notes.length));
+    if (shown.refusals.length) words.push(say.leftOut(shown.refusals.length));
     return words;
   }
 
   moreParts() {
-    const shown = this.variation;
+    const { variation: shown, words } = this;
     if (!shown) return [];
     const parts = [];
     if (shown.prompt) parts.push(make("pre", "prompt", shown.prompt));
@@ -210,9 +211,9 @@ export class Chips {
       parts.push(line);
     }
     const facts = [];
-    if (shown.seed) facts.push(`seed ${shown.seed}`);
-    if (shown.tokens !== null) facts.push(counted(shown.tokens, "token", "tokens"));
-    if (shown.seconds !== null) facts.push(`${shown.seconds.toFixed(1)} s`);
+    if (shown.seed) facts.push(words.seed(shown.seed));
+    if (shown.tokens !== null) facts.push(words.tokens(shown.tokens));
+    if (shown.seconds !== null) facts.push(words.seconds(shown.seconds));
     if (facts.length) parts.push(make("p", "facts", facts.join(" · ")));
     return parts;
   }
@@ -226,7 +227,7 @@ export class Chips {
         if (!groups.has(chip.category)) groups.set(chip.category, []);
         groups.get(chip.category).push(chip);
       }
-      const part = regions.length > 1 ? [make("p", "part", `part ${region + 1}`)] : [];
+      const part = regions.length > 1 ? [make("p", "part", this.words.part(region + 1))] : [];
       return [...part, ...this.filled(groups)];
     });
     return [...rows, ...this.filled(this.waiting())];
@@ -249,8 +250,9 @@ export class Chips {
   row(name, chips) {
     const row = make("div", "row");
     row.setAttribute("role", "group");
-    row.setAttribute("aria-label", name);
-    const label = make("span", "label", name);
+    const said = Object.hasOwn(this.words.rows, name) ? this.words.rows[name] : name;
+    row.setAttribute("aria-label", said);
+    const label = make("span", "label", said);
     label.setAttribute("aria-hidden", "true");
     const own = chips.filter((chip) => chip.own);
     const added = chips.filter((chip) => !chip.own);
@@ -263,7 +265,7 @@ export class Chips {
   ownChip({ text }) {
     const chip = make("span", "chip", text);
     chip.classList.add("presample-own");
-    chip.title = "Yours: change it in the prompt";
+    chip.title = this.words.ownTitle;
     return chip;
   }
 
@@ -288,9 +290,8 @@ export class Chips {
     chip.classList.toggle("presample-keep", decision === "keep");
     chip.classList.toggle("presample-ban", decision === "ban");
     chip.setAttribute("aria-pressed", String(decision !== ""));
-    chip.setAttribute("aria-label", decision ? `${text}, ${decision}` : text);
-    const next = { "": "keep it", keep: "ban it", ban: "leave it to the model" }[decision];
-    chip.title = `${decision ? `${decision === "keep" ? "Kept" : "Banned"}; click` : "Click"}: ${next}`;
+    chip.setAttribute("aria-label", decision ? `${text}, ${this.words.decision[decision]}` : text);
+    chip.title = this.words.chip[decision];
   }
 
   sentences() {
@@ -318,26 +319,25 @@ export class Chips {
 
   renderActions() {
     const { frozen, freezable, advanced } = this.state;
+    const { words } = this;
     const prompts = this.variations.some((variation) => variation.prompt);
     this.copy.disabled = !this.variation?.prompt;
-    this.freeze.textContent = frozen ? "Unfreeze" : "Freeze";
+    this.freeze.textContent = frozen ? words.unfreeze : words.freeze;
     this.freeze.disabled = !freezable || (!frozen && !prompts);
-    this.freeze.title = frozen
-      ? "Let the model write again"
-      : "Keep this text as it is, to edit it or to run without the model";
+    this.freeze.title = frozen ? words.unfreezeTitle : words.freezeTitle;
     this.reroll.disabled = frozen || !this.variation;
-    this.reroll.title = "New seed and run: kept tags stay, banned ones do not come back (Shift: run this node only)";
+    this.reroll.title = words.rerollTitle;
     this.advanced.hidden = advanced === null;
     this.advanced.setAttribute("aria-expanded", String(advanced === true));
-    this.advanced.title = advanced ? "Fold the advanced options" : "Show the advanced options";
+    this.advanced.title = advanced ? words.foldTitle : words.unfoldTitle;
   }
 
   /** Says for a moment in the button that its work is done. */
   copied(done) {
-    this.copy.textContent = done ? "Copied" : "Not copied";
+    this.copy.textContent = done ? this.words.copied : this.words.notCopied;
     this.voice.textContent = this.copy.textContent;
     clearTimeout(this.copyTimer);
-    this.copyTimer = setTimeout(() => (this.copy.textContent = "Copy"), 1500);
+    this.copyTimer = setTimeout(() => (this.copy.textContent = this.words.copy), 1500);
   }
 
   // --- keyboard: the chips are one tab stop, the arrow keys go from chip to chip -----------------------------

@@ -6,6 +6,9 @@ import { api } from "../../scripts/api.js";
 
 export const CHIPS = "PRESAMPLE_CHIPS";
 
+/** The language that the user chose, such as "ja". */
+export const locale = () => app.extensionManager?.setting?.get?.("Comfy.Locale");
+
 export const isVue = () => globalThis.LiteGraph?.vueNodesMode === true;
 
 export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);

@@ -5,6 +5,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Chips } from "./chips.mjs";
 import { Decisions, readResult } from "./result.mjs";
+import { wordsOf } from "./words.mjs";
 import * as host from "./host.mjs";
 
 const LEAST_HEIGHT = 262; // presample.css asks for 240, and classic nodes take a margin of 10 above and below
@@ -18,13 +19,14 @@ class TagChips {
   constructor(node, name, spec) {
     this.node = node;
     this.decisions = new Decisions();
-    this.view = new Chips(this.decisions, {
+    const actions = {
       decided: () => this.decided(),
       copy: () => this.copy(),
       freeze: () => this.freeze(),
       reroll: (only) => this.reroll(only),
       advanced: () => this.advanced(),
-    });
+    };
+    this.view = new Chips(this.decisions, actions, wordsOf(host.locale()));
     this.widget = node.addDOMWidget(name, host.CHIPS, this.view.element, {
       socketless: spec?.socketless ?? true,
       getValue: () => this.decisions.write(),
