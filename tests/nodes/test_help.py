@@ -1,0 +1,32 @@
+"""The help pages that ComfyUI shows of the nodes."""
+
+import re
+
+import pytest
+
+from presample.models.cli_build import LOCALES
+
+DOCS = LOCALES.parent / "javascript" / "comfyui" / "docs"
+MOST_BYTES = 80_000
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+def test_every_node_has_a_page_and_one_in_japanese_and_chinese_and_nothing_else_has(nodes):
+    wanted = {f"{name}{end}" for name in nodes for end in (".md", "/ja.md", "/zh.md")}
+    assert {page.relative_to(DOCS).as_posix() for page in PAGES} == wanted
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_has_a_small_picture_that_is_there(page):
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert pictures
+    for picture in pictures:  # the page looks for them in docs/, wherever the help lies in it
+        assert 0 < (DOCS / picture).stat().st_size <= MOST_BYTES
+
+
+def test_the_inputs_that_a_page_names_are_those_of_the_node(nodes):
+    for name, node in nodes.items():
+        text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        section = text.partition("## Inputs")[2].partition("\n## ")[0]
+        named = re.findall(r"\*\*(\w+)\*\*", " ".join(re.findall(r"^- (.+?):", section, re.M)))
+        assert set(named) <= {made.id for made in node.GET_SCHEMA().inputs}, name
