@@ -83,9 +83,14 @@ def page(request, browser, server, monkeypatch):
     from server_for_tests import OUT
 
     monkeypatch.setattr(page_for_tests, "SHOTS", OUT)
-    page = page_for_tests.Page(browser, Backend(server), request.param)
+
+    class Page(page_for_tests.Page):
+        def open(self):
+            self.page.set_default_timeout(30000)  # a real server has other things to do too
+            super().open()
+
+    page = Page(browser, Backend(server), request.param)
     page.page.set_viewport_size({"width": 1720, "height": 1200})
-    page.page.set_default_timeout(15000)
     yield page
     errors = list(page.errors)
     page.close()
