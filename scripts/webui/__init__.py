@@ -1,0 +1,1 @@
+"""Adapters between the A1111 family of WebUIs and `models/`."""

@@ -1,0 +1,135 @@
+"""What the panel says: options of expansion and a few of the WebUI's own, from arguments in their order.
+
+Convention: hosts hand a script its arguments by their place, so names are only ever appended to `names()`.
+An API client may give a dictionary instead, in the place of the first argument.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ...models.options import Option, describe, option, validate
+from ...models.tipo.choices import model_name
+from ...models.tipo.infotext import Record
+from ...models.tipo.options import ExpandOptions
+
+RANDOM = -1
+MOST = 2**53 - 1  # what a number field of a page holds exactly
+CUSTOM = "custom"
+TEMPLATE = "layout_template"
+# The image says these itself, and the panel has its own seed.
+NOT_HERE = ("seed", "width", "height")
+
+
+@dataclass(frozen=True)
+class PanelOptions:
+    """What only a WebUI can be told. The order of the fields is the order of arguments."""
+
+    enabled: bool = option(False, "Expand the prompts of every image.")
+    prose: str = option(
+        "", "Natural language, where you want to write it apart from the tags.", multiline=True
+    )
+    seed: int = option(
+        RANDOM, "Seed of the expansion; -1 draws another for every job.", low=RANDOM, high=MOST
+    )
+    seed_from: str = option(
+        "own",
+        "own: the seed above; image: each expansion has the seed of its image.",
+        choices=("own", "image"),
+    )
+    batch: str = option(
+        "each", "each: one expansion for each image; same: one for the whole batch.", choices=("each", "same")
+    )
+    timing: str = option(
+        "after",
+        "after: wildcards and styles first, then expansion; before: the other way round, once a job.",
+        choices=("after", "before"),
+    )
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the panel says, checked."""
+
+    panel: PanelOptions = field(default_factory=PanelOptions)
+    options: ExpandOptions = field(default_factory=ExpandOptions)
+
+    def extras(self) -> dict[str, str]:
+        """Returns what an infotext needs beside the options, where it is not the default."""
+        names = ("seed_from", "batch", "timing")
+        said = {name: getattr(self.panel, name) for name in names}
+        return {name: value for name, value in said.items() if value != getattr(PanelOptions(), name)}
+
+
+def facts() -> dict[str, Option]:
+    """Returns every option of the panel by the name of its argument, in the order of arguments."""
+    found = {fact.name: fact for fact in describe(PanelOptions)}
+    for fact in describe(ExpandOptions):
+        if fact.name in NOT_HERE:
+            continue
+        found[fact.name] = fact
+        if fact.presets:
+            help = f"The template for the {fact.name}, where that is {CUSTOM}."
+            found[TEMPLATE] = Option(TEMPLATE, str, "", help, multiline=True)
+            found[fact.name] = replace(fact, choices=(*fact.presets, CUSTOM))
+    return found
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the script's arguments in their order."""
+    return tuple(facts())
+
+
+def from_args(args: Sequence[Any]) -> Values:
+    """Returns what the arguments say; missing ones have their defaults.
+
+    Raises ValueError or TypeError, naming the option, for a value that is not allowed and an unknown name.
+    """
+    known = facts()
+    given = {}
+    for name, value in zip(known, args, strict=False):
+        given |= dict(value) if isinstance(value, Mapping) else {name: value}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ValueError(f"arguments must be named {', '.join(known)}; got {', '.join(map(str, unknown))}")
+    return from_names({name: _typed(known[name], value) for name, value in given.items()})
+
+
+def from_names(given: Mapping[str, Any]) -> Values:
+    """Returns what named values say; raises as `from_args` does."""
+    mine = {fact.name for fact in describe(PanelOptions)}
+    panel = PanelOptions(**{name: value for name, value in given.items() if name in mine})
+    rest = {name: value for name, value in given.items() if name not in mine}
+    template = rest.pop(TEMPLATE, "")
+    if rest.get("layout") == CUSTOM:
+        rest["layout"] = template
+    if "model" in rest:
+        rest["model"] = model_name(rest["model"])
+    options = ExpandOptions(**rest)
+    validate(panel)
+    validate(options)
+    return Values(panel, options)
+
+
+def _typed(fact: Option, value: Any) -> Any:
+    """Returns a widget's value as its option has it: sliders give 80.0 for 80, an emptied field nothing."""
+    if value is None:
+        return fact.default
+    if fact.type is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def widget_values(record: Record) -> dict[str, Any]:
+    """Returns the widgets' values that an infotext states, by name; one it does not state is not there."""
+    found = {name: value for name, value in record.options.items() if name not in ("width", "height")}
+    if record.prose is not None:
+        found["prose"] = record.prose
+    for name, value in record.extras.items():
+        fact = facts().get(name)
+        if fact and value in fact.choices:
+            found[name] = value
+    layout = found.get("layout")
+    if layout is not None and layout not in facts()["layout"].choices:
+        found |= {"layout": CUSTOM, TEMPLATE: layout}
+    return found

@@ -1,0 +1,30 @@
+"""The script in a fake WebUI."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "prompt")]
+
+OURS = ("tipo", "keeper", "callbacks", "panel", "actions")
+
+
+@pytest.fixture
+def shared(monkeypatch, tmp_path):
+    """The fake host's `shared`; our modules are imported anew, for they import the host's by name."""
+    from webui_fake import install
+
+    for name in OURS:
+        monkeypatch.delitem(sys.modules, f"presample.scripts.webui.{name}", raising=False)
+    yield install(monkeypatch, tmp_path / "models")
+    for name in OURS:
+        sys.modules.pop(f"presample.scripts.webui.{name}", None)
+
+
+@pytest.fixture
+def script(shared):
+    """A script with nothing remembered."""
+    module = importlib.import_module("presample.scripts.webui.tipo")
+    return module.PresampleTIPO()
