@@ -75,7 +75,7 @@ def write_training(folder: Path, facts: Mapping) -> None:
 
 def write_card(folder: Path, metrics: Mapping) -> bool:
     """Completes `card.json`, writes `CARD.md`, and returns whether every threshold is reached."""
-    passed = {name: metrics[name] >= t.least for name, t in THRESHOLDS.items()}
+    passed = {name: metrics["own"][name] >= t.least for name, t in THRESHOLDS.items()}
     card = {
         "name": folder.name,
         "what": WHAT,
@@ -106,10 +106,10 @@ def page(card: Mapping) -> str:
     training, metrics = card["training"], card["metrics"]
     verdict = {name: "yes" if reached else "**no**" for name, reached in card["passed"].items()}
     rows = [
-        f"| {t.title} | {metrics[name]:.1%} | at least {t.least:.0%} | {verdict[name]} |"
+        f"| {t.title} | {_both(metrics, name)} | at least {t.least:.0%} | {verdict[name]} |"
         for name, t in THRESHOLDS.items()
     ]
-    rows += [f"| {title} | {metrics[name]:.1%} | | |" for name, title in OTHERS.items()]
+    rows += [f"| {title} | {_both(metrics, name)} | | |" for name, title in OTHERS.items()]
     files = [f"| {name} | {f['bytes']:,} | `{f['sha256']}` |" for name, f in card["files"].items()]
     options = ", ".join(f"{k} {v}" for k, v in training.get("options", {}).items())
     return "\n".join(
@@ -135,10 +135,13 @@ def page(card: Mapping) -> str:
             "",
             "## Measured",
             "",
-            f"{metrics['requests']} held-out requests, half as many with a forced length; default sampling.",
+            f"{metrics['requests']} held-out requests, half as many with a forced length, answered twice: from "
+            "the model's own distribution, which is what has to reach the thresholds, and with the default "
+            "sampling of an expansion. Its low temperature prefers the one token that ends a list to the many "
+            "that go on, so lists end early; expanding enforces the length.",
             "",
-            "| share of | measured | wanted | reached |",
-            "|---|---|---|---|",
+            "| share of | own distribution | default sampling | wanted | reached |",
+            "|---|---|---|---|---|",
             *rows,
             "",
             *_likelihood(metrics["likelihood"]),
@@ -150,6 +153,10 @@ def page(card: Mapping) -> str:
             "",
         ]
     )
+
+
+def _both(metrics: Mapping, name: str) -> str:
+    return f"{metrics['own'][name]:.1%} | {metrics['default'][name]:.1%}"
 
 
 def _losses(training: Mapping) -> str:

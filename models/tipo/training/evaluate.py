@@ -1,14 +1,15 @@
 """Measures a small TIPO model against the world it was trained on: `presample eval tipo` writes its card.
 
-Convention: nats; a request is what a held-out sample gives, and the model answers with the default
-sampling of `ExpandOptions`. Generation is transformers' own, so the numbers do not depend on our decoder.
+Convention: nats; a request is what a held-out sample gives. What the model has learned is judged by answers
+from its own distribution; a low temperature prefers the one token that ends a list to the many that go on.
+Generation is transformers' own, so the numbers do not depend on our decoder.
 Source: specification 5.2 (thresholds), `tinyworld.truth` (the exact conditional entropy).
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lgamma
 from pathlib import Path
@@ -29,6 +30,9 @@ from .corpus import generator_for, held_out
 from .samples import Record, Sample, build
 
 BATCH = 64
+# Two ways to draw answers: from the model's own distribution, and as an expansion does by default.
+OWN = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+DEFAULT = {name: getattr(ExpandOptions(), name) for name in OWN}
 
 
 @dataclass(frozen=True)
@@ -86,23 +90,33 @@ def measure(options: EvalOptions) -> dict:
         ModuleNotFoundError: transformers or tokenizers is missing (`presample[train]`).
     """
     model, tokenizer = load(Path(options.model))
-    natural = answer(model, tokenizer, held_out(options.seed, options.requests), seed=options.seed)
-    forced = answer(model, tokenizer, forced_requests(options), seed=options.seed + 1)
-    sized = [a for a in natural if wire.find_task(a.sample.task).sized]
     return {
-        "requests": len(natural),
+        "requests": options.requests,
+        "own": shares(model, tokenizer, options, OWN),
+        "default": shares(model, tokenizer, options, DEFAULT),
+        "likelihood": likelihoods(model, tokenizer, options),
+    }
+
+
+def shares(model, tokenizer, options: EvalOptions, sampling: Mapping) -> dict:
+    """Returns what share of the answers is as it should be, with one way of sampling."""
+    natural = held_out(options.seed, options.requests)
+    natural = answer(model, tokenizer, natural, seed=options.seed, sampling=sampling)
+    forced = forced_requests(options)
+    forced = answer(model, tokenizer, forced, seed=options.seed + 1, sampling=sampling)
+    sized = [a for a in natural if wire.find_task(a.sample.task).sized]
+    every = natural + forced
+    return {
         "length_compliance": share(keeps_length(a) for a in sized),
         "length_compliance_by_bucket": by_bucket(sized),
         "length_compliance_forced": share(keeps_length(a) for a in forced),
         "length_compliance_forced_by_bucket": by_bucket(forced),
         "field_order": share(keeps_order(a) for a in natural),
-        "user_tags_kept": share(set(a.sample.given) <= set(a.tags) for a in natural + forced if tag_first(a)),
-        "answers_ended": share(a.ended for a in natural + forced),
-        "known_tags": share(t in TAGS for a in natural + forced for t in a.general),
-        "repeated_tags": 1
-        - share(t not in a.tags[:i] for a in natural + forced for i, t in enumerate(a.tags)),
-        "possible_scenes": share(is_possible(a) for a in natural + forced if a.general),
-        "likelihood": likelihoods(model, tokenizer, options),
+        "user_tags_kept": share(set(a.sample.given) <= set(a.tags) for a in every if tag_first(a)),
+        "answers_ended": share(a.ended for a in every),
+        "known_tags": share(t in TAGS for a in every for t in a.general),
+        "repeated_tags": 1 - share(t not in a.tags[:i] for a in every for i, t in enumerate(a.tags)),
+        "possible_scenes": share(is_possible(a) for a in every if a.general),
     }
 
 
@@ -137,18 +151,17 @@ def forced_requests(options: EvalOptions) -> list[Sample]:
 
 
 @torch.inference_mode()
-def answer(model, tokenizer, samples: Sequence[Sample], *, seed: int) -> list[Answer]:
+def answer(model, tokenizer, samples: Sequence[Sample], *, seed: int, sampling: Mapping) -> list[Answer]:
     """Returns the model's answers, sampled; the global random state is as before."""
     found: list[Answer] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for i in range(0, len(samples), BATCH):
-            found += _answer_batch(model, tokenizer, samples[i : i + BATCH])
+            found += _answer_batch(model, tokenizer, samples[i : i + BATCH], sampling)
     return found
 
 
-def _answer_batch(model, tokenizer, samples: Sequence[Sample]) -> list[Answer]:
-    defaults = ExpandOptions()
+def _answer_batch(model, tokenizer, samples: Sequence[Sample], sampling: Mapping) -> list[Answer]:
     rows = [tokenizer.encode(s.text[: s.start]).ids for s in samples]
     width = max(map(len, rows))
     ids = torch.tensor([[2] * (width - len(row)) + row for row in rows])
@@ -156,12 +169,9 @@ def _answer_batch(model, tokenizer, samples: Sequence[Sample]) -> list[Answer]:
     out = model.generate(
         input_ids=ids,
         attention_mask=mask,
-        max_new_tokens=defaults.max_new_tokens,
+        max_new_tokens=ExpandOptions().max_new_tokens,
         do_sample=True,
-        temperature=defaults.temperature,
-        top_k=defaults.top_k,
-        top_p=defaults.top_p,
-        min_p=defaults.min_p,
+        **sampling,
         pad_token_id=2,
     )[:, width:].tolist()
     return [
