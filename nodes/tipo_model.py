@@ -28,12 +28,14 @@ from ..models.hub import (
     user_folder,
 )
 from ..models.lm.checkpoint import PRECISIONS, choose_precision
+from ..models.lm.memory import give_back
 from ..models.tipo.choices import model_labels, model_name
 from ..models.tipo.registry import known_model
 from .compat import known_only, schema, widget
 
 FOLDERS = ("tipo", "kgen")
 DEVICES = ("auto", "cpu", "gpu")
+SECONDS_UNTIL_TIDY = 0.5
 CATEGORY = "presample/tipo"
 
 Model = io.Custom("PRESAMPLE_TIPO")
@@ -61,6 +63,8 @@ class LoadedTipo:
             offload_device=offload_device,
             size=tipo.language.size(),
         )
+        # Its tensors go after it, so the memory is given back a moment later.
+        weakref.finalize(self, _give_back_soon).atexit = False
 
     def ready(self, rows: int):
         """Returns the model where it can run, with room for so many texts; others make place for it."""
@@ -68,6 +72,12 @@ class LoadedTipo:
         more = known_only(mm.load_models_gpu, memory_required=room, force_full_load=True)
         mm.load_models_gpu([self.patcher], **more)
         return self.tipo
+
+
+def _give_back_soon() -> None:
+    timer = threading.Timer(SECONDS_UNTIL_TIDY, give_back)
+    timer.daemon = True
+    timer.start()
 
 
 def register_folders() -> None:
@@ -95,6 +105,8 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedT
     """
     from ..models.tipo.expand import load_tipo
 
+    if device not in DEVICES:  # ComfyUI 0.3.60 lets anything through
+        raise ValueError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
     path = resolve(name, model_folders())
     load_device = torch.device("cpu") if device == "cpu" else mm.text_encoder_device()
     if device == "gpu":
@@ -108,6 +120,7 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedT
         if found is None:
             tipo = load_tipo(name, folders=model_folders(), device=str(offload_device), precision=precision)
             found = _loaded[key] = LoadedTipo(tipo, load_device, offload_device)
+            give_back()
     return found
 
 

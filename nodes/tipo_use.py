@@ -88,6 +88,8 @@ def tokenized(clip: Any, expansion: Expansion, split: str) -> tuple[Mapping, str
 
     Raises ValueError where the text is to be split and the CLIP has not both kinds of encoders.
     """
+    if split not in SPLITS:  # ComfyUI 0.3.60 lets anything through
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
     tokens = clip.tokenize(expansion.prompt)
     both = PROSE_ENCODER in tokens and len(tokens) > 1
     if split == SPLITS[2] and not both:

@@ -1,6 +1,7 @@
 """Load TIPO Model: what there is to choose, who holds it, and what is said of one that is not here."""
 
 import gc
+import threading
 import weakref
 
 import pytest
@@ -99,3 +100,20 @@ def test_a_replaced_file_is_noticed(nodes, comfy):
     assert plain == fingerprint(model="tipo-tiny", precision="auto")
     assert plain != fingerprint(model="tipo-tiny", precision="float32")
     assert fingerprint(model="TIPO-100M (not downloaded, x)") == fingerprint(model="TIPO-100M")
+
+
+def test_memory_is_given_back_a_moment_after_the_last_holder_is_gone(nodes, hidden, comfy, monkeypatch):
+    given = threading.Event()
+    monkeypatch.setattr(comfy.tipo_model, "SECONDS_UNTIL_TIDY", 0.01)
+    monkeypatch.setattr(comfy.tipo_model, "give_back", given.set)
+    model = nodes[LOADER].execute("tipo-tiny", precision="float32").args[0]
+    assert given.is_set()  # what loading left behind
+    given.clear()
+    del model
+    gc.collect()
+    assert given.wait(5)
+
+
+def test_a_device_that_is_none_is_named(nodes, hidden):
+    with pytest.raises(ValueError, match="device must be one of auto, cpu, gpu; got 'tpu'"):
+        nodes[LOADER].execute("tipo-tiny", device="tpu")

@@ -184,6 +184,8 @@ def test_tags_and_prose_go_to_the_encoders_that_know_them(nodes):
     assert encode(dual, made, split="same text").args[0][0][0] == dict.fromkeys(dual.kinds, made.prompt)
     only_tags = SimpleNamespace(prompt="lake", tags="lake", prose="")
     assert encode(dual, only_tags).args[1] == "lake"
+    with pytest.raises(ValueError, match="split must be one of"):
+        encode(dual, made, split="halves")
 
 
 def test_a_mode_that_is_none_is_refused(nodes, hidden):

@@ -135,10 +135,10 @@ def page(card: Mapping) -> str:
             "",
             "## Measured",
             "",
-            f"{metrics['requests']} held-out requests, half as many with a forced length, answered twice: from "
-            "the model's own distribution, which is what has to reach the thresholds, and with the default "
-            "sampling of an expansion. Its low temperature prefers the one token that ends a list to the many "
-            "that go on, so lists end early; expanding enforces the length.",
+            f"{metrics['requests']} held-out requests, half as many with a forced length, answered twice: "
+            "from the model's own distribution, which is what has to reach the thresholds, and with the "
+            "default sampling of an expansion. Its low temperature prefers the one token that ends a list to "
+            "the many that go on, so lists end early; expanding enforces the length.",
             "",
             "| share of | own distribution | default sampling | wanted | reached |",
             "|---|---|---|---|---|",

@@ -33,10 +33,10 @@ def note(text: str) -> None:
 class Server:
     """A running ComfyUI with the pack, and with `packs` beside it."""
 
-    def __init__(self, base: Path, packs: tuple[Path, ...] = (), environment: dict | None = None):
+    def __init__(self, base: Path, packs: tuple[Path, ...] = ()):
         self.checkout = Path(os.environ["COMFYUI_PATH"])
         self.python = os.environ.get("COMFYUI_PYTHON", sys.executable)
-        self.base, self.environment = base, environment or {}
+        self.base = base
         for folder in FOLDERS:
             (base / folder).mkdir(parents=True, exist_ok=True)
         for name, pack in (("presample", ROOT), *((pack.name, pack) for pack in packs)):
@@ -57,7 +57,7 @@ class Server:
         command += ["--front-end-root", front] if (front := os.environ.get("COMFYUI_FRONTEND")) else []
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, cwd=self.checkout, stdout=log, stderr=log, env=os.environ | own | self.environment
+                command, cwd=self.checkout, stdout=log, stderr=log, env=os.environ | own
             )
         for _ in range(600):
             if self.process.poll() is not None:
