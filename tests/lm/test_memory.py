@@ -16,9 +16,7 @@ def test_freed_memory_leaves_the_process():
 
     if not hasattr(ctypes.CDLL(None), "malloc_trim"):
         pytest.skip("this C library has no malloc_trim")
-    pieces = [
-        bytes(60_000) + b"x" for _ in range(2000)
-    ]  # 120 MB in pieces of the heap
+    pieces = [bytes(60_000) + b"x" for _ in range(2000)]  # 120 MB in pieces of the heap
     last = bytes(60_000)  # keeps the top of the heap where it is
     full = resident()
     del pieces
