@@ -47,7 +47,7 @@ def backend():
     backend.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
 
@@ -60,7 +60,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pages(backend, browser):
     """Returns the open page of a renderer; each is opened once, since that takes seconds."""
     from page_for_tests import Page
