@@ -99,13 +99,29 @@ def process(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
             _rewrite(p, prompts, list(done.after))
             setattr(p, DONE, done)
     if done:
-        p.extra_generation_params.update(done.pairs)
+        p.extra_generation_params.update(noted(p, done.pairs))
 
 
 def forget(p: Any) -> None:
     """Takes back what an earlier cell of a grid wrote: all of them share these."""
     for name in [name for name in p.extra_generation_params if is_ours(name)]:
         del p.extra_generation_params[name]
+
+
+def noted(p: Any, pairs: Mapping[str, str | list]) -> dict[str, str | Callable]:
+    """Returns pairs as hosts take them: what differs between images is asked for, image by image."""
+    return {name: _each(p, value) if isinstance(value, list) else value for name, value in pairs.items()}
+
+
+def _each(p: Any, of_images: list) -> Callable[..., str | None]:
+    """Hosts take a list too, and then give every batch the items of the first: they count within a batch."""
+
+    def of_image(*, index: int = 0, all_prompts: Sequence[str] = (), use_main_prompt=False, **others: Any):
+        within = all_prompts is not p.all_prompts and not use_main_prompt
+        place = index + getattr(p, "iteration", 0) * p.batch_size if within else index
+        return of_images[place] if place < len(of_images) else None
+
+    return of_image
 
 
 def request_for(values: Values, width: int, height: int) -> Request:

@@ -88,7 +88,10 @@ def from_args(args: Sequence[Any]) -> Values:
     known = facts()
     given = {}
     for name, value in zip(known, args, strict=False):
-        given |= dict(value) if isinstance(value, Mapping) else {name: value}
+        if not isinstance(value, Mapping):
+            given[name] = value
+    for value in args:  # behind a dictionary stand the defaults of the arguments that it takes the place of
+        given |= value if isinstance(value, Mapping) else {}
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"arguments must be named {', '.join(known)}; got {', '.join(map(str, unknown))}")

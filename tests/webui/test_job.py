@@ -16,6 +16,20 @@ def on(**others):
     return {**ON, **others}
 
 
+def notes(p, name):
+    """What the infotexts of all images say under a key, asked for as the hosts do, batch by batch."""
+    said = p.extra_generation_params[f"Presample {name}"]
+    found = []
+    for iteration in range(len(p.all_prompts) // p.batch_size):
+        p.iteration = iteration
+        prompts = p.all_prompts[p.iteration * p.batch_size :][: p.batch_size]
+        found += [
+            said(index=index, all_prompts=prompts, p=p, use_main_prompt=False) if callable(said) else said
+            for index in range(p.batch_size)
+        ]
+    return found
+
+
 def own(pairs):
     return {name for name in pairs if name.startswith("Presample")}
 
@@ -27,7 +41,10 @@ def test_every_image_of_a_batch_has_an_expansion_of_its_own(script):
     assert all(prompt.startswith("lake, night, ") for prompt in p.all_prompts)
     assert p.main_prompt == p.all_prompts[0]
     assert p.prompt == "lake, night"
-    assert p.extra_generation_params["Presample seed"] == ["5", "6", "7", "8"]
+    assert notes(p, "seed") == ["5", "6", "7", "8"]
+    grid = p.extra_generation_params["Presample seed"]
+    assert grid(index=0, all_prompts=p.prompts, use_main_prompt=True) == "5"
+    assert grid(index=3, all_prompts=p.all_prompts, iteration=1, position_in_batch=1) == "8"
 
 
 def test_the_image_of_a_batch_is_that_of_its_seed_alone(script):
@@ -55,6 +72,17 @@ def test_arguments_in_their_places_do_the_same_as_names(script):
     assert placed.extra_generation_params == named.extra_generation_params
 
 
+def test_named_arguments_win_over_the_defaults_that_stand_behind_them(script):
+    """Hosts fill up what an API client leaves out."""
+    from presample.scripts.webui import values
+
+    defaults = [fact.default for fact in values.facts().values()]
+    named = Processing("lake").run(script, ON)
+    script.memory.texts.clear()
+    filled = Processing("lake").run(script, ON, *defaults[1:])
+    assert filled.extra_generation_params == named.extra_generation_params
+
+
 def test_syntax_and_parts_stay_as_they_are(script):
     (prompt,) = Processing(MIXED).run(script, ON).all_prompts
     assert prompt != MIXED
@@ -80,7 +108,7 @@ def test_styles_and_wildcards_come_first(script):
     p = Processing("{a|b}", batch_size=2, styles=["night"]).run(script, ON, between=wildcards)
     assert p.all_prompts[0].startswith("city, night, ")
     assert p.all_prompts[1].startswith("lake, night, ")
-    assert p.extra_generation_params["Presample prompt"] == ["city, night", "lake, night"]
+    assert notes(p, "prompt") == ["city, night", "lake, night"]
 
 
 def test_expansion_before_wildcards_is_one_for_the_whole_job(script):
@@ -117,10 +145,10 @@ def test_one_expansion_may_serve_the_whole_batch(script):
 
 def test_the_seed_may_be_that_of_the_image(script):
     p = Processing("lake", batch_size=2, seed=1000).run(script, on(seed_from="image"))
-    assert p.extra_generation_params["Presample seed"] == ["1000", "1001"]
+    assert notes(p, "seed") == ["1000", "1001"]
     script.memory.texts.clear()
     p = Processing("lake", batch_size=2, subseed_strength=0.5).run(script, on(seed_from="image"))
-    assert p.extra_generation_params["Presample seed"] == ["1007", "1008"]
+    assert notes(p, "seed") == ["1007", "1008"]
 
 
 def test_minus_one_draws_a_seed_for_each_job_and_not_from_the_hosts_generator(script):
@@ -238,10 +266,8 @@ def test_what_was_written_makes_the_same_text_again(script):
     p = Processing("lake, night", batch_size=2).run(
         script, on(ban="boat, /tre+/", top_k=40, seed_from="image")
     )
-    pairs = {
-        name: value[1] if isinstance(value, list) else value
-        for name, value in p.extra_generation_params.items()
-    }
+    names = [name.removeprefix("Presample ") for name in p.extra_generation_params if name != "Presample"]
+    pairs = {"Presample": "TIPO 1", **{f"Presample {name}": notes(p, name)[1] for name in names}}
     record = read(pairs)
     script.memory.texts.clear()
     again = Processing(record.prompt, seed=1001)

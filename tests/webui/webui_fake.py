@@ -41,6 +41,7 @@ class Processing:
         self.subseed, self.subseed_strength = 7, 0
         self.extra_generation_params, self.comments = {}, {}
         self.all_prompts = self.all_seeds = self.main_prompt = None
+        self.prompts, self.iteration = [], 0
         self.enable_hr, self.hr_prompt, self.all_hr_prompts = False, "", None
         vars(self).update(others)
 
