@@ -157,11 +157,12 @@ class Actions:
             return [gr.update(), gr.update(), message("Nothing to undo.")]
         return [history[-1], history[:-1], message("")]
 
-    def take(self, prompt: str, history: list, prompts: list, number: int | None) -> list:
-        """Puts a variation into the prompt box."""
-        if number is None or not 0 <= number < len(prompts):
+    def take(self, prompt: str, history: list, prompts: list, chosen: str | None) -> list:
+        """Puts a variation into the prompt box; the list's items begin with their number."""
+        number = (chosen or "").partition(".")[0]
+        if not number.isdecimal() or not 0 < int(number) <= len(prompts):
             return [gr.update(), gr.update(), gr.update()]
-        return [prompts[number], [*history, prompt][-LEFT:], message("")]
+        return [prompts[int(number) - 1], [*history, prompt][-LEFT:], message("")]
 
     def request(self, prompt: str, rest: Sequence[Any]) -> tuple[values.Values, Request]:
         """Returns what the panel says and the request for a prompt; raises as `values.from_args` does."""

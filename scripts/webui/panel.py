@@ -71,7 +71,6 @@ class Panel:
         self.choices = gr.Radio(
             [],
             label="Variations, a click takes one",
-            type="index",
             visible=False,
             elem_id=self._id("variations"),
             elem_classes=["presample-variations"],

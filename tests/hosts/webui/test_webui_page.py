@@ -1,0 +1,138 @@
+"""The panel in a real WebUI's page, in headless Chromium; PRESAMPLE_SHOTS names a folder for pictures."""
+
+import importlib.util
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.host
+
+CHROMIUM = os.environ.get("PRESAMPLE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+SECONDS = 60_000  # milliseconds, as Playwright counts
+PROMPT = "#txt2img_prompt textarea"
+STATUS = "#txt2img_presample_status"
+
+
+class Page:
+    """A WebUI's txt2img tab with the panel open."""
+
+    def __init__(self, page, url):
+        self.page, self.errors = page, []
+        page.on("pageerror", lambda error: self.errors.append(error.message))
+        page.goto(url, timeout=2 * SECONDS)
+        page.wait_for_selector(PROMPT, timeout=2 * SECONDS)
+        page.wait_for_timeout(3000)
+        for name, value in (("width", 64), ("height", 64), ("steps", 1)):
+            field = page.locator(f"#txt2img_{name} input[type=number]").first
+            field.fill(str(value))
+            field.press("Tab")
+        page.locator("#txt2img_presample_tipo .label-wrap").first.click()
+        page.wait_for_selector("#txt2img_presample_generate", state="visible", timeout=SECONDS)
+
+    @property
+    def prompt(self):
+        return self.page.input_value(PROMPT)
+
+    @prompt.setter
+    def prompt(self, text):
+        self.page.fill(PROMPT, text)
+
+    def press(self, name):
+        self.page.click(f"#txt2img_presample_{name}")
+
+    def wait_for(self, what, seconds=60):
+        """Waits until `what()` is true, which Playwright has no way to say for a value."""
+        for _ in range(seconds * 10):
+            if found := what():
+                return found
+            self.page.wait_for_timeout(100)
+        self.shot("stuck")
+        raise AssertionError(f"still not after {seconds} s; prompt {self.prompt!r}, errors {self.errors}")
+
+    def said(self):
+        return self.page.locator(STATUS).first.inner_text()
+
+    def enabled(self):
+        return self.page.evaluate("document.querySelector('#txt2img_presample_tipo-checkbox input').checked")
+
+    def choose(self, name, value):
+        self.page.locator(f"#txt2img_presample_{name} label", has_text=re.compile(f"^ *{value} *$")).click()
+
+    def shot(self, name):
+        if folder := os.environ.get("PRESAMPLE_SHOTS"):
+            self.page.locator("#txt2img_presample_tipo").scroll_into_view_if_needed()
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def page(webui):
+    if not CHROMIUM or importlib.util.find_spec("playwright") is None:
+        pytest.skip("the page's tests need playwright and a Chromium (PATH, or PRESAMPLE_CHROMIUM)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield Page(browser.new_page(viewport={"width": 1400, "height": 1500}), webui.url)
+        browser.close()
+
+
+def test_a_button_writes_into_the_prompt_box_and_undo_takes_it_back(page):
+    page.prompt = "lake, night"
+    page.choose("tag_length", "short")
+    page.press("generate")
+    page.wait_for(lambda: "tags and" in page.said())
+    assert page.prompt.startswith("lake, night, ")
+    page.shot("generated")
+    page.press("undo")
+    page.wait_for(lambda: page.prompt == "lake, night")
+
+
+def test_a_stop_leaves_the_prompt_as_it_was(page):
+    long = "\nBREAK\n".join(["city, rain"] * 12)  # or it is written before one can press anything
+    page.prompt = long
+    page.choose("tag_length", "very_long")
+    page.choose("prose_length", "very_long")
+    page.press("generate")
+    page.wait_for(lambda: page.prompt != long)
+    page.press("stop")
+    page.wait_for(lambda: "Stopped" in page.said())
+    assert page.prompt == long
+    page.choose("tag_length", "short")
+    page.choose("prose_length", "none")
+
+
+def test_a_click_takes_one_of_the_variations(page):
+    page.prompt = "forest"
+    page.press("vary")
+    page.wait_for(lambda: page.page.locator("#txt2img_presample_variations label").count() == 4)
+    shown = page.page.locator("#txt2img_presample_variations label").nth(1)
+    added = shown.inner_text().strip().partition(". ")[2]
+    shown.click()
+    page.wait_for(lambda: page.prompt != "forest")
+    assert page.prompt.split() == f"forest, {added}".split()
+    page.shot("variations")
+
+
+def test_a_generated_picture_says_how_it_came_about_and_pasting_restores_it(page):
+    page.prompt = "mountain, snow"
+    assert page.enabled()
+    page.page.click("#txt2img_generate")
+    info = page.page.locator("#html_info_txt2img").first
+    page.wait_for(lambda: "Presample seed" in info.inner_text(), 120)
+    said = info.inner_text()
+    seed = re.search(r"Presample seed: (\d+)", said)[1]
+    final = said.partition("\nSteps:")[0].strip()
+    page.shot("infotext")
+    page.prompt = said
+    page.page.click("#paste")
+    page.wait_for(lambda: not page.enabled())
+    assert final.startswith("mountain, snow, ")
+    assert page.wait_for(lambda: page.prompt == final)
+    assert page.page.input_value("#txt2img_presample_seed input") == seed
+
+
+def test_the_page_has_no_errors_of_ours(page):
+    assert not [error for error in page.errors if "presample" in error.lower()]
