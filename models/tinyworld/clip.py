@@ -1,0 +1,151 @@
+"""The little world's CLIP: a text encoder over its language, and a tower that reads pictures into its space.
+
+Convention: names and arithmetic are those of CLIP as Hugging Face and ComfyUI run it, with a final layer norm
+and the state at the end token pooled. Tokens are those of the bundled tipo-tiny, and one more that ends and
+pads a prompt: the highest id, so every version of transformers finds it. Pictures are squeezed to a square.
+Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision".
+
+b batch  m text tokens  d width  e shared space  H W image
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..lm.tokenizer import Tokenizer, load_tokenizer
+
+LENGTH = 256  # tokens of a prompt, the two ends included
+WIDTH, SIDE = 128, 128  # of the text encoder; of pictures, in pixels
+SHARED = 128
+MEAN, STD = 0.5, 0.25  # of pictures in 0..1, as the tower sees them
+
+
+@dataclass(frozen=True)
+class Words:
+    """Prompts as token ids."""
+
+    tokenizer: Tokenizer
+
+    @property
+    def end(self) -> int:
+        """The id that ends a prompt and fills a shorter one up."""
+        return self.tokenizer.vocab_size
+
+    def ids(self, prompt: str) -> list[int]:
+        """Returns the ids of a prompt, the two ends included; what is beyond `LENGTH` is cut."""
+        return [*self.tokenizer.encode(prompt)[: LENGTH - 1], self.end]
+
+    def batch(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Returns ids and mask (b, m), filled up to the longest of the prompts."""
+        rows = [self.ids(prompt) for prompt in prompts]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [self.end] * (longest - len(row)) for row in rows])
+        lengths = torch.tensor([[len(row)] for row in rows])
+        return ids, torch.arange(longest) < lengths
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """What a text encoder makes of prompts: `hidden` (b, m, d), `mask` (b, m) and `pooled` (b, d)."""
+
+    hidden: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+
+@dataclass(frozen=True)
+class TinyClip:
+    """Both sides; `model` is a transformers CLIPModel."""
+
+    model: Any
+    words: Words
+
+    def text_states(self, prompts: Sequence[str]) -> TextStates:
+        """Returns the states of prompts, as a denoiser sees them."""
+        ids, mask = self.words.batch(prompts)
+        device = self.model.logit_scale.device
+        out = self.model.text_model(input_ids=ids.to(device))
+        return TextStates(out.last_hidden_state, mask.to(device), out.pooler_output)
+
+    def texts(self, prompts: Sequence[str]) -> Tensor:
+        """Returns prompts in the shared space, (b, e) of length 1."""
+        return _unit(self.model.text_projection(self.text_states(prompts).pooled))
+
+    def images(self, images: Tensor) -> Tensor:
+        """Returns pictures (b, 3, H, W) in 0..1 in the shared space, (b, e) of length 1."""
+        out = self.model.vision_model(pixel_values=_seen(images))
+        return _unit(self.model.visual_projection(out.pooler_output))
+
+
+def read_words(folder: Path) -> Words:
+    """Returns the words of the folder's tokenizer; raises OSError where there is none."""
+    return Words(load_tokenizer(folder))
+
+
+def make_clip(words: Words) -> TinyClip:
+    """Returns a fresh one; the weights come from the global generator, so seed it in a fork.
+
+    Raises:
+        ModuleNotFoundError: transformers is missing.
+    """
+    from transformers import CLIPConfig, CLIPModel
+
+    text = {
+        "vocab_size": words.end + 1,
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "max_position_embeddings": LENGTH,
+        "bos_token_id": words.tokenizer.bos,
+        "eos_token_id": words.end,
+        "pad_token_id": words.end,
+    }
+    vision = {
+        "hidden_size": 192,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 6,
+        "image_size": SIDE,
+        "patch_size": 16,
+    }
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=SHARED)
+    return TinyClip(CLIPModel(config), words)
+
+
+def load_clip(path: Path, words: Words) -> TinyClip:
+    """Returns the CLIP of a safetensors file, in float32 and without gradients.
+
+    Raises:
+        ValueError: the file's tensors are not those of the little world's CLIP.
+        ModuleNotFoundError: transformers is missing.
+    """
+    from safetensors.torch import load_file
+
+    with torch.device("meta"):
+        clip = make_clip(words)
+    tensors = load_file(path)
+    wanted = {name: tensor.shape for name, tensor in clip.model.state_dict().items()}
+    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise ValueError(f"{path.name} must hold the little world's CLIP, and does not")
+    with torch.random.fork_rng(devices=[]):
+        clip = make_clip(words)
+    clip.model.load_state_dict(tensors)
+    clip.model.eval().requires_grad_(False)
+    return clip
+
+
+def _seen(images: Tensor) -> Tensor:
+    if images.shape[-2:] != (SIDE, SIDE):
+        images = torch.nn.functional.interpolate(
+            images, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+        )
+    return (images - MEAN) / STD
+
+
+def _unit(x: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(x.float(), dim=-1)
