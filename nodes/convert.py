@@ -1,17 +1,17 @@
-"""Between ComfyUI and `models/`: options become inputs, inputs become requests, expansions become outputs.
+"""Between ComfyUI and `models/`: options become inputs, inputs become requests.
 
 Convention: an option that is a preset or a text of one's own is two widgets, a list that ends in "custom" and
 `<name>_template`. LATENT samples are (b, c, h, w) or (b, c, t, h, w), in cells of so many pixels.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..models.options import Option, describe
-from ..models.tipo.expansion import Expansion, RegionExpansion, Request
+from ..models.tipo.chips import read_decisions
+from ..models.tipo.expansion import Request
 from ..models.tipo.options import ExpandOptions
 from .compat import widget
 
@@ -71,39 +71,11 @@ def pixels(latent: Mapping) -> dict[str, int]:
     return {"width": int(width * cell), "height": int(height * cell)}
 
 
-def decisions(text: str) -> tuple[tuple[str | tuple[int, str], ...], tuple[str, ...]]:
-    """Returns what the chips' value says is to be kept and to be dropped.
-
-    Raises ValueError where it is not the JSON of an object with lists of tags.
-    """
-    wanted = 'chips must be like {"keep": ["night", [1, "lake"]], "ban": ["boat"]}'
-    try:
-        value = json.loads(text or "{}")
-        lists = [value.get(name, []) for name in ("keep", "ban")]
-        if not all(isinstance(each, list) for each in lists):
-            raise TypeError("a text is no list of tags")
-        keep, drop = tuple(map(_kept, lists[0])), tuple(lists[1])
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{wanted}; got {text[:80]!r}") from error
-    if not all(isinstance(tag, str) for tag in drop):
-        raise ValueError(f"{wanted}; got {text[:80]!r}")
-    return keep, drop
-
-
-def _kept(item: Any) -> str | tuple[int, str]:
-    if isinstance(item, str):
-        return item
-    region, tag = item
-    if not (isinstance(region, int) and isinstance(tag, str)):
-        raise TypeError("a kept tag is a text, or the number of a region and a text")
-    return region, tag
-
-
 def request(
     prompt: str, prose: str, chips: str, options: Mapping[str, Any], latent: Mapping | None = None
 ) -> Request:
     """Returns the request that a node's widgets state."""
-    keep, drop = decisions(chips)
+    keep, drop = read_decisions(chips)
     return Request(
         prompt,
         prose,
@@ -112,33 +84,3 @@ def request(
         keep=keep,
         drop=drop,
     )
-
-
-def payload(expansion: Expansion) -> dict[str, Any]:
-    """Returns what the page shows of an expansion."""
-    return {
-        "seed": str(expansion.seed),  # JavaScript's numbers end at 2**53
-        "prompt": expansion.prompt,
-        "user_prompt": expansion.user_prompt,
-        "chips": [chip for number, region in enumerate(expansion.regions) for chip in _chips(number, region)],
-        "prose": [part for region in expansion.regions for part in _prose(region)],
-        "notes": list(expansion.notes),
-        "refusals": [{"text": refusal.text, "reason": refusal.reason} for refusal in expansion.refusals],
-        "seconds": expansion.seconds,
-        "tokens": sum(step.tokens for step in expansion.passes),
-    }
-
-
-def _chips(number: int, region: RegionExpansion) -> list[dict[str, Any]]:
-    groups = ((region.user_tags, True), (region.added_tags, False))
-    return [
-        {"text": tag, "category": category, "own": own, "region": number}
-        for tags, own in groups
-        for category, terms in tags.items()
-        for tag in terms
-    ]
-
-
-def _prose(region: RegionExpansion) -> list[dict[str, Any]]:
-    own = [{"text": region.user_prose, "own": True}] if region.user_prose else []
-    return [*own, *({"text": sentence, "own": False} for sentence in region.added_prose)]

@@ -8,6 +8,7 @@ import comfy.utils
 from server import PromptServer
 
 from ..models.lm.decode import Interrupted
+from ..models.tipo.chips import progress_payload
 from ..models.tipo.expand import expand_many
 from ..models.tipo.expansion import Expansion, Progress, Request
 from .compat import known_only
@@ -34,8 +35,7 @@ class Stream:
             return
         self.bar.update_absolute(int(progress.fraction * STEPS), STEPS)
         if self.server is not None and self.node is not None:
-            said = ("variation", "writes", "text", "settled", "fraction")
-            message = {"node": self.node, **{name: getattr(progress, name) for name in said}}
+            message = {"node": self.node, **progress_payload(progress)}
             self.server.send_sync(EVENT, message, self.server.client_id)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..models.options import Option, describe
+from ..models.tipo.chips import payload, read_decisions
 from ..models.tipo.choices import model_labels, model_name, task_name
 from ..models.tipo.expansion import Expansion
 from ..models.tipo.frozen import frozen_expansions
@@ -209,7 +210,7 @@ def wrong(chips: str) -> str:
     The name of a model is not looked at: one that is gone must not stop a workflow that is frozen.
     """
     try:
-        convert.decisions(chips)
+        read_decisions(chips)
     except ValueError as error:
         return str(error)
     return ""
@@ -228,7 +229,7 @@ def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
     else:
         loaded = given.get("tipo") or load(model_name(asked.options.model))
         made = write(asked, given.get("count", 1), loaded, hidden.unique_id)
-    shown = [convert.payload(expansion) for expansion in made]
+    shown = [payload(expansion) for expansion in made]
     store(hidden.extra_pnginfo, hidden.unique_id, made, shown)
     return result(made, shown)
 

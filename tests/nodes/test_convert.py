@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from presample.models.options import describe
-from presample.models.tipo.expand import expand, load_tipo
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.options import ExpandOptions
 
@@ -62,40 +61,7 @@ def test_a_latent_says_how_large_the_picture_will_be(comfy, latent, size):
     assert (options.width, options.height) == size
 
 
-def test_decisions_are_read_and_anything_else_is_named(comfy):
-    decisions = comfy.convert.decisions
-    assert decisions("") == decisions("{}") == ((), ())
-    assert decisions('{"keep": ["a", [1, "b"]], "ban": ["c"], "more": 1}') == (("a", (1, "b")), ("c",))
-    for text in (
-        "[1",
-        "[]",
-        '{"keep": [1]}',
-        '{"keep": [["a", 1]]}',
-        '{"ban": [[]]}',
-        '{"ban": 3}',
-        '{"ban": "boat"}',
-        '{"keep": "boat"}',
-        "[" * 9**5,
-    ):
-        with pytest.raises(ValueError, match="chips must be like"):
-            decisions(text)
-
-
 def test_a_request_is_what_the_widgets_say(comfy):
     found = comfy.convert.request("lake", "A boat.", '{"keep": ["x"], "ban": ["y"]}', {"seed": 4})
     wanted = Request("lake", "A boat.", ExpandOptions(seed=4), comments="comfyui", keep=("x",), drop=("y",))
     assert found == wanted
-
-
-def test_the_page_gets_every_tag_once_with_its_owner_and_part(comfy):
-    made = expand(Request("1girl, lake\nBREAK\nnight\nA boat drifts."), load_tipo())
-    shown = comfy.convert.payload(made)
-    chips = [(chip["text"], chip["own"], chip["region"]) for chip in shown["chips"]]
-    assert len(set(chips)) == len(chips)
-    assert chips[:2] == [("1girl", True, 0), ("lake", True, 0)]
-    assert ("night", True, 1) in chips
-    assert {chip["category"] for chip in shown["chips"]} >= {"special", "general"}
-    assert {"text": "A boat drifts.", "own": True} in shown["prose"]
-    assert shown["prompt"] == made.prompt
-    assert isinstance(shown["seed"], str)
-    assert shown["tokens"] > 0
