@@ -127,14 +127,21 @@ def _each(p: Any, of_images: list) -> Callable[..., str | None]:
 def request_for(values: Values, width: int, height: int) -> Request:
     """Returns the request of all images, but for prompt and seed."""
     size = {"width": min(max(int(width), 16), 16384), "height": min(max(int(height), 16), 16384)}
-    return Request("", values.panel.prose, replace(values.options, **size), comments="webui")
+    return Request(
+        "",
+        values.panel.prose,
+        replace(values.options, **size),
+        comments="webui",
+        keep=values.keep,
+        drop=values.drop,
+    )
 
 
 def overridden(values: Values, overrides: Mapping[str, Any]) -> Values:
     """Returns what the panel says with the values that the axes of a grid put in their place."""
     panel = {name: value for name, value in overrides.items() if hasattr(values.panel, name)}
     options = {name: value for name, value in overrides.items() if name not in panel}
-    return Values(replace(values.panel, **panel), replace(values.options, **options))
+    return replace(values, panel=replace(values.panel, **panel), options=replace(values.options, **options))
 
 
 def _is_inner(p: Any) -> bool:

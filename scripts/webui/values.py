@@ -4,11 +4,13 @@ Convention: hosts hand a script its arguments by their place, so names are only 
 An API client may give a dictionary instead, in the place of the first argument.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...models.options import Option, describe, option, validate
+from ...models.tipo.chips import NOTHING, Keep, read_decisions, write_decisions
 from ...models.tipo.choices import model_name
 from ...models.tipo.infotext import Record
 from ...models.tipo.options import ExpandOptions
@@ -17,6 +19,7 @@ RANDOM = -1
 MOST = 2**53 - 1  # what a number field of a page holds exactly
 CUSTOM = "custom"
 TEMPLATE = "layout_template"
+CHIPS = "chips"
 # The image says these itself, and the panel has its own seed.
 NOT_HERE = ("seed", "width", "height")
 
@@ -53,12 +56,16 @@ class Values:
 
     panel: PanelOptions = field(default_factory=PanelOptions)
     options: ExpandOptions = field(default_factory=ExpandOptions)
+    keep: Keep = ()
+    drop: tuple[str, ...] = ()
 
     def extras(self) -> dict[str, str]:
         """Returns what an infotext needs beside the options, where it is not the default."""
         names = ("seed_from", "batch", "timing")
         said = {name: getattr(self.panel, name) for name in names}
-        return {name: value for name, value in said.items() if value != getattr(PanelOptions(), name)}
+        said = {name: value for name, value in said.items() if value != getattr(PanelOptions(), name)}
+        decided = write_decisions(self.keep, self.drop)
+        return said | ({CHIPS: decided} if decided else {})
 
 
 def facts() -> dict[str, Option]:
@@ -72,6 +79,8 @@ def facts() -> dict[str, Option]:
             help = f"The template for the {fact.name}, where that is {CUSTOM}."
             found[TEMPLATE] = Option(TEMPLATE, str, "", help, multiline=True)
             found[fact.name] = replace(fact, choices=(*fact.presets, CUSTOM))
+    help = 'What was decided about tags, such as {"keep": ["night"], "ban": ["boat"]}.'
+    found[CHIPS] = Option(CHIPS, str, NOTHING, help)
     return found
 
 
@@ -103,7 +112,8 @@ def from_names(given: Mapping[str, Any]) -> Values:
     mine = {fact.name for fact in describe(PanelOptions)}
     panel = PanelOptions(**{name: value for name, value in given.items() if name in mine})
     rest = {name: value for name, value in given.items() if name not in mine}
-    template = rest.pop(TEMPLATE, "")
+    template, chips = rest.pop(TEMPLATE, ""), rest.pop(CHIPS, NOTHING)
+    keep, drop = read_decisions(chips if isinstance(chips, str) else json.dumps(chips))
     if rest.get("layout") == CUSTOM:
         rest["layout"] = template
     if "model" in rest:
@@ -111,7 +121,7 @@ def from_names(given: Mapping[str, Any]) -> Values:
     options = ExpandOptions(**rest)
     validate(panel)
     validate(options)
-    return Values(panel, options)
+    return Values(panel, options, keep, drop)
 
 
 def _typed(fact: Option, value: Any) -> Any:
@@ -124,15 +134,27 @@ def _typed(fact: Option, value: Any) -> Any:
 
 
 def widget_values(record: Record) -> dict[str, Any]:
-    """Returns the widgets' values that an infotext states, by name; one it does not state is not there."""
-    found = {name: value for name, value in record.options.items() if name not in ("width", "height")}
+    """Returns the widgets' values that an infotext states, by name.
+
+    What it does not state was the default; only the model stays, and the template where it is not used.
+    """
+    known = facts()
+    alone = ("enabled", "model", TEMPLATE)
+    found = {name: fact.default for name, fact in known.items() if name not in alone}
+    found |= {name: value for name, value in record.options.items() if name not in ("width", "height")}
     if record.prose is not None:
         found["prose"] = record.prose
     for name, value in record.extras.items():
-        fact = facts().get(name)
-        if fact and value in fact.choices:
+        if name in known and (value in known[name].choices or (name == CHIPS and _readable(value))):
             found[name] = value
-    layout = found.get("layout")
-    if layout is not None and layout not in facts()["layout"].choices:
-        found |= {"layout": CUSTOM, TEMPLATE: layout}
+    if found["layout"] not in known["layout"].choices:
+        found |= {"layout": CUSTOM, TEMPLATE: found["layout"]}
     return found
+
+
+def _readable(decisions: str) -> bool:
+    try:
+        read_decisions(decisions)
+    except ValueError:
+        return False
+    return True
