@@ -51,12 +51,14 @@ ARROWS = {
     "metrics": set(),
     "bench": {"options", "lm", "metrics", "tipo"},
     "tinyworld": {"options", "lm.tokenizer"},
+    "trainer": {"options"},
     "transfer": set(),
     "hub": {"transfer", "tipo.registry"},
     "tipo": {"options", "hub", "lm", "prompt"},
 }
-# Making and measuring the bundled models is the only work that needs the little world.
+# Making and measuring the bundled models is the only work that needs the little world and the trainer.
 WORKSHOP = "training"
+OPEN_TO_WORKSHOPS = {"tinyworld", "trainer"}
 
 
 def violations(path: str, source: str) -> list[str]:
@@ -199,7 +201,7 @@ def _crossed(file: PurePosixPath, name: str) -> list[str]:
         return [] if _is_cli(file) else [f"imports {name}: nothing imports the command line"]
     if other == part or _is_cli(file):
         return []
-    workshop = {"tinyworld"} if WORKSHOP in file.parts else set()
+    workshop = OPEN_TO_WORKSHOPS if WORKSHOP in file.parts else set()
     allowed = ARROWS[part] | workshop
     reached = {other, ".".join(inside.split(".")[:2])}
     return (
@@ -251,6 +253,8 @@ PLANTED = [
     ("models/prompt/x.py", "def f():\n    from ..lm.decode import step", "prompt imports lm"),
     ("models/tipo/x.py", "from ..tinyworld.scene import sample", "tipo imports tinyworld"),
     ("models/tinyworld/x.py", "from ..tipo.wire import render", "tinyworld imports tipo"),
+    ("models/tipo/x.py", "from ..trainer.fit import fit", "tipo imports trainer"),
+    ("models/trainer/x.py", "from ..tinyworld import scene", "trainer imports tinyworld"),
     ("models/options.py", "from .tipo.options import ExpandOptions", "options imports tipo"),
     ("models/hub.py", "from .tipo.expand import expand", "hub imports tipo.expand"),
     ("models/tipo/x.py", "from .. import cli", "command line"),
@@ -307,7 +311,7 @@ def test_the_checker_catches_a_planted_violation(path, source, said):
         ),
         (
             "models/tipo/training/train.py",
-            "from ...tinyworld import scene\n\ndef f():\n    import transformers",
+            "from ...tinyworld import scene\nfrom ...trainer import fit\n\ndef f():\n    import transformers",
         ),
         ("models/tipo/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import transformers"),
         ("models/tipo/x.py", "import torch\ntorch.load('x', weights_only=True)\nmodel.eval()\nf.print()"),

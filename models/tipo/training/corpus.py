@@ -14,20 +14,13 @@ from ...tinyworld.scene import ASPECTS, Scene, sample_many
 from ...tinyworld.strangers import stranger_names, stranger_tags
 from ...tinyworld.tags import mention
 from ...tinyworld.text import long_caption, short_caption
+from ...trainer.seeds import generator_for
 from .samples import Habits, Record, Sample, build
 
 PAIR = 0.05  # records that are a pair of captions without tags
 # Tags are what takes long to learn, captions are soon learned, so many records have tags alone.
 NO_SHORT, NO_LONG = 0.6, 0.7
 NAMES = 0.1  # records with an artist, a character or a series nobody knows
-
-
-def generator_for(*seeds: int) -> torch.Generator:
-    """Returns a generator that depends on all the numbers, the order included."""
-    mixed = 0
-    for seed in seeds:
-        mixed = (mixed * 6364136223846793005 + seed * 2 + 1442695040888963407) % 2**63
-    return torch.Generator().manual_seed(mixed)
 
 
 def record_of(scene: Scene, generator: torch.Generator) -> Record:

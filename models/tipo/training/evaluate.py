@@ -21,12 +21,13 @@ from ...tinyworld import truth
 from ...tinyworld.net import eliminate
 from ...tinyworld.scene import ASPECTS, Scene, aspect_of, sample_many, world
 from ...tinyworld.tags import SPECIAL, TAGS, mention, mentioned
+from ...trainer.seeds import generator_for
 from .. import wire
 from ..lengths import LENGTHS, bucket
 from ..options import ExpandOptions
 from .batches import encode
 from .card import write_card
-from .corpus import generator_for, held_out
+from .corpus import held_out
 from .samples import Record, Sample, build
 
 BATCH = 64

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +20,38 @@ import torch
 
 from ...options import add_flags, from_flags, option
 from ...tinyworld.tags import TAGS
+from ...trainer.fit import Place, fit, make_accelerator
+from ...trainer.optimizers import make_optimizers, title
+from ...trainer.options import FitOptions, default, recipe
+from ...trainer.seeds import generator_for
 from .batches import IGNORED, Encoded, batches, collate, encode
 from .card import write_card, write_training
-from .corpus import chunk, generator_for, held_out
+from .corpus import chunk, held_out
 from .samples import Sample
 from .tokenizer import train_tokenizer
 
 CHUNK = 2048  # records made, sorted into batches and shuffled together
 HELD_OUT = 256
-CHECKPOINT = "checkpoint.safetensors"
-OPTIMIZER = "Muon for the matrices of the layers, AdamW with betas 0.9 and 0.98 for the rest"
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(FitOptions):
     """How the small model is trained. The defaults make the bundled one."""
 
-    out: str = option("models/bundled/tipo-tiny", "Folder for the model; made when it is missing.")
-    steps: int = option(12000, "Optimizer steps.", low=1, high=10**7, step=1)
+    out: str = default(FitOptions, "out", "models/bundled/tipo-tiny")
+    steps: int = default(FitOptions, "steps", 12000)
+    lr: float = default(FitOptions, "lr", 3e-3)
+    ema: float = default(FitOptions, "ema", 0.0)
+    guard: bool = default(FitOptions, "guard", False)
     tokens: int = option(4096, "Tokens in a batch of one process.", low=512, high=10**7, step=1)
-    lr: float = option(3e-3, "Highest learning rate.", low=1e-6, high=1.0, step=1e-5)
-    warmup: int = option(200, "Steps until the highest learning rate.", low=0, high=10**6, step=1)
-    weight_decay: float = option(0.01, "Decay of matrices.", low=0.0, high=1.0, step=0.01)
-    clip: float = option(1.0, "Largest norm of the gradient.", low=0.01, high=100.0, step=0.01)
-    seed: int = option(0, "Decides weights, data and their order.", low=0, high=2**31, step=1)
     hidden: int = option(192, "Width.", low=16, high=8192, step=16)
     layers: int = option(4, "Depth.", low=1, high=100, step=1)
     heads: int = option(3, "Attention heads.", low=1, high=128, step=1)
     mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
     vocabulary: int = option(2048, "Entries of the tokenizer, special tokens included.", low=512, high=65536)
-    precision: str = option("bf16", "Arithmetic of matrix products.", choices=("no", "bf16"))
-    save_every: int = option(400, "Steps between checkpoints to resume from.", low=1, high=10**7, step=1)
     workers: int = option(
         0, "Processes that make the data; they change nothing but the speed.", low=0, high=256
     )
-    resume: bool = option(True, "Go on from the checkpoint in the folder, where there is one.")
 
 
 def add_parser(subparsers) -> ArgumentParser:
@@ -147,91 +143,40 @@ def make_model(options: TrainOptions, size: int):
         return LlamaForCausalLM(config)
 
 
-def schedule(step: int, options: TrainOptions) -> float:
-    """Returns the share of the highest learning rate at a step: warm-up, then a cosine down to 1 %."""
-    if step < options.warmup:
-        return (step + 1) / options.warmup
-    done = (step - options.warmup) / max(1, options.steps - options.warmup)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
-def make_optimizers(model, options: TrainOptions) -> list[torch.optim.Optimizer]:
-    """Returns Muon for the matrices of the layers, and AdamW for the rest; gains of norms do not decay."""
-    inner, outer, gains = [], [], []
-    for name, parameter in model.named_parameters():
-        part = gains if parameter.ndim < 2 else inner if ".layers." in name else outer
-        part.append(parameter)
-    groups = [{"params": outer, "weight_decay": options.weight_decay}, {"params": gains, "weight_decay": 0.0}]
-    return [
-        torch.optim.Muon(
-            inner, lr=options.lr, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(groups, lr=options.lr, betas=(0.9, 0.98), eps=1e-8),
-    ]
-
-
 def train(options: TrainOptions) -> dict:
     """Trains and writes `config.json`, `model.safetensors`, `tokenizer.json`; returns what the card needs.
 
     Raises:
         ModuleNotFoundError: transformers, accelerate or tokenizers is missing (`presample[train]`).
     """
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=options.precision, cpu=not torch.cuda.is_available())
+    accelerator = make_accelerator(options)
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     with accelerator.main_process_first():
         tokenizer = make_tokenizer(folder, options)
     model = make_model(options, tokenizer.get_vocab_size())
-    model, *optimizers = accelerator.prepare(model, *make_optimizers(model, options))
-    _fit(accelerator, model, optimizers, tokenizer, options)
-    facts = {"options": _recipe(options), "optimizer": OPTIMIZER, "processes": accelerator.num_processes}
-    if accelerator.is_main_process:
-        plain = accelerator.unwrap_model(model)
+
+    def data(place: Place, skip: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return (collate(group, 2) for group in stream(options, tokenizer, rank=place.rank, skip=skip))
+
+    optimizers = make_optimizers(model, options, inner=lambda name: ".layers." in name)
+    fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
+    facts = {"options": recipe(options), "optimizer": title(options), "processes": accelerator.num_processes}
+    if fitted.main:
+        plain = fitted.model
+        if fitted.average:
+            plain.load_state_dict(fitted.weights())
         facts["parameters"] = sum(p.numel() for p in plain.parameters())
         facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed, count=HELD_OUT)
         _save(plain, folder, facts)
-    return facts | {"main": accelerator.is_main_process}
+        fitted.discard_checkpoints()
+    return facts | {"main": fitted.main}
 
 
-def _fit(accelerator, model, optimizers, tokenizer, options: TrainOptions) -> None:
-    """All steps, from the last checkpoint on where there is one."""
-    from tqdm import tqdm
-
-    plain, path = accelerator.unwrap_model(model), Path(options.out) / CHECKPOINT
-    first = _resume(plain, optimizers, path) if options.resume and path.exists() else 0
-    data = stream(options, tokenizer, rank=accelerator.process_index, skip=first)
-    main = accelerator.is_main_process
-    bar = tqdm(
-        range(first, options.steps), initial=first, total=options.steps, mininterval=5, disable=not main
-    )
-    for step in bar:
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = options.lr * schedule(step, options)
-        loss = _step(accelerator, model, optimizers, collate(next(data), 2), options)
-        if step % 20 == 0:
-            bar.set_postfix(loss=f"{loss:.3f}")
-        if main and (step + 1) % options.save_every == 0 and step + 1 < options.steps:
-            _checkpoint(plain, optimizers, path, step=step + 1)
-    accelerator.wait_for_everyone()
-
-
-def _recipe(options: TrainOptions) -> dict:
-    """The options that change the model."""
-    return {k: v for k, v in asdict(options).items() if k not in ("out", "save_every", "workers", "resume")}
-
-
-def _step(accelerator, model, optimizers, batch, options: TrainOptions) -> float:
-    ids, labels = (t.to(accelerator.device) for t in batch)
-    with accelerator.autocast():
-        loss = model(input_ids=ids, labels=labels).loss
-    accelerator.backward(loss)
-    accelerator.clip_grad_norm_(model.parameters(), options.clip)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad()
-    return float(loss.detach())
+def loss(model, batch: tuple[torch.Tensor, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+    """Returns the mean loss of a batch in nats per token."""
+    ids, labels = batch
+    return model(input_ids=ids, labels=labels).loss
 
 
 @torch.inference_mode()
@@ -260,39 +205,7 @@ def _save(model, folder: Path, facts: dict) -> None:
     (folder / "model.safetensors").chmod(0o644)
     (folder / "generation_config.json").unlink(missing_ok=True)
     write_training(folder, facts)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
     logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)
-
-
-def _checkpoint(model, optimizers, path: Path, *, step: int) -> None:
-    """Writes weights and moments; an interruption leaves the older file or the new one."""
-    from safetensors.torch import save_file
-
-    tensors = {f"model.{name}": t.contiguous() for name, t in model.state_dict().items()}
-    for which, optimizer in enumerate(optimizers):
-        for i, state in optimizer.state_dict()["state"].items():
-            prefix = f"optimizer.{which}.{i}"
-            tensors |= {f"{prefix}.{name}": torch.as_tensor(t).contiguous() for name, t in state.items()}
-    half_written = path.with_suffix(".part")
-    save_file(tensors, half_written, metadata={"step": str(step)})
-    half_written.replace(path)
-
-
-def _resume(model, optimizers, path: Path) -> int:
-    """Loads a checkpoint; returns how many steps it has behind it."""
-    from safetensors import safe_open
-
-    states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
-    with safe_open(path, "pt") as file:
-        step = int(file.metadata()["step"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    for name in [n for n in tensors if n.startswith("optimizer.")]:
-        _, which, index, key = name.split(".")
-        states[int(which)].setdefault(int(index), {})[key] = tensors.pop(name)
-    model.load_state_dict({name.removeprefix("model."): t for name, t in tensors.items()})
-    for optimizer, state in zip(optimizers, states, strict=True):
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return step
 
 
 def main(argv: Sequence[str] | None = None) -> int:

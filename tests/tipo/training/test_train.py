@@ -97,17 +97,6 @@ def test_the_stream_is_the_same_from_any_batch_on(small, trainer):
     assert next(trainer.stream(options, small, rank=1)) != straight[0]
 
 
-def test_the_schedule_warms_up_and_comes_down():
-    from presample.models.tipo.training.train import TrainOptions, schedule
-
-    options = TrainOptions(steps=1000, warmup=100)
-    values = [schedule(i, options) for i in range(1001)]
-    assert values[99] == values[100] == 1
-    assert values[:100] == sorted(values[:100])
-    assert values[100:] == sorted(values[100:], reverse=True)
-    assert values[-1] == pytest.approx(0.01)
-
-
 def test_records_of_the_corpus_are_of_every_kind_and_follow_the_seed():
     drawn = list(corpus.chunk(3, 0, 0, count=400))
     assert drawn == list(corpus.chunk(3, 0, 0, count=400))
@@ -130,25 +119,25 @@ def test_twenty_steps_learn_and_leave_the_global_state_alone(trainer, tmp_path):
     assert torch.equal(before, torch.random.get_rng_state())
     assert facts["held_out_loss"]["text"] < 6.0  # a fresh model is at log 512 = 6.24
     made = {p.name for p in tmp_path.iterdir()}
-    assert made == {"config.json", "model.safetensors", "tokenizer.json", "card.json"}
+    assert made == {"config.json", "model.safetensors", "tokenizer.json", "card.json", "training"}
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "llama"
     assert card.read_card(tmp_path)["training"]["options"]["steps"] == 20
 
 
 def test_an_interrupted_training_ends_as_if_it_had_not_been(trainer, tmp_path, monkeypatch):
     straight = trainer.train(tiny(trainer, tmp_path / "straight"))
-    step, done = trainer._step, []
+    loss, done = trainer.loss, []
 
     def stop_at_sixteen(*args):
-        done.append(step(*args))
+        done.append(loss(*args))
         if len(done) == 16:
             raise KeyboardInterrupt
         return done[-1]
 
-    monkeypatch.setattr(trainer, "_step", stop_at_sixteen)
+    monkeypatch.setattr(trainer, "loss", stop_at_sixteen)
     with pytest.raises(KeyboardInterrupt):
         trainer.train(tiny(trainer, tmp_path / "broken"))
-    monkeypatch.setattr(trainer, "_step", step)
+    monkeypatch.setattr(trainer, "loss", loss)
     assert trainer.train(tiny(trainer, tmp_path / "broken")) == straight
     files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("straight", "broken")]
     assert files[0] == files[1]

@@ -1,0 +1,1 @@
+"""What all trainers share: the loop, its optimizers, schedule, guard, average and files."""
