@@ -34,16 +34,16 @@ class Guard:
         return self.mean + FACTOR * median(abs(loss - middle) for loss in self.latest)
 
     def skips(self, loss: float) -> bool:
-        """Returns whether to leave out this step's update, and remembers the loss."""
+        """Returns whether to leave out this step's update; remembers the loss if not."""
         limit = self.limit
         self.seen += 1
-        skip = loss > limit and self.skipped + 1 <= SHARE * self.seen
-        self.skipped += skip
-        calm = min(loss, limit)  # a spike moves the mean no more than the highest loss that is none
+        if loss > limit and self.skipped + 1 <= SHARE * self.seen:
+            self.skipped += 1
+            return True
         # A plain mean until there are as many losses as the decay averages over.
-        self.mean += max(1 - DECAY, 1 / self.seen) * (calm - self.mean)
+        self.mean += max(1 - DECAY, 1 / self.seen) * (loss - self.mean)
         self.latest.append(loss)
-        return skip
+        return False
 
     def state(self) -> dict:
         """Returns all that a resumed guard needs, as JSON can hold it."""

@@ -1,0 +1,225 @@
+"""The loop: exact resume, interruption, accumulation, averaging, hooks and processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import trainer_for_tests as small
+
+from presample.models.trainer import checkpoint
+from presample.models.trainer.fit import Hook, Place, fit
+
+pytest.importorskip("accelerate", reason="training needs presample[train]")
+
+
+def train(chosen, *, data=None, loss=small.loss, model=None, hooks=()):
+    model = model or small.network()
+    return fit(
+        model,
+        small.optimizers(model, chosen),
+        data=data or small.Batches(),
+        loss=loss,
+        options=chosen,
+        hooks=hooks,
+    )
+
+
+def tensors(fitted):
+    """All of a training's last checkpoint."""
+    return checkpoint.read(checkpoint.find(fitted.work) / "0.safetensors")
+
+
+def log(fitted):
+    lines = map(json.loads, (fitted.work / "log.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k not in ("seconds", "samples_per_second")} for line in lines]
+
+
+def at_batch(number, act):
+    """The loss, which also acts before batch `number`."""
+    seen = []
+
+    def loss(*given):
+        seen.append(None)
+        if len(seen) == number:
+            act()
+        return small.loss(*given)
+
+    return loss
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def fail():
+    raise RuntimeError("the power is gone")
+
+
+@pytest.mark.parametrize("act", [interrupt, fail], ids=["Ctrl-C", "crash"])
+def test_a_resumed_training_is_bitwise_an_uninterrupted_one(tmp_path, act):
+    chosen = {"accumulate": 2, "weight_decay": 0.1}
+    straight = train(small.options(tmp_path / "straight", **chosen))
+    broken = small.options(tmp_path / "broken", **chosen)
+    with pytest.raises((KeyboardInterrupt, RuntimeError)):
+        train(broken, loss=at_batch(15, act))
+    at = 8 if act is interrupt else 5
+    assert checkpoint.find(tmp_path / "broken" / "training").name == f"checkpoint-{at:08d}"
+    data = small.Batches()
+    resumed = train(broken, data=data)
+    assert data.asked == [2 * at]
+    (ours, our_state), (theirs, their_state) = tensors(resumed), tensors(straight)
+    assert our_state == their_state
+    assert ours.keys() == theirs.keys()
+    assert {name.partition(".")[0] for name in ours} == {"model", "optimizer", "average"}
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert log(resumed) == log(straight)
+    assert [line["step"] for line in log(resumed)] == list(range(1, 15))
+
+
+def test_training_learns_and_leaves_the_global_generator_alone(tmp_path):
+    before, handler = torch.random.get_rng_state(), signal.getsignal(signal.SIGINT)
+    fitted = train(small.options(tmp_path, steps=300, lr=0.03))
+    assert torch.equal(before, torch.random.get_rng_state())
+    losses = [line["loss"] for line in log(fitted)]
+    assert sum(losses[-20:]) < 0.15 * sum(losses[:20])
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_the_seed_decides_everything(tmp_path):
+    runs = [train(small.options(tmp_path / str(i), seed=seed)) for i, seed in enumerate((0, 0, 1))]
+    first, same, other = [torch.cat([p.flatten() for p in run.model.parameters()]) for run in runs]
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_accumulated_batches_make_the_step_of_the_larger_batch(tmp_path, optimizer):
+    halves = small.Batches(8)
+
+    def whole(place, skip):
+        stream = halves(place, 2 * skip)
+        while True:
+            pair = [next(stream), next(stream)]
+            yield {name: torch.cat([half[name] for half in pair]) for name in ("x", "y")}
+
+    results = []
+    for name, data, count in (("halves", halves, 2), ("whole", whole, 1)):
+        chosen = small.options(tmp_path / name, accumulate=count, optimizer=optimizer, steps=5)
+        results.append(train(chosen, data=data, loss=small.quiet, model=small.network(dropout=0)))
+    for a, b in zip(*[list(run.model.parameters()) for run in results], strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-3 if optimizer == "muon" else 1e-4, atol=1e-5)
+    assert log(results[0])[-1]["loss"] == pytest.approx(log(results[1])[-1]["loss"], rel=1e-4)
+
+
+def test_hooks_see_the_averaged_weights_and_take_nothing_away(tmp_path):
+    seen = {}
+
+    def look(moment):
+        assert not moment.model.training
+        assert not torch.is_grad_enabled()
+        seen[moment.step] = [p.clone() for p in moment.model.parameters()]
+        torch.rand(5)  # what a hook draws changes nothing
+        return {"looked": 1.0}
+
+    watched = train(small.options(tmp_path / "a"), hooks=[Hook(4, look)])
+    alone = train(small.options(tmp_path / "b"))
+    assert list(seen) == [4, 8, 12, 14]
+    for last, average, kept in zip(
+        watched.model.parameters(), seen[14], watched.average.values.values(), strict=True
+    ):
+        assert torch.equal(average, kept)
+        assert not torch.equal(average, last)
+    assert all(
+        torch.equal(a, b) for a, b in zip(watched.model.parameters(), alone.model.parameters(), strict=True)
+    )
+    assert {"step": 14, "event": "measured", "looked": 1.0} in log(watched)
+    weights = watched.weights()
+    assert all(torch.equal(weights[name], value) for name, value in watched.average.values.items())
+
+
+def test_a_spike_changes_nothing_and_is_logged(tmp_path):
+    steps, at = 320, 250
+
+    def spiky(model, batch, generator):
+        return small.loss(model, batch, generator)["loss"] * (100 if next(count) == at else 1)
+
+    def states():
+        return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    count, model, before = iter(range(1, steps + 1)), small.network(), {}
+    hook = Hook(1, lambda moment: before.update({moment.step: states()}))
+    fitted = train(small.options(tmp_path, steps=steps, ema=0.0), loss=spiky, model=model, hooks=[hook])
+    events = [line for line in log(fitted) if line.get("event") == "spike"]
+    assert [line["step"] for line in events] == [at]
+    assert events[0]["loss"] > events[0]["limit"]
+    assert fitted.skipped == 1
+    assert all(torch.equal(before[at][name], before[at - 1][name]) for name in before[at])
+    assert not all(torch.equal(before[at + 1][name], before[at][name]) for name in before[at])
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_with_advice(tmp_path):
+    def lost(model, batch, generator):
+        return small.quiet(model, batch, generator) * torch.nan
+
+    model = small.network()
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        train(small.options(tmp_path, steps=100), loss=lost, model=model)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_another_model_does_not_go_on_from_the_checkpoint(tmp_path):
+    train(small.options(tmp_path))
+    with pytest.raises(ValueError, match=r"of another model.*--no-resume"):
+        train(small.options(tmp_path, steps=20), model=torch.nn.Sequential(torch.nn.Linear(8, 4)))
+
+
+def test_a_training_that_ended_goes_on_when_it_gets_more_steps_and_says_what_is_new(tmp_path, caplog):
+    train(small.options(tmp_path))
+    with caplog.at_level("INFO", logger="presample"):
+        longer = train(small.options(tmp_path, steps=20))
+    assert "going on after step 14, with other options than before: steps 14 -> 20" in caplog.text
+    assert log(longer)[-1]["step"] == 20
+    longer.discard_checkpoints()
+    assert [p.name for p in longer.work.iterdir()] == ["log.jsonl"]
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_steps_of_two_accumulated_batches(tmp_path):
+    """The batches of rank 0 and 1 in two processes, and one after the other in one."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import torch, trainer_for_tests as small\n"
+        "from presample.models.trainer.fit import fit\n"
+        f"chosen = small.options({str(tmp_path / 'two')!r}, steps=6)\n"
+        "model = small.network(dropout=0)\n"
+        "optimizers = small.optimizers(model, chosen)\n"
+        "fitted = fit(model, optimizers, data=small.Batches(), loss=small.quiet, options=chosen)\n"
+        "assert fitted.accelerator.num_processes == 2\n"
+    )
+    script = tmp_path / "two.py"
+    script.write_text(code)
+    # accelerate's own launcher needs mpirun for several processes without a GPU.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    launch += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, str(script)], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+    def both(place, skip):
+        streams = [small.Batches()(Place(rank, 2), skip // 2) for rank in (0, 1)]
+        while True:
+            yield from map(next, streams)
+
+    chosen = small.options(tmp_path / "one", steps=6, accumulate=2)
+    one = train(chosen, data=both, loss=small.quiet, model=small.network(dropout=0))
+    found, _ = checkpoint.read(checkpoint.find(tmp_path / "two" / "training") / "0.safetensors")
+    for name, parameter in one.model.named_parameters():
+        torch.testing.assert_close(found[f"model.{name}"], parameter.detach(), rtol=1e-3, atol=1e-5)
