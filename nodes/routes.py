@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from aiohttp import web
 
-from ..models.lm.decode import Interrupted
+from ..models.interrupt import Interrupted
 from ..models.options import describe
 from ..models.tipo.choices import model_labels, model_name
 from ..models.tipo.expand import expand_many

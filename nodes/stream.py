@@ -7,7 +7,7 @@ import comfy.model_management as mm
 import comfy.utils
 from server import PromptServer
 
-from ..models.lm.decode import Interrupted
+from ..models.interrupt import Interrupted
 from ..models.tipo.chips import progress_payload
 from ..models.tipo.expand import expand_many
 from ..models.tipo.expansion import Expansion, Progress, Request

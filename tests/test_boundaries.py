@@ -46,9 +46,11 @@ GLOBAL_SEEDS |= {"random.seed", "np.random.seed", "numpy.random.seed", "transfor
 # What a part of models/ may import beside itself. A part is a folder, or a file that lies in models/ itself.
 ARROWS = {
     "options": set(),
+    "interrupt": set(),
     "prompt": {"options"},
-    "lm": {"options"},
+    "lm": {"options", "interrupt"},
     "metrics": set(),
+    "mmh_dit": {"interrupt", "options"},
     "bench": {"options", "lm", "metrics", "tipo"},
     "tinyworld": {"options", "lm.tokenizer"},
     "trainer": {"options"},

@@ -12,16 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..interrupt import Interrupted
 from .checkpoint import LanguageModel
 from .graph import GraphedStep
 from .llama import Cache
 from .sampling import Sampling, candidates, draw, penalize_
 
 EXTENT_STEP = 16  # cached tokens are looked at in multiples of this
-
-
-class Interrupted(Exception):
-    """The caller's `should_stop` said so; nothing was returned."""
 
 
 class Guide(Protocol):

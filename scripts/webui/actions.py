@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...models.lm.decode import Interrupted
+from ...models.interrupt import Interrupted
 from ...models.tipo.expansion import Expansion, Progress, Request
 from ...models.tipo.infotext import write
 from . import job, values

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...models.hub import ModelNotFound
-from ...models.lm.decode import Interrupted
+from ...models.interrupt import Interrupted
 from ...models.tipo.expansion import Expansion, Request
 from ...models.tipo.infotext import is_ours, merge, write
 from ...models.tipo.jobs import Seeding, follow, requests_for

@@ -8,9 +8,10 @@ import torch
 from gguf_for_tests import save_llama_folder
 from models_for_tests import Plain, greedy
 
+from presample.models.interrupt import Interrupted
 from presample.models.lm import quant
 from presample.models.lm.checkpoint import load_language_model
-from presample.models.lm.decode import Interrupted, Row, Session, decode
+from presample.models.lm.decode import Row, Session, decode
 from presample.models.lm.sampling import Sampling
 
 pytest.importorskip("transformers", reason="transformers writes the model and is what ours is compared with")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from presample.models.lm.decode import Interrupted
+from presample.models.interrupt import Interrupted
 from presample.models.tipo.expand import expand_many, load_tipo
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.options import ExpandOptions

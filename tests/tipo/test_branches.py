@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from presample.models.lm.decode import Interrupted
+from presample.models.interrupt import Interrupted
 from presample.models.prompt.document import canonical
 from presample.models.tipo.branches import GROUP, GroupGuide
 from presample.models.tipo.expand import expand_many, load_tipo

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from presample.models.hub import ModelNotFound
+from presample.models.interrupt import Interrupted
 from presample.models.lm import decode as decoding
-from presample.models.lm.decode import Interrupted
 from presample.models.prompt.document import canonical, read
 from presample.models.prompt.layout import fill
 from presample.models.prompt.syntax import OPAQUE, lex

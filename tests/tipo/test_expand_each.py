@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from expansions_for_tests import MIXED
 
+from presample.models.interrupt import Interrupted
 from presample.models.lm import decode as decoding
-from presample.models.lm.decode import Interrupted
 from presample.models.tipo import writer
 from presample.models.tipo.expand import expand, expand_each, expand_many
 from presample.models.tipo.expansion import Request

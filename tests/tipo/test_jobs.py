@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from presample.models.lm.decode import Interrupted
+from presample.models.interrupt import Interrupted
 from presample.models.tipo import jobs
 from presample.models.tipo.expand import expand, expand_many
 from presample.models.tipo.expansion import Request

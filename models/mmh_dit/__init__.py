@@ -1,0 +1,1 @@
+"""MMH-DiT: a flow-matching diffusion transformer whose blocks differ in their number of heads."""
