@@ -1,0 +1,68 @@
+"""`presample bench jobs`: prompts of a job expanded together, beside one after the other."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Adds the command `bench jobs` and returns its parser."""
+    parser = subparsers.add_parser(
+        "jobs",
+        help="a batch of different prompts: expanded together, and one after the other",
+        description="Times the expansion of different prompts, together and one after the other, with a "
+        "model that is here or with random weights in the shape of a published one.",
+    )
+    add = parser.add_argument
+    add("--model", default="tipo-tiny", help="language model [tipo-tiny]")
+    add("--shape", choices=("100m", "200m", "500m"), help="random weights in this shape instead")
+    add("--prompts", type=int, default=8, metavar="N", help="how many, up to 8 [8]")
+    add("--rounds", type=int, default=5, metavar="N", help="rounds; medians are reported [5]")
+    add("--threads", type=int, help="threads [torch's choice]")
+    add("--device", default="auto", help="cpu or cuda; auto takes a GPU if there is one [auto]")
+    add("--workdir", type=Path, help="folder for random weights, about 1 GB [~/.cache/presample/bench]")
+    add("--json", type=Path, metavar="FILE", help="write every number to this file")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and prints the table in Markdown."""
+    from dataclasses import asdict
+
+    import torch
+    from tqdm import tqdm
+
+    from .bench.jobs import measure, requests, table
+
+    if args.threads is not None:
+        if args.threads < 1:
+            raise ValueError(f"--threads must be at least 1, got {args.threads}")
+        torch.set_num_threads(args.threads)
+    asked = requests(args.prompts, trained=args.shape is None)
+    tipo = _model(args)
+    with tqdm(total=args.rounds, file=sys.stderr, leave=False, disable=None) as bar:
+        result = measure(asked, tipo, rounds=args.rounds, on_round=bar.update)
+    name = f"random weights, {args.shape}" if args.shape else args.model
+    print(table(name, torch.get_num_threads(), result))
+    if args.json:
+        facts = {"model": name, "threads": torch.get_num_threads(), **asdict(result)}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _model(args: argparse.Namespace):
+    from .bench.files import SHAPES, prepare
+    from .bench.jobs import untrained
+    from .lm.checkpoint import load_language_model
+    from .tipo.expand import load_tipo
+
+    if args.shape is None:
+        return load_tipo(args.model, device=args.device)
+    workdir = args.workdir or Path("~/.cache/presample/bench").expanduser()
+    files = prepare(
+        workdir, SHAPES[args.shape], on_file=lambda name: print(f"writing {name}", file=sys.stderr)
+    )
+    return untrained(load_language_model(files.folder, device=args.device))
