@@ -7,16 +7,18 @@ going back n tokens is forgetting n numbers. A row's text depends on its prompt,
 from bisect import bisect
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from ..interrupt import Interrupted
-from .checkpoint import LanguageModel
 from .graph import GraphedStep
 from .llama import Cache
 from .sampling import Sampling, candidates, draw, penalize_
+
+if TYPE_CHECKING:
+    from .checkpoint import LanguageModel
 
 EXTENT_STEP = 16  # cached tokens are looked at in multiples of this
 
@@ -64,7 +66,7 @@ class Row:
 class Session:
     """A cache for up to `size` rows of `length` tokens, kept between the passes of one request."""
 
-    def __init__(self, language: LanguageModel, size: int, length: int):
+    def __init__(self, language: "LanguageModel", size: int, length: int):
         self.language, self.model, self.length = language, language.model, length
         self.cache = Cache(self.model.config, size, length, device=language.device, dtype=self.model.dtype)
         self.cached: list[Sequence[int]] = [()] * size  # the tokens whose keys each row holds
@@ -245,13 +247,13 @@ def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalize
     values, tokens = candidates(logits, sampling.top_k)
     uniform = torch.stack([torch.rand((), generator=row.generator) for row in rows])
     places, chances = draw(values, sampling, uniform)
+    drawn = tokens.gather(1, torch.tensor(places)[:, None]).flatten().tolist()
     possible = (values[:, 0] > float("-inf")).tolist()
-    for index, row in enumerate(rows):
+    for index, (row, token) in enumerate(zip(rows, drawn, strict=True)):
         row.draws += 1
         if not possible[index]:
             row.guide.stop()
             continue
-        token = int(tokens[index, places[index]])
         row.tokens.append(token)
         back = row.guide.take(token, chances[index])
         if back:

@@ -5,6 +5,7 @@ something to a host however it is written (`#`, `//`, `BREAK`, `__x__`, `<lora:.
 """
 
 import re
+from functools import lru_cache
 
 from .syntax import ESCAPABLE, Kind, lex
 
@@ -12,8 +13,10 @@ _SPECIAL = re.compile(r"[\\()\[\]{}|]")
 _ESCAPED = re.compile(r"\\([" + re.escape(ESCAPABLE) + "])")
 _MEANT_FOR_HOST = re.compile(r"[#\r\n]|//|/\*|\*/|<\w+:|(?<=[\w*?./~@!-])__|__(?=[\w*?./~@!-])")
 _PLAIN = (Kind.TEXT, Kind.COMMA, Kind.ESCAPE)
+REMEMBERED = 4096  # the same few hundred tags come in every expansion, and several times in each
 
 
+@lru_cache(maxsize=REMEMBERED)
 def escape(text: str) -> str | None:
     """Returns the spelling of an addition that every host reads as plain text, or None when there is none.
 
@@ -31,6 +34,7 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(r"\1", text)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def canonical(tag: str) -> str:
     """Returns the key by which tags are compared: unescaped, in lower case, blanks collapsed, and with blanks
     for underscores from four characters on, so that `^_^` and `o_o` stay what they are."""

@@ -6,11 +6,13 @@ what is different is decoded together, a number of rows at a time; neither chang
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from .expand import expand_each, expand_many
-from .expander import Tipo
 from .expansion import Expansion, OnProgress, Progress, Request, ShouldStop
 from .options import MAX_SEED
+
+if TYPE_CHECKING:
+    from .expander import Tipo
 
 ROWS = 16  # decoded together, at most: it bounds the memory
 
@@ -43,7 +45,7 @@ def requests_for(template: Request, prompts: Sequence[str], seeds: Sequence[int]
 
 def expand_job(
     requests: Sequence[Request],
-    tipo: Tipo,
+    tipo: "Tipo",
     *,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
@@ -54,6 +56,8 @@ def expand_job(
     one's seed. `Progress.variation` counts different requests and its `fraction` is that of the whole job.
     Raises what `expand_each` raises.
     """
+    from .expand import expand_each, expand_many  # a host that starts does without all that they need
+
     groups = _groups(requests)
     found: dict[Request, list[Expansion]] = {}
     for number, group in enumerate(groups):

@@ -73,9 +73,7 @@ class TagTable:
         key = canonical(term)
         if self._own is not None and (category := self._own.find(key)):
             return category
-        if key in _fixed():
-            return _fixed()[key][0]
-        return _shipped().find(key) or "general"
+        return _category(key)
 
     def classify(self, terms: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Returns the terms by category, in the user's order and spelling; no empty categories."""
@@ -105,6 +103,14 @@ def spell(term: str, category: str) -> tuple[str, ...]:
     if known is not None and known[0] == category:
         return known[1]
     return (key,) if key else ()
+
+
+@functools.lru_cache(maxsize=4096)
+def _category(key: str) -> str:
+    """Returns the category of a canonical key that is in no list of the user's own."""
+    if key in _fixed():
+        return _fixed()[key][0]
+    return _shipped().find(key) or "general"
 
 
 def is_special(term: str) -> bool:
