@@ -16,6 +16,7 @@ COMMANDS = {
     "models": ("cli_models", "list, find and download language models"),
     "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
     "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
+    "data": ("cli_data", "make pictures and captions ready for training"),
     "train": ("cli_train", "make a bundled model again"),
     "eval": ("cli_eval", "measure a bundled model and write its card"),
     "build": ("cli_build", "make a file that is shipped from its sources"),

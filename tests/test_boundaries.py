@@ -36,7 +36,7 @@ COSTLY = {
     "requests",
     "sentencepiece",
 }
-COSTLY |= {"tokenizers", "transformers"}
+COSTLY |= {"PIL", "diffusers", "ray", "scipy", "sklearn", "tokenizers", "transformers"}
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 NEVER = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 PROCESSES = {"subprocess", "multiprocessing", "pty"}

@@ -247,7 +247,7 @@ HEAVY = {
     "gguf",
     "kgen",
 }
-HEAVY |= {"llama_cpp", "matplotlib", "PIL", "requests", "scipy"}
+HEAVY |= {"llama_cpp", "matplotlib", "PIL", "requests", "scipy", "sklearn", "diffusers", "ray"}
 
 
 def test_no_module_of_models_imports_what_only_some_need_or_touches_the_machine():

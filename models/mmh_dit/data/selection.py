@@ -1,0 +1,146 @@
+"""Which items go into training, with which captions: what dedup and scores have left.
+
+Convention: an item that a step could not read is out, one that a step was never run on is in. Captions of
+scored items end with their tag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .dedup import Deduplicated, DedupOptions, Round, deduplicate
+from .scores import ScoreOptions, score_tag, tagged
+from .steps import Candidate
+from .work import Folder, NotReady, Work, alone, read_json, save, write_json
+
+EMBEDDINGS, SCORES = "embeddings", "scores"
+DEDUP, DEDUP_FACTS, TAGS = "dedup.safetensors", "dedup.json", "tags.json"
+DUPLICATE, LOW = "near duplicate", "low score"
+
+# The file that a step writes last.
+_ENDS = {EMBEDDINGS: DEDUP, SCORES: TAGS}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The items of a work folder that are kept."""
+
+    work: Work
+
+    def check(self) -> None:
+        """Raises NotReady where a step was begun and not finished."""
+        for name, command in ((EMBEDDINGS, "dedup"), (SCORES, "score")):
+            folder = Folder(self.work.folder / name)
+            begun = folder.path.is_dir()
+            ended = folder.complete(self.work) and (self.work.folder / _ENDS[name]).is_file()
+            if begun and not ended:
+                raise NotReady(
+                    f"{folder.path} is not finished; run `presample data {command}` to its end, or remove it"
+                )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells this selection from another one, for the settings of the steps that use it."""
+        dedup = self.work.folder / DEDUP
+        return {
+            "dedup": hashlib.sha256(dedup.read_bytes()).hexdigest()[:16] if dedup.is_file() else "",
+            "scores": Folder(self.work.folder / SCORES).settings,
+            "tags": asdict(self._bounds) if self._bounds else {},
+        }
+
+    def choose(self, part: int) -> tuple[list[Candidate], dict[str, list[str]]]:
+        """Returns the items of a part that are kept, and the keys of the others by reason."""
+        chosen, left_out = [], {}
+        duplicate, tags, broken = self._duplicates(part), self.tags(part), self._broken(part)
+        for place, item in enumerate(self.work.items(part)):
+            reason = broken.get(item.key)
+            if reason is None and duplicate is not None and duplicate[place]:
+                reason = DUPLICATE
+            if reason is None and tags is not None and tags.get(place) is None:
+                reason = LOW
+            if reason is not None:
+                left_out.setdefault(reason, []).append(item.key)
+                continue
+            tag = tags[place] if tags is not None else None
+            captions = tuple(tagged(caption, tag) for caption in item.captions or ("",))
+            chosen.append(Candidate(place, item, captions))
+        return chosen, left_out
+
+    @cached_property
+    def _bounds(self) -> ScoreOptions | None:
+        path = self.work.folder / TAGS
+        return ScoreOptions(**read_json(path)) if path.is_file() else None
+
+    def _broken(self, part: int) -> dict[str, str]:
+        """Why an earlier step could not read an item, by key."""
+        found = {}
+        for name in (EMBEDDINGS, SCORES):
+            folder = Folder(self.work.folder / name)
+            if folder.file(part).is_file():
+                found |= {key: why for why, keys in folder.told(part)[1].items() for key in keys}
+        return found
+
+    def _duplicates(self, part: int) -> Tensor | None:
+        from safetensors import safe_open
+
+        path = self.work.folder / DEDUP
+        if not path.is_file():
+            return None
+        first = part * self.work.part_length
+        with safe_open(path, "pt") as file:
+            stands_for = file.get_slice("stands_for")[first : first + self.work.part_length]
+        return stands_for != torch.arange(first, first + len(stands_for))
+
+    def tags(self, part: int) -> dict[int, str | None] | None:
+        """Returns the tag of every scored item of a part by its place, None where it scores too low."""
+        if self._bounds is None:
+            return None
+        tensors = Folder(self.work.folder / SCORES).read(part).tensors
+        pairs = zip(tensors["places"].tolist(), tensors["scores"].tolist(), strict=True)
+        return {place: score_tag(score, self._bounds) for place, score in pairs}
+
+
+def drop_duplicates(
+    work: Work, numbers: Tensor, embeddings: Tensor, *, settings: dict[str, Any], options: DedupOptions, each
+) -> Deduplicated:
+    """Deduplicates the items with these numbers (n,) and embeddings (n, e), and writes the result.
+
+    Goes on after the last whole round of an interrupted call with the same settings and options.
+    """
+    asked = json.dumps({**settings, **asdict(options)})
+    half = work.folder / "dedup.rounds.safetensors"
+    with alone(work.folder):
+
+        def keep(state: Deduplicated) -> None:
+            rounds = json.dumps([asdict(one) for one in state.rounds])
+            save(half, {"stands_for": state.stands_for}, {"asked": asked, "rounds": rounds})
+
+        found = deduplicate(embeddings, options, each=each, begun=_begun(half, asked), on_round=keep)
+        stands_for = torch.arange(work.count)
+        stands_for[numbers] = numbers[found.stands_for]
+        rounds = [asdict(one) for one in found.rounds]
+        write_json(work.folder / DEDUP_FACTS, {**settings, **asdict(options), "rounds": rounds})
+        save(work.folder / DEDUP, {"stands_for": stands_for}, {})
+        half.unlink(missing_ok=True)
+    return found
+
+
+def _begun(path: Path, asked: str) -> Deduplicated | None:
+    from safetensors import safe_open
+
+    if not path.is_file():
+        return None
+    with safe_open(path, "pt") as file:
+        told = file.metadata()
+        if told["asked"] != asked:
+            return None
+        rounds = tuple(Round(**one) for one in json.loads(told["rounds"]))
+        return Deduplicated(file.get_tensor("stands_for"), rounds)

@@ -1,0 +1,222 @@
+"""Finds pictures and their captions: in folders, and in tar shards as webdataset writes them.
+
+Convention: an item's key is its path inside its source, `cats/1.jpg` or `00000.tar/1.jpg`; sources are walked
+in the order of names, so the same files give the same items. Nothing of a tar is ever unpacked: an item keeps
+the place of its bytes. Shards are read with `tarfile`, as the library webdataset does, which would also run
+the commands of `pipe:` addresses.
+Source: webdataset's file layout; the `metadata.jsonl` of Hugging Face's imagefolder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+FIELDS = ("caption", "captions", "text", "prompt")
+MOST_TEXT = 1 << 20  # bytes of a file of captions beside a picture
+METADATA = ("metadata.jsonl", "metadata.json")
+
+Problem = Callable[[str, str], None]  # called with a key and why it is left out
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture: its key, where its bytes are (source, file, in a tar also offset and size), its captions."""
+
+    key: str
+    source: int
+    file: str
+    captions: tuple[str, ...] = ()
+    offset: int = 0
+    size: int = -1
+
+
+def find(sources: list[Path], *, field: str = "", on_problem: Problem) -> Iterator[Item]:
+    """Yields the items of all sources; `field` is where JSON keeps the caption, else the first of `FIELDS`.
+
+    Raises:
+        ValueError: a source is no folder and no tar.
+    """
+    for number, source in enumerate(sources):
+        prefix = f"{number}/" if len(sources) > 1 else ""
+        if source.is_dir():
+            yield from _folder(source, number, prefix, field, on_problem)
+        elif source.is_file() and source.suffix == ".tar":
+            yield from _shard(source, Place(number, source.name, prefix), field, on_problem)
+        else:
+            raise ValueError(f"a source must be a folder or a .tar file, got {source}; check the path")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tar file: the number of its source, its path inside that, and what its keys begin with."""
+
+    source: int
+    file: str
+    prefix: str
+
+
+def _folder(root: Path, number: int, prefix: str, field: str, on_problem: Problem) -> Iterator[Item]:
+    inside = os.path.realpath(root)
+    told: dict[str, tuple[str, ...]] = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        told |= _metadata(root, Path(folder), names, field, on_problem)
+        for name in sorted(names):
+            path = Path(folder, name)
+            file = path.relative_to(root).as_posix()
+            suffix = path.suffix.lower()
+            if name.startswith(".") or suffix not in (*PICTURES, ".tar"):
+                continue
+            if path.is_symlink() and not _within(path, inside):
+                on_problem(prefix + file, "a link that leaves its folder")
+            elif suffix == ".tar":
+                yield from _shard(path, Place(number, file, prefix), field, on_problem)
+            else:
+                try:
+                    captions = _beside(path, inside, field) or told.get(file, ())
+                except ValueError as error:
+                    on_problem(prefix + file, str(error))
+                    continue
+                yield Item(prefix + file, number, file, captions)
+
+
+def _within(path: Path, root: str) -> bool:
+    return os.path.commonpath([os.path.realpath(path), root]) == root
+
+
+def _beside(picture: Path, root: str, field: str) -> tuple[str, ...]:
+    """Captions of `a.txt` or `a.json` beside `a.jpg`."""
+    for suffix in (".txt", ".json"):
+        path = picture.with_suffix(suffix)
+        if path.is_file() and _within(path, root):
+            with open(path, "rb") as file:
+                return captions_of(file.read(MOST_TEXT + 1), suffix, field)
+    return ()
+
+
+def captions_of(data: bytes, suffix: str, field: str = "") -> tuple[str, ...]:
+    """Returns the captions of a `.txt` or `.json` file.
+
+    Raises:
+        ValueError: it is too long, no UTF-8, no JSON, or has captions that are no text.
+    """
+    if len(data) > MOST_TEXT:
+        raise ValueError("a caption file of more than 1 MiB")
+    try:
+        text = data.decode("utf-8-sig")
+        return _captions(json.loads(text), field) if suffix == ".json" else _cleaned([text])
+    except UnicodeDecodeError as error:
+        raise ValueError("a caption that is no UTF-8 text") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError("a caption file that is no JSON") from error
+
+
+def _captions(record: Any, field: str) -> tuple[str, ...]:
+    """A record's captions: a text, or several in a list."""
+    if isinstance(record, Mapping):
+        record = next((record[name] for name in ([field] if field else FIELDS) if name in record), [])
+    texts = [record] if isinstance(record, str) else record
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("a caption that is no text")
+    return _cleaned(texts)
+
+
+def _cleaned(texts: list[str]) -> tuple[str, ...]:
+    return tuple(filter(None, (" ".join(text.split()) for text in texts)))
+
+
+def _metadata(root: Path, folder: Path, names: list[str], field: str, on_problem: Problem) -> dict:
+    """Captions by path from the root, of a folder's `metadata.jsonl` or `metadata.json`."""
+    told: dict[str, tuple[str, ...]] = {}
+    here = folder.relative_to(root)
+    for name in sorted(set(METADATA) & set(names)):
+        key = (here / name).as_posix()
+        with open(folder / name, encoding="utf-8-sig", errors="replace") as file:
+            for number, (picture, record) in enumerate(_records(file, name), 1):
+                try:
+                    if record is None:
+                        raise ValueError("a record that is no JSON object with a file_name")
+                    told[os.path.normpath(here / picture).replace(os.sep, "/")] = _captions(record, field)
+                except ValueError as error:
+                    on_problem(f"{key}:{number}", str(error))
+    return told
+
+
+def _records(file: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+    """Pairs of file name and record, of lines, of a list, or of a mapping; None is a broken record."""
+    for record in file if name.endswith(".jsonl") else [file.read()]:
+        try:
+            value = json.loads(record)
+        except (json.JSONDecodeError, RecursionError):
+            yield "", None
+            continue
+        if isinstance(value, Mapping) and name.endswith(".json"):
+            yield from value.items()
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            named = isinstance(one, Mapping) and isinstance(one.get("file_name"), str)
+            yield (one["file_name"], one) if named else ("", None)
+
+
+def _shard(path: Path, place: Place, field: str, on_problem: Problem) -> Iterator[Item]:
+    """Items of a tar: neighbours with the same name up to the first dot of the file belong together."""
+    sample: dict[str, tarfile.TarInfo] = {}
+    stem = ""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in _members(tar, place, on_problem):
+                name, _, suffix = _split(member.name)
+                if name != stem:
+                    yield from _sample(tar, sample, place, field, on_problem)
+                    sample, stem = {}, name
+                sample[suffix] = member
+            yield from _sample(tar, sample, place, field, on_problem)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        on_problem(place.prefix + place.file, f"a shard that ends early or is no tar: {error}")
+
+
+def _members(tar: tarfile.TarFile, place: Place, on_problem: Problem) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        tar.members = []  # a long shard need not stay in memory
+        parts = PurePosixPath(member.name).parts
+        if member.isdir():
+            continue
+        if not member.isreg() or member.issparse() or member.size < 0:
+            on_problem(f"{place.prefix}{place.file}/{member.name}", "no plain file")
+        elif member.name.startswith("/") or ".." in parts or "\\" in member.name:
+            on_problem(f"{place.prefix}{place.file}/{member.name}", "a name that leaves its folder")
+        else:
+            yield member
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """`a/b.c.jpg` -> `a/b`, `.`, `.c.jpg`: webdataset's key and extension."""
+    folder, slash, file = name.rpartition("/")
+    stem, dot, suffix = file.partition(".")
+    return folder + slash + stem, dot, dot + suffix.lower()
+
+
+def _sample(
+    tar: tarfile.TarFile, sample: Mapping[str, tarfile.TarInfo], place: Place, field: str, on_problem: Problem
+) -> Iterator[Item]:
+    suffix = next((suffix for suffix in PICTURES if suffix in sample), None)
+    if suffix is None:
+        return
+    member = sample[suffix]
+    key = f"{place.prefix}{place.file}/{member.name}"
+    try:
+        captions: tuple[str, ...] = ()
+        told = next((s for s in (".txt", ".json") if s in sample), None)
+        if told:
+            captions = captions_of(tar.extractfile(sample[told]).read(MOST_TEXT + 1), told, field)
+    except ValueError as error:
+        on_problem(key, str(error))
+        return
+    yield Item(key, place.source, place.file, captions, member.offset_data, member.size)

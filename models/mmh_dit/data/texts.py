@@ -1,0 +1,108 @@
+"""Encodes the captions of the kept items once, with a frozen text encoder of the user's.
+
+Convention: of every caption the last hidden state of its tokens is kept, end token included and padding not,
+as bfloat16; a part has them one after another in `states` (m, d), caption k from `starts[k]` to `starts[k +
+1]`, and item j's captions from `captions[j]` to `captions[j + 1]`.
+Source: spec 2.2: T5 v1.1 XXL, 256 tokens, padding masked.
+
+b batch  m tokens  d width of the encoder
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .embed import NOT_FINITE, load_pretrained, model_type
+from .images import LeftOut
+from .selection import Selection
+from .steps import Candidate, Step
+from .work import Work
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Reads the captions of the kept items, score tag included."""
+
+    work: Work
+
+    def candidates(self, part: int) -> tuple[list[Candidate], dict[str, list[str]]]:
+        return Selection(self.work).choose(part)
+
+    def read(self, candidate: Candidate) -> tuple[str, ...]:
+        return candidate.captions
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A text encoder with its tokenizer; at most `length` tokens of a caption count."""
+
+    tokenizer: Any
+    model: Any
+    device: torch.device
+    length: int = 256
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> list[Tensor]:
+        """Returns the states (m, d) of every text's own tokens, bfloat16."""
+        told = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.length, return_tensors="pt"
+        )
+        ids, mask = told["input_ids"].to(self.device), told["attention_mask"].to(self.device)
+        states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (b, m, d)
+        return [row[keep].bfloat16().cpu() for row, keep in zip(states, mask.bool(), strict=True)]
+
+
+def load_encoder(
+    folder: Path, *, length: int = 256, device: str = "auto", precision: str = "bfloat16"
+) -> Encoder:
+    """Returns the text encoder of a folder: T5's encoder, or CLIP's text model.
+
+    Raises:
+        ValueError: it holds another kind of model, or weights are missing.
+        ModuleNotFoundError: transformers is missing (`presample[data]`).
+    """
+    from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
+
+    kinds = {"t5": T5EncoderModel, "clip": CLIPTextModel, "clip_text_model": CLIPTextModel}
+    kind = model_type(folder)
+    if kind not in kinds:
+        raise ValueError(f"{folder} must hold a T5 or CLIP text model, got {kind!r}; choose another folder")
+    model, where = load_pretrained((kinds[kind],), folder, device=device, precision=precision)
+    return Encoder(AutoTokenizer.from_pretrained(folder, local_files_only=True), model, where, length)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The step that encodes captions."""
+
+    reader: Captions
+    encoder: Encoder
+
+    def compute(self, read: Sequence[tuple[str, ...]]) -> list[Any]:
+        states = iter(self.encoder.encode([caption for captions in read for caption in captions]))
+        results = [[next(states) for _ in captions] for captions in read]
+        return [made if all(s.isfinite().all() for s in made) else LeftOut(NOT_FINITE) for made in results]
+
+    def pack(self, done: Sequence[tuple[Candidate, list[Tensor]]]) -> tuple[dict[str, Tensor], dict]:
+        states = [state for _, made in done for state in made]
+        tensors = {
+            "places": torch.tensor([who.place for who, _ in done], dtype=torch.int64),
+            "captions": torch.tensor([0, *accumulate(len(made) for _, made in done)]),
+            "starts": torch.tensor([0, *accumulate(len(state) for state in states)]),
+        }
+        facts = {"captions": [who.captions for who, _ in done]}
+        return tensors | ({"states": torch.cat(states)} if states else {}), facts
+
+
+def texts_step(
+    work: Work, folder: Path, *, length: int = 256, device: str = "auto", precision: str = "bfloat16"
+) -> Step:
+    """Returns the step that encodes the captions of the kept items with the encoder of `folder`."""
+    return Texts(Captions(work), load_encoder(folder, length=length, device=device, precision=precision))

@@ -1,0 +1,264 @@
+"""The folder that the data steps share: the list of items, and what each step made of them, part by part.
+
+Convention: items are listed in parts of equal length, `items/000000.jsonl` and so on; item `i` of part `p`
+has the number p * part_length + i. A step writes one safetensors file a part, in one move: it is there whole
+or not at all, so a run that was killed goes on with the parts that are missing. `settings.json` of a step
+says what decided its result; another result needs another folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .sources import Item, find
+
+ITEMS, SOURCES, PROBLEMS = "items", "sources.json", "problems.jsonl"
+PART = 512
+
+
+class NotReady(ValueError):
+    """A step needs what an earlier one has not made yet."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work folder whose items are listed."""
+
+    folder: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the listing wrote: sources, items, part_length, left_out."""
+        path = self.folder / SOURCES
+        if not path.is_file():
+            raise NotReady(f"{self.folder} must be a work folder; make one with `presample data scan SOURCE`")
+        return read_json(path)
+
+    @property
+    def part_length(self) -> int:
+        return self.facts["part_length"]
+
+    @property
+    def count(self) -> int:
+        return self.facts["items"]
+
+    @property
+    def parts(self) -> range:
+        return range(-(-self.count // self.part_length))
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders that items' files are in."""
+        paths = [Path(source) for source in self.facts["sources"]]
+        return [path if path.is_dir() else path.parent for path in paths]
+
+    def items(self, part: int) -> list[Item]:
+        """Returns the items of a part, in their order."""
+        with open(self.folder / ITEMS / f"{part:06d}.jsonl", encoding="utf-8") as file:
+            records = [json.loads(line) for line in file]
+        return [Item(**{**record, "captions": tuple(record["captions"])}) for record in records]
+
+
+def scan(sources: list[Path], folder: Path, *, field: str = "", uncaptioned: bool = False, part: int = PART):
+    """Lists the items of `sources` in a work folder and returns it; one that lists them already is kept.
+
+    Raises:
+        ValueError: the folder lists other sources, or a source has no pictures.
+    """
+    named = [str(source.resolve()) for source in sources]
+    asked = {"sources": named, "field": field, "uncaptioned": uncaptioned, "part_length": part}
+    if (folder / SOURCES).is_file():
+        check_same(folder / SOURCES, asked)
+        return Work(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ITEMS).mkdir(exist_ok=True)
+    with alone(folder), open(folder / PROBLEMS, "w", encoding="utf-8", newline="\n") as problems:
+
+        def on_problem(key: str, why: str) -> None:
+            left_out[why] = left_out.get(why, 0) + 1
+            problems.write(json.dumps({"key": key, "why": why}, ensure_ascii=False) + "\n")
+
+        left_out: dict[str, int] = {}
+        found = _captioned(find(sources, field=field, on_problem=on_problem), uncaptioned, on_problem)
+        count = _list(found, folder / ITEMS, part)
+        if not count:
+            raise ValueError(f"{', '.join(named)} must hold pictures with captions, and none was found")
+        # Last, so that a listing that was cut short counts as none.
+        write_json(folder / SOURCES, {**asked, "items": count, "left_out": left_out})
+    return Work(folder)
+
+
+def _captioned(found: Iterator[Item], uncaptioned: bool, on_problem) -> Iterator[Item]:
+    from tqdm import tqdm
+
+    for item in tqdm(found, desc="finding", unit="picture", mininterval=1):
+        if item.captions or uncaptioned:
+            yield item
+        else:
+            on_problem(item.key, "no caption")
+
+
+def _list(found: Iterator[Item], folder: Path, length: int) -> int:
+    count = 0
+    lines: list[str] = []
+    for item in found:
+        lines.append(json.dumps(asdict(item), ensure_ascii=False))
+        if len(lines) == length:
+            _write_lines(folder / f"{count // length:06d}.jsonl", lines)
+            count, lines = count + length, []
+    if lines:
+        _write_lines(folder / f"{count // length:06d}.jsonl", lines)
+    return count + len(lines)
+
+
+def _write_lines(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step made of one part: tensors, facts about them, and the keys left out by reason."""
+
+    tensors: Mapping[str, torch.Tensor]
+    facts: Mapping[str, Any]
+    left_out: Mapping[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one step: its settings, and a file for every part that is done."""
+
+    path: Path
+
+    def open(self, settings: Mapping[str, Any]) -> None:
+        """Makes the folder for these settings.
+
+        Raises:
+            ValueError: it was made with other settings.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self._settings.is_file():
+            check_same(self._settings, settings)
+        else:
+            write_json(self._settings, dict(settings))
+
+    @property
+    def _settings(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return read_json(self._settings) if self._settings.is_file() else {}
+
+    def file(self, part: int) -> Path:
+        return self.path / f"{part:06d}.safetensors"
+
+    def missing(self, parts: range) -> list[int]:
+        """Returns the parts that are still to be done."""
+        there = {entry.name for entry in os.scandir(self.path)} if self.path.is_dir() else set()
+        return [part for part in parts if self.file(part).name not in there]
+
+    def complete(self, work: Work) -> bool:
+        return self._settings.is_file() and not self.missing(work.parts)
+
+    def write(self, part: int, made: Made) -> None:
+        """Writes a part in one move."""
+        facts = {"facts": json.dumps(made.facts), "left_out": json.dumps(made.left_out)}
+        save(self.file(part), made.tensors, facts)
+
+    def read(self, part: int) -> Made:
+        """Returns a part that is done."""
+        from safetensors import safe_open
+
+        with safe_open(self.file(part), "pt") as file:
+            told = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return Made(tensors, json.loads(told["facts"]), json.loads(told["left_out"]))
+
+    def told(self, part: int) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """Returns the facts of a part and who was left out of it, without its tensors."""
+        from safetensors import safe_open
+
+        with safe_open(self.file(part), "pt") as file:
+            told = file.metadata()
+        return json.loads(told["facts"]), json.loads(told["left_out"])
+
+
+def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes a safetensors file in one move, on the disk before it gets its name."""
+    from safetensors.torch import save_file
+
+    half = path.with_suffix(".part")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, half, metadata=dict(metadata))
+    _move(half, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file in one move."""
+    half = path.with_suffix(".part")
+    half.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
+    _move(half, path)
+
+
+def _move(half: Path, path: Path) -> None:
+    half.chmod(0o644)  # safetensors gives its files to their owner alone
+    with open(half, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+def read_json(path: Path) -> Any:
+    """Returns the content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def check_same(path: Path, asked: Mapping[str, Any]) -> None:
+    """Raises ValueError, naming what differs, where a file of settings does not say what is asked."""
+    made = read_json(path)
+    other = [name for name in asked if made.get(name) != json.loads(json.dumps(asked[name]))]
+    if other:
+        said = ", ".join(f"{name} {made.get(name)!r}, now {asked[name]!r}" for name in other)
+        raise ValueError(f"{path.parent} was made with {said}; choose another folder, or remove this one")
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps a second program from writing to a folder at the same time.
+
+    Raises:
+        ValueError: another program is at work there.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(str(folder / ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"another program is at work in {folder}; wait for it to end") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fingerprint(path: Path) -> str:
+    """Returns what tells a model's files from others: a hash of names, sizes and beginnings."""
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        raise FileNotFoundError(f"{path} must be a file or a folder with files; check the path")
+    digest = hashlib.sha256()
+    for file in files:
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        with open(file, "rb") as stream:
+            digest.update(f"{name} {file.stat().st_size}\n".encode() + stream.read(1 << 20))
+    return digest.hexdigest()[:16]
