@@ -1,5 +1,5 @@
-// The picture of an expansion: chips by category, sentences, notes, buttons. Knows nothing of ComfyUI; all text
-// goes through textContent.
+// The picture of an expansion: chips by category, sentences, notes, buttons. Knows nothing of its host, be it
+// ComfyUI or a WebUI; all text goes through textContent.
 
 import { wordsOf } from "./words.mjs";
 
@@ -22,7 +22,10 @@ function button(name, text, title, onClick) {
   return element;
 }
 
-/** One node's chips. `actions` are called for what the user does: toggle, copy, freeze, reroll, advanced. */
+/**
+ * The chips of one node or panel. `actions` are called for what the user does: decided, copy, reroll, and, where
+ * the host has them, freeze, advanced and cleared; one that it has not has no button.
+ */
 export class Chips {
   constructor(decisions, actions, words = wordsOf("en")) {
     Object.assign(this, { decisions, actions, words, variations: [], page: 0, live: null });
@@ -75,9 +78,10 @@ export class Chips {
     this.copy = button("action", words.copy, words.copyTitle, () => actions.copy());
     this.freeze = button("action", words.freeze, "", () => actions.freeze());
     this.reroll = button("action", words.reroll, "", (event) => actions.reroll(event.shiftKey));
+    this.clear = button("action", words.clear, words.clearTitle, () => this.forget());
     this.advanced = button("toggle", words.advanced, "", () => actions.advanced());
     const row = make("div", "actions");
-    row.append(this.copy, this.freeze, this.reroll, this.advanced);
+    row.append(this.copy, this.freeze, this.reroll, this.clear, this.advanced);
     return row;
   }
 
@@ -162,8 +166,7 @@ export class Chips {
     this.element.setAttribute("aria-busy", String(this.live !== null));
     this.renderHead();
     if (this.live) this.renderLive();
-    else if (this.variation) this.body.replaceChildren(...this.rows(), ...this.sentences());
-    else this.body.replaceChildren(make("p", "hint", this.words.hint));
+    else this.body.replaceChildren(...this.filling());
     this.renderActions();
     this.setTabStop(this.chipOf(focused) ?? this.buttons()[0]);
     this.chipOf(focused)?.focus();
@@ -218,6 +221,11 @@ export class Chips {
     return parts;
   }
 
+  filling() {
+    const parts = this.variation ? [...this.rows(), ...this.sentences()] : this.filled(this.waiting());
+    return parts.length || this.variation ? parts : [make("p", "hint", this.words.hint)];
+  }
+
   rows() {
     const { chips } = this.variation;
     const regions = [...new Set(chips.map((chip) => chip.region))].sort((a, b) => a - b);
@@ -235,7 +243,7 @@ export class Chips {
 
   /** Returns what was decided on tags that this variation has not. */
   waiting() {
-    const { chips } = this.variation;
+    const chips = this.variation?.chips ?? [];
     const kept = this.decisions.keep.map(([region, text]) => ({ text, region, own: false }));
     const banned = this.decisions.ban.map((text) => ({ text, region: 0, own: false }));
     const away = ({ text, region }) => !chips.some((chip) => chip.text === text && chip.region === region);
@@ -275,6 +283,7 @@ export class Chips {
       this.decisions.cycle(text, region);
       for (const other of this.buttons()) this.showDecision(other); // a ban holds in every part
       this.renderHead();
+      this.renderActions();
       this.actions.decided();
     });
     chip.dataset.tag = text;
@@ -282,6 +291,14 @@ export class Chips {
     chip.tabIndex = -1;
     this.showDecision(chip);
     return chip;
+  }
+
+  /** Leaves every tag to the model again. */
+  forget() {
+    this.decisions.clear();
+    this.render();
+    this.buttons()[0]?.focus();
+    this.actions.cleared();
   }
 
   showDecision(chip) {
@@ -319,14 +336,16 @@ export class Chips {
 
   renderActions() {
     const { frozen, freezable, advanced } = this.state;
-    const { words } = this;
+    const { actions, decisions, words } = this;
     const prompts = this.variations.some((variation) => variation.prompt);
     this.copy.disabled = !this.variation?.prompt;
+    this.freeze.hidden = !actions.freeze;
     this.freeze.textContent = frozen ? words.unfreeze : words.freeze;
     this.freeze.disabled = !freezable || (!frozen && !prompts);
     this.freeze.title = frozen ? words.unfreezeTitle : words.freezeTitle;
     this.reroll.disabled = frozen || !this.variation;
     this.reroll.title = words.rerollTitle;
+    this.clear.hidden = !actions.cleared || decisions.empty;
     this.advanced.hidden = advanced === null;
     this.advanced.setAttribute("aria-expanded", String(advanced === true));
     this.advanced.title = advanced ? words.foldTitle : words.unfoldTitle;

@@ -169,23 +169,3 @@ export function refold(node) {
   node.setSize([node.size[0], Math.max(after, node.size[1] + after - before)]);
   node.setDirtyCanvas?.(true, true);
 }
-
-/** Puts text on the clipboard, also where the page is not on a secure origin; returns whether it is there. */
-export async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = document.createElement("textarea"); // http from another machine has no clipboard object
-    area.value = text;
-    area.style.position = "fixed";
-    area.style.opacity = "0";
-    const before = document.activeElement;
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    before?.focus?.();
-    return done;
-  }
-}

@@ -4,6 +4,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Chips } from "./chips.mjs";
+import { copyText } from "./clipboard.mjs";
 import { Decisions, readResult } from "./result.mjs";
 import { wordsOf } from "./words.mjs";
 import * as host from "./host.mjs";
@@ -62,7 +63,7 @@ class TagChips {
   }
 
   async copy() {
-    this.view.copied(await host.copyText(this.view.variation.prompt));
+    this.view.copied(await copyText(this.view.variation.prompt));
   }
 
   freeze() {

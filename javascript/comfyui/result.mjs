@@ -1,4 +1,4 @@
-// What the node sent and what the user decided, read from JSON that may come from a stranger's workflow.
+// What the host sent and what the user decided, read from JSON that may come from a stranger's workflow.
 
 const MOST_VARIATIONS = 64;
 const MOST_ITEMS = 4000;
@@ -54,6 +54,15 @@ function readKept(item) {
 export class Decisions {
   constructor() {
     this.keep = []; // [region, tag]
+    this.ban = [];
+  }
+
+  get empty() {
+    return this.keep.length + this.ban.length === 0;
+  }
+
+  clear() {
+    this.keep = [];
     this.ban = [];
   }
 

@@ -5,9 +5,11 @@ button's handler only looks how far it is, and its end, whichever, stops the thr
 """
 
 import html
+import json
 import queue
 import secrets
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,8 +17,10 @@ from typing import Any
 import gradio as gr
 
 from ...models.interrupt import Interrupted
+from ...models.tipo.chips import payload, progress_payload
 from ...models.tipo.expansion import Expansion, Progress, Request
 from ...models.tipo.infotext import write
+from ...models.tipo.options import MAX_SEED
 from . import job, values
 
 SECONDS = 0.15  # between two looks
@@ -32,35 +36,47 @@ class Writing:
         self.stopped, self.events = threading.Event(), queue.SimpleQueue()
         self.made: list[Expansion] | None = None
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[list[Progress]]:
+        """Yields what has been written since the last look, the latest of every text."""
         threading.Thread(target=self._write, name="presample", daemon=True).start()
+        latest: dict[tuple, Progress] = {}
+        due = 0.0
         try:
-            while (event := self._next()) is not None:
+            while not isinstance(event := self._next(due if latest else None), list):
                 if isinstance(event, Exception):
                     raise event
-                if isinstance(event, list):
-                    self.made = event
-                    return
-                yield event
+                if event is not None:
+                    latest[event.variation, event.region, event.writes] = event
+                if time.monotonic() >= due:
+                    yield list(latest.values())
+                    latest, due = {}, time.monotonic() + SECONDS
+            self.made = event
         finally:
             self.stopped.set()
+
+    def stop(self) -> None:
+        """Ends it, also while it waits for the host."""
+        self.stopped.set()
+        self.events.put(Interrupted())
 
     def _write(self) -> None:
         from modules.call_queue import queue_lock
 
         try:
             with queue_lock:
-                made = self.script.keeper.expand(self.requests, self.events.put, self.stopped.is_set)
-            self.events.put(made)
+                if not self.stopped.is_set():
+                    self.events.put(
+                        self.script.keeper.expand(self.requests, self.events.put, self.stopped.is_set)
+                    )
         except Exception as error:  # it is raised again in the handler
             self.events.put(error)
 
-    def _next(self) -> Any:
-        """The next event; of the progress that has piled up only the last."""
-        event = self.events.get()
-        while isinstance(event, Progress) and not self.events.empty():
-            event = self.events.get()
-        return event
+    def _next(self, until: float | None) -> Any:
+        """The next event; None where there is none until then."""
+        try:
+            return self.events.get(timeout=until and max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return None
 
 
 def preview(prompt: str, texts: dict[tuple[int, str], str]) -> str:
@@ -71,28 +87,50 @@ def preview(prompt: str, texts: dict[tuple[int, str], str]) -> str:
 
 def connect(panel) -> None:
     """Connects the buttons of a panel, where the host has shown its prompt box."""
-    box, tab = panel.script.prompt_box, panel.tab
+    tell(panel, "result", panel.result)
+    tell(panel, "chips", panel.widgets[values.CHIPS])
+    box = panel.script.prompt_box
     if box is None:
         return
     sizes = [panel.script.sizes[name] for name in ("width", "height") if name in panel.script.sizes]
     acts = Actions(panel.script, sized=len(sizes) == 2)
     inputs = [box, panel.history, *(sizes if acts.sized else []), *panel.inputs()]
-    recount = {"fn": None, "inputs": [], "outputs": [], panel_js(): f"recalculate_prompts_{tab}"}
     shown = [box, panel.history, panel.status]
-    panel.generate.click(acts.generate, inputs=inputs, outputs=shown, show_progress=False).then(**recount)
-    panel.stop.click(acts.stop, inputs=[], outputs=[], show_progress=False, queue=False)
-    panel.undo.click(acts.undo, inputs=[box, panel.history], outputs=shown, show_progress=False).then(
-        **recount
-    )
-    listed = [panel.choices, panel.varied, panel.status]
-    panel.vary.click(acts.vary, inputs=inputs, outputs=listed, show_progress=False)
-    taken = [box, panel.history, panel.varied, panel.choices]
-    panel.choices.input(acts.take, inputs=taken, outputs=shown, show_progress=False).then(**recount)
+    written = [*shown, panel.result, panel.varied]
+    quiet = {"show_progress": False}
+    recount = {"fn": None, "inputs": [], "outputs": [], panel_js(): recounting(panel.tab)}
+    panel.generate.click(acts.generate, inputs=inputs, outputs=written, **quiet).then(**recount)
+    rerolled = [*written, panel.widgets["seed"]]
+    panel.reroll.click(acts.reroll, inputs=inputs, outputs=rerolled, **quiet).then(**recount)
+    panel.vary.click(acts.vary, inputs=inputs, outputs=[panel.status, panel.result, panel.varied], **quiet)
+    panel.stop.click(acts.stop, inputs=[], outputs=[], queue=False, **quiet)
+    panel.undo.click(acts.undo, inputs=[box, panel.history], outputs=shown, **quiet).then(**recount)
+    chosen = {panel_js(): f"(box, history, varied) => [box, history, varied, {asking(panel.tab, 'place')}]"}
+    taken = [box, panel.history, panel.varied, panel.place]
+    panel.take.click(acts.take, inputs=taken, outputs=shown, **quiet, **chosen).then(**recount)
 
 
 def panel_js() -> str:
     """Returns the name that this gradio has for a handler in JavaScript."""
     return "js" if int(gr.__version__.partition(".")[0]) >= 4 else "_js"
+
+
+def tell(panel, name: str, component) -> None:
+    """Tells the page's chips whenever the value of a component changes, as presample.js hears it."""
+    event = f'new CustomEvent("presample", {{ detail: {{ tab: "{panel.tab}", {name}: value }} }})'
+    heard = {panel_js(): f"(value) => {{ document.dispatchEvent({event}); return []; }}"}
+    component.change(fn=None, inputs=[component], outputs=[], **heard)
+
+
+def asking(tab: str, name: str) -> str:
+    """Returns JavaScript for what the page's chips know: the `seed` shown, or the `place` of the choice."""
+    event = 'new CustomEvent("presample-ask", { detail: asked })'
+    return f'((asked) => (document.dispatchEvent({event}), asked.{name}))({{ tab: "{tab}" }})'
+
+
+def recounting(tab: str) -> str:
+    """Returns JavaScript that has the host count the tokens of a tab's prompt again."""
+    return f"() => {{ globalThis.recalculate_prompts_{tab}?.(); return []; }}"
 
 
 class Actions:
@@ -102,54 +140,61 @@ class Actions:
         self.script, self.sized = script, sized
         self.running: Writing | None = None
 
-    def generate(self, prompt: str, history: list, *rest: Any) -> Iterator[list]:
+    def generate(self, prompt: str, history: list, *rest: Any, seed: int | None = None) -> Iterator[list]:
         """Writes an expansion into the prompt box; a stop leaves the prompt as it was."""
         texts: dict[tuple[int, str], str] = {}
-        writing = None
+        keep = gr.update()
+        yield [keep, keep, self.waits(), result(live=[]), keep]
         try:
-            said, request = self.request(prompt, rest)
+            said, request = self.request(prompt, rest, seed)
             writing = self.running = Writing(self.script, [request])
-            for progress in writing:
-                texts[progress.region, progress.writes] = progress.text
-                yield [preview(prompt, texts), gr.update(), bar(progress.fraction)]
+            for news in writing:
+                texts |= {(progress.region, progress.writes): progress.text for progress in news}
+                live = [progress_payload(progress) for progress in news]
+                yield [preview(request.prompt, texts), keep, "", result(live=live), keep]
         except Interrupted:
-            yield [prompt, gr.update(), message("Stopped; the prompt is as it was.")]
+            yield [prompt, keep, message("Stopped; the prompt is as it was."), result(), keep]
             return
         except (ValueError, TypeError, OSError) as error:
-            yield [prompt, gr.update(), message(str(error), bad=True)]
+            yield [prompt, keep, message(str(error), bad=True), result(), keep]
             return
-        finally:
-            if writing:
-                writing.stopped.set()
-        expansion = writing.made[0]
-        self.remember(said, expansion)
-        yield [expansion.prompt, [*history, prompt][-LEFT:], message(summary(expansion))]
+        self.remember(said, *writing.made)
+        history = [*history, prompt][-LEFT:]
+        made = writing.made[0].prompt
+        yield [made, history, "", result(shown=[payload(writing.made[0])]), [made]]
+
+    def reroll(self, prompt: str, history: list, *rest: Any) -> Iterator[list]:
+        """Writes another expansion; a seed of the panel's own is changed with it."""
+        seed = secrets.randbits(32)
+        fixed = self.seed(rest) != values.RANDOM
+        for outputs in self.generate(prompt, history, *rest, seed=seed):
+            yield [*outputs, seed if fixed else gr.update()]
 
     def vary(self, prompt: str, history: list, *rest: Any) -> Iterator[list]:
         """Lists variations of the prompt, to be taken with a click."""
+        keep = gr.update()
+        yield [self.waits(), result(live=[]), keep]
         try:
             said, first = self.request(prompt, rest)
-            seeds = [first.options.seed + k for k in range(VARIATIONS)]
+            seeds = [(first.options.seed + k) % (MAX_SEED + 1) for k in range(VARIATIONS)]
             requests = [replace(first, options=replace(first.options, seed=seed)) for seed in seeds]
             writing = self.running = Writing(self.script, requests)
-            for progress in writing:
-                yield [gr.update(), gr.update(), bar(progress.fraction)]
+            for news in writing:
+                yield ["", result(live=[progress_payload(progress) for progress in news]), keep]
         except Interrupted:
-            yield [gr.update(), gr.update(), message("Stopped.")]
+            yield [message("Stopped."), result(), keep]
             return
         except (ValueError, TypeError, OSError) as error:
-            yield [gr.update(), gr.update(), message(str(error), bad=True)]
+            yield [message(str(error), bad=True), result(), keep]
             return
-        for expansion in writing.made:
-            self.remember(said, expansion)
-        shown = [f"{k + 1}. {each.added or 'nothing was added'}" for k, each in enumerate(writing.made)]
-        prompts = [expansion.prompt for expansion in writing.made]
-        yield [gr.update(choices=shown, value=None, visible=True), prompts, message("")]
+        self.remember(said, *writing.made)
+        shown = [payload(expansion) for expansion in writing.made]
+        yield ["", result(shown=shown, listed=True), [expansion.prompt for expansion in writing.made]]
 
     def stop(self) -> None:
         """Stops what is being written."""
         if self.running:
-            self.running.stopped.set()
+            self.running.stop()
 
     def undo(self, prompt: str, history: list) -> list:
         """Puts back what the prompt box had before the last expansion."""
@@ -157,43 +202,60 @@ class Actions:
             return [gr.update(), gr.update(), message("Nothing to undo.")]
         return [history[-1], history[:-1], message("")]
 
-    def take(self, prompt: str, history: list, prompts: list, chosen: str | None) -> list:
-        """Puts a variation into the prompt box; the list's items begin with their number."""
-        number = (chosen or "").partition(".")[0]
-        if not number.isdecimal() or not 0 < int(number) <= len(prompts):
+    def take(self, prompt: str, history: list, varied: list, place: Any) -> list:
+        """Puts a variation into the prompt box."""
+        if not isinstance(place, int | float) or not 0 <= place < len(varied):
             return [gr.update(), gr.update(), gr.update()]
-        return [prompts[int(number) - 1], [*history, prompt][-LEFT:], message("")]
+        return [varied[int(place)], [*history, prompt][-LEFT:], ""]
 
-    def request(self, prompt: str, rest: Sequence[Any]) -> tuple[values.Values, Request]:
-        """Returns what the panel says and the request for a prompt; raises as `values.from_args` does."""
+    def waits(self) -> str:
+        """Says so where the host is at a picture: the model waits for it."""
+        from modules import shared
+
+        busy = getattr(shared.state, "job_count", 0)
+        return message("The prompt is written when the picture is done.") if busy else ""
+
+    def request(
+        self, prompt: str, rest: Sequence[Any], seed: int | None = None
+    ) -> tuple[values.Values, Request]:
+        """Returns what the panel says and the request for a prompt; raises as `values.from_args` does.
+
+        A prompt that is an expansion already is expanded anew from what it was made of.
+        """
         width, height = rest[:2] if self.sized else (1024, 1024)
-        said = values.from_args(rest[2:] if self.sized else rest)
-        seed = said.panel.seed if said.panel.seed != values.RANDOM else secrets.randbits(32)
+        said = values.from_args(self.arguments(rest))
+        if seed is None:
+            seed = said.panel.seed if said.panel.seed != values.RANDOM else secrets.randbits(32)
         request = job.request_for(said, width, height)
-        return said, replace(request, prompt=prompt, options=replace(request.options, seed=seed))
+        request = replace(request, options=replace(request.options, seed=seed))
+        return said, replace(request, prompt=self.script.memory.before(prompt))
 
-    def remember(self, said: values.Values, expansion: Expansion) -> None:
-        """Keeps a text from being expanded again by the images that are made with it."""
-        options = replace(expansion.request.options, seed=expansion.seed)
-        pairs = write(options, expansion.original, prose=expansion.request.prose, extras=said.extras())
-        self.script.memory.add(expansion.request.prompt, expansion.prompt, pairs)
+    def arguments(self, rest: Sequence[Any]) -> Sequence[Any]:
+        return rest[2:] if self.sized else rest
+
+    def seed(self, rest: Sequence[Any]) -> Any:
+        """Returns the seed that the panel shows."""
+        return dict(zip(values.names(), self.arguments(rest), strict=False)).get("seed")
+
+    def remember(self, said: values.Values, *made: Expansion) -> None:
+        """Keeps texts from being expanded again by the images that are made with them."""
+        for expansion in made:
+            options = replace(expansion.request.options, seed=expansion.seed)
+            pairs = write(options, expansion.original, prose=expansion.request.prose, extras=said.extras())
+            self.script.memory.add(expansion.request.prompt, expansion.prompt, pairs)
 
 
-def summary(expansion: Expansion) -> str:
-    """Returns in a few words what came of an expansion."""
-    tags = sum(len(tags) for region in expansion.regions for tags in region.added_tags.values())
-    sentences = sum(len(region.added_prose) for region in expansion.regions)
-    said = f"{tags} tags and {sentences} sentences added, seed {expansion.seed}, {expansion.seconds:.1f} s"
-    return "; ".join([said, *expansion.notes])
+def result(**said: Any) -> str:
+    """Returns what the page's chips are told: `live` while it is written, `shown` when it is; else its end.
+
+    It differs from every other one, or gradio would not tell the page.
+    """
+    return json.dumps({**said, "at": time.monotonic_ns()})
 
 
 def message(text: str, *, bad: bool = False) -> str:
-    """Returns a text as the status shows it."""
+    """Returns a text as the status shows it and screen readers say it."""
     if not text:
         return ""
-    return f"<p class='presample-{'error' if bad else 'said'}'>{html.escape(text)}</p>"
-
-
-def bar(fraction: float) -> str:
-    """Returns how far it is, as the status shows it."""
-    return f"<div class='presample-bar'><div style='width: {100 * fraction:.0f}%'></div></div>"
+    kind, role = ("presample-error", "alert") if bad else ("presample-message", "status")
+    return f"<p class='{kind}' role='{role}'>{html.escape(text)}</p>"

@@ -14,7 +14,7 @@ from typing import Any
 from ...models.hub import ModelNotFound
 from ...models.interrupt import Interrupted
 from ...models.tipo.expansion import Expansion, Request
-from ...models.tipo.infotext import is_ours, merge, write
+from ...models.tipo.infotext import is_ours, merge, read, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
 from .values import RANDOM, Values
 
@@ -45,6 +45,11 @@ class Memory:
 
     texts: OrderedDict[str, Pairs] = field(default_factory=OrderedDict)
     images: OrderedDict[tuple[str, int], str] = field(default_factory=OrderedDict)
+
+    def before(self, text: str) -> str:
+        """Returns what a text was before it was expanded, the text itself where it is no expansion."""
+        record = read(self.texts.get(text, {}))
+        return record.prompt if record and record.prompt is not None else text
 
     def add(self, before: str, after: str, pairs: Pairs, image: int | None = None) -> None:
         """Remembers an expansion, unless it added nothing."""

@@ -4,7 +4,9 @@ Convention: only what gradio 3.41 and 4.40 share. Labels are unique in the panel
 defaults by them; sliders have the type of their option, for hosts convert an API's values by it.
 """
 
-from collections.abc import Callable, Mapping
+import html
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -16,7 +18,9 @@ from .keeper import labels, setting
 
 EXACT, ONWARD = "this exact picture", "go on generating"
 RESTORE = "Presample restore"  # an API client may add it to an infotext, in the place of the setting
-MAIN = ("model", "tag_length", "prose_length", "layout", values.TEMPLATE, "ban", "protect")
+RANDOM_SYMBOL, REUSE_SYMBOL = "\U0001f3b2\ufe0f", "\u267b\ufe0f"  # hosts explain these two themselves
+FIRST = ("prose", "tag_length", "prose_length", "model", "seed")  # always in sight; their help is a tooltip
+PLACES = (("layout",), (values.TEMPLATE,), ("ban", "protect"), ("seed_from", "batch", "timing"))
 
 
 def mode(pairs: Mapping[str, Any]) -> str:
@@ -41,11 +45,15 @@ class Panel:
         with self._frame() as frame:
             self.widgets["enabled"] = frame
             self._buttons()
-            self._main()
+            self._first()
+            with gr.Accordion("Layout, bans and batches", open=False, elem_id=self._id("places")):
+                self._rows(PLACES)
             with gr.Accordion("Advanced", open=False, elem_id=self._id("advanced")):
-                for name in self.facts:
-                    if name not in self.widgets:
-                        self._add(name)
+                rest = [name for name in self.facts if name not in (*self.widgets, values.CHIPS)]
+                self._rows(zip(rest[::2], [*rest[1::2], ""], strict=False))
+            self._hidden()
+        layout, template = self.widgets["layout"], self.widgets[values.TEMPLATE]
+        layout.change(_template, inputs=[layout], outputs=[template], queue=False, show_progress=False)
         actions.connect(self)
 
     def inputs(self) -> list:
@@ -62,35 +70,71 @@ class Panel:
         return InputAccordion(False, label=self.script.title(), elem_id=self._id("tipo"))
 
     def _buttons(self) -> None:
-        with gr.Row(elem_classes=["presample-buttons"]):
-            self.generate = gr.Button("Generate prompt", elem_id=self._id("generate"))
-            self.stop = gr.Button("Stop", elem_id=self._id("stop"))
-            self.undo = gr.Button("Undo", elem_id=self._id("undo"))
-            self.vary = gr.Button("Variations", elem_id=self._id("vary"))
-        self.status = gr.HTML("", elem_id=self._id("status"), elem_classes=["presample-status"])
-        self.choices = gr.Radio(
-            [],
-            label="Variations, a click takes one",
-            visible=False,
-            elem_id=self._id("variations"),
-            elem_classes=["presample-variations"],
-        )
-        self.varied = gr.State([])
-        self.history = gr.State([])
+        with gr.Row(elem_id=self._id("buttons"), elem_classes=["presample-buttons"]):
+            self.generate = self._button("generate", "Generate prompt", scale=2)
+            self.stop = self._button("stop", "Stop", scale=2)
+            self.vary = self._button("vary", "Variations", scale=1)
+            self.undo = self._button("undo", "Undo", scale=1)
+        self.status = gr.HTML("", elem_id=self._id("status"), elem_classes=["presample-said"])
+        gr.HTML(self._help(), elem_id=self._id("shown"), elem_classes=["presample-web"])
 
-    def _main(self) -> None:
-        visible = not setting("hide_prose", False)
-        self._add("prose", visible=visible, placeholder="Optional: what you want, in a sentence", lines=2)
-        for names in (("model", "seed"), ("tag_length", "prose_length"), ("layout",), (values.TEMPLATE,)):
+    def _button(self, name: str, text: str, **how: Any):
+        classes = [f"presample-{name}"]
+        return gr.Button(text, elem_id=self._id(name), elem_classes=classes, size="sm", min_width=72, **how)
+
+    def _help(self) -> str:
+        """The help of the widgets that show none, for the page's tooltips."""
+        said = json.dumps({name: self.facts[name].help for name in FIRST})
+        return f'<div hidden data-help="{html.escape(said, quote=True)}"></div>'
+
+    def _first(self) -> None:
+        hidden = setting("hide_prose", False)
+        self._add(
+            "prose",
+            info=None,
+            visible=not hidden,
+            placeholder="Optional: what you want, in a sentence",
+            lines=1,
+            elem_classes=["prompt"],  # completion of tags looks for it
+        )
+        with gr.Row(elem_classes=["presample-row-of-two"]):
+            for name in ("tag_length", "prose_length"):
+                self._add(name, info=None)
+        with gr.Row(elem_classes=["presample-row-of-two"]):
+            self._add("model", info=None)
+            with gr.Row(elem_classes=["presample-seed"]):
+                self._add("seed", info=None)
+                self._seed_buttons()
+
+    def _seed_buttons(self) -> None:
+        from modules.ui_components import ToolButton
+
+        seed = self.widgets["seed"]
+        drawn = ToolButton(RANDOM_SYMBOL, elem_id=self._id("random_seed"))
+        reuse = ToolButton(REUSE_SYMBOL, elem_id=self._id("reuse_seed"))
+        js = actions.panel_js()
+        drawn.click(fn=None, inputs=[], outputs=[seed], **{js: f"() => {values.RANDOM}"})
+        shown = actions.asking(self.tab, "seed")
+        reuse.click(fn=None, inputs=[seed], outputs=[seed], **{js: f"(seed) => {shown} ?? seed"})
+
+    def _rows(self, rows: Iterable[Sequence[str]]) -> None:
+        for names in rows:
             with gr.Row():
-                for name in names:
-                    self._add(name)
-        with gr.Row():
-            self._add("ban", lines=1)
-            self._add("protect", lines=1)
-        with gr.Row():
-            for name in ("seed_from", "batch", "timing"):
-                self._add(name)
+                for name in filter(None, names):
+                    how = {"visible": False} if name == values.TEMPLATE else {}
+                    self._add(name, **how)
+
+    def _hidden(self) -> None:
+        """What the page and the server say to each other."""
+        self._add(values.CHIPS, visible=False, info=None)
+        self.result = gr.Textbox("", label="Presample result", visible=False, elem_id=self._id("result"))
+        self.result.do_not_save_to_config = True
+        self.widgets[values.CHIPS].do_not_save_to_config = True
+        self.place = gr.Number(0, label="Presample place", visible=False, precision=0)
+        self.place.do_not_save_to_config = True
+        self.take = gr.Button("Take", visible=False, elem_id=self._id("take"))
+        self.reroll = gr.Button("Reroll", visible=False, elem_id=self._id("reroll"))
+        self.varied, self.history = gr.State([]), gr.State([])
 
     def _add(self, name: str, **how: Any) -> None:
         fact = self.facts[name]
@@ -139,6 +183,10 @@ def _is_onward(pairs: Mapping[str, Any]) -> bool:
     return read(pairs) is not None and mode(pairs) == ONWARD
 
 
+def _template(layout: str) -> dict:
+    return gr.update(visible=layout == values.CUSTOM)
+
+
 def label(name: str) -> str:
     """Returns the label of a widget."""
     return {"prose": "Natural language", "batch": "Images of a batch"}.get(name) or (
@@ -151,7 +199,7 @@ def widget(fact: Option, shared: dict[str, Any]):
     if fact.name == "model":
         return gr.Dropdown(labels(), value=fact.default, **shared)
     if fact.choices:
-        kind = gr.Radio if len(fact.choices) <= 5 else gr.Dropdown
+        kind = gr.Radio if len(fact.choices) <= 3 else gr.Dropdown
         return kind(list(fact.choices), value=fact.default, **shared)
     if fact.type is bool:
         return gr.Checkbox(fact.default, **shared)

@@ -1,0 +1,131 @@
+"""A page of gradio with the panels and as much of a host around them as they use; also a program to look at it.
+
+`python tests/webui/gradio_host.py PORT` serves it. The page still needs what a host's own scripts do: see PAGE.
+"""
+
+import importlib.util
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+ROOT = Path(__file__).parents[2]
+
+# What hosts' own scripts do: `onUiLoaded`, their accordion's checkbox, and counting tokens.
+PAGE = """
+globalThis.onUiLoaded = (callback) => {
+    const wait = () => (document.querySelector("#txt2img_prompt textarea") ? callback() : setTimeout(wait, 20));
+    wait();
+};
+globalThis.counted = [];
+globalThis.recalculate_prompts_txt2img = () =>
+    counted.push(document.querySelector("#txt2img_prompt textarea").value);
+"""
+
+
+def install(models_path: str = "", **settings) -> SimpleNamespace:
+    """Puts a fake host's modules in place; returns its `shared`."""
+    import torch
+
+    class Script:
+        is_img2img = False
+
+    state = SimpleNamespace(
+        interrupted=False, skipped=False, stopping_generation=False, textinfo=None, job_count=0
+    )
+    opts = SimpleNamespace(**{f"presample_{name}": value for name, value in settings.items()})
+    parts = {
+        "scripts": {"Script": Script, "AlwaysVisible": object(), "scripts_data": []},
+        "shared": {"state": state, "opts": opts},
+        "devices": {"device": torch.device("cpu"), "torch_gc": lambda: None},
+        "paths": {"models_path": models_path},
+        "call_queue": {"queue_lock": threading.Lock()},
+        "script_callbacks": {
+            name: lambda call: None for name in ("on_ui_settings", "on_before_ui", "on_infotext_pasted")
+        },
+        "ui_components": _components(),
+    }
+    host = sys.modules["modules"] = ModuleType("modules")
+    for name, content in parts.items():
+        module = sys.modules[f"modules.{name}"] = ModuleType(f"modules.{name}")
+        vars(module).update(content)
+        setattr(host, name, module)
+    return sys.modules["modules.shared"]
+
+
+def _components() -> dict:
+    import gradio as gr
+
+    def tool_button(value, **others):
+        return gr.Button(value, elem_classes=["tool"], **others)
+
+    @contextmanager
+    def input_accordion(value, *, label, elem_id):
+        checkbox = gr.Checkbox(value, label=label, elem_id=f"{elem_id}-checkbox", visible=False)
+        with gr.Accordion(label=label, elem_id=elem_id, open=True):
+            yield checkbox
+
+    return {"ToolButton": tool_button, "InputAccordion": input_accordion}
+
+
+def build():
+    """Returns the page, and by tab the script that is in it, loaded as hosts load it."""
+    import gradio as gr
+
+    spec = importlib.util.spec_from_file_location("presample.py", ROOT / "scripts" / "presample.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = {}
+    with gr.Blocks(analytics_enabled=False) as demo, gr.Tabs(elem_id="tabs"):
+        for tab in ("txt2img", "img2img"):
+            with gr.Tab(tab, elem_id=f"tab_{tab}"):
+                made[tab] = _tab(gr, module.PresampleTIPO(), tab)
+    return demo, made
+
+
+def _tab(gr, script, tab):
+    script.is_img2img = tab == "img2img"
+    facts = {"label": "Prompt", "elem_id": f"{tab}_prompt", "elem_classes": ["prompt"], "lines": 3}
+    script.after_component(gr.Textbox(**facts), elem_id=facts["elem_id"])
+    with gr.Row(), gr.Column(variant="compact", elem_id=f"{tab}_settings"):
+        for name in ("width", "height"):
+            size = gr.Slider(64, 2048, 512, step=8, label=name.title(), elem_id=f"{tab}_{name}")
+            script.after_component(size, elem_id=f"{tab}_{name}")
+        script.inputs = script.ui(script.is_img2img)
+        arguments = gr.Textbox("", label="Arguments", elem_id=f"{tab}_arguments", visible=False)
+        button = gr.Button("Generate", elem_id=f"{tab}_generate")
+        button.click(lambda *args: repr(args), inputs=script.inputs, outputs=[arguments])
+        pasted = gr.Textbox("", label="Pasted", elem_id=f"{tab}_pasted", visible=False)
+        paste = gr.Button("Paste", elem_id=f"{tab}_paste")
+        fields = [field for field in script.infotext_fields if field[0] is not script.prompt_box]
+        widgets = [field[0] for field in fields]
+        paste.click(
+            lambda text: _pasted(gr, fields, eval(text)), inputs=[pasted], outputs=widgets, queue=False
+        )
+    return script
+
+
+def _pasted(gr, fields, pairs):
+    found = [get(pairs) for _, get in fields]
+    return [gr.update() if value is None else gr.update(value=value) for value in found]
+
+
+def serve(port: int | None = None):
+    """Starts the page on this machine; returns its address and what closes it."""
+    demo, _ = build()
+    _, address, _ = demo.queue().launch(
+        server_name="127.0.0.1",
+        server_port=port,
+        prevent_thread_lock=True,
+        allowed_paths=[str(ROOT)],
+        quiet=True,
+        show_api=False,
+    )
+    return address, demo.close
+
+
+if __name__ == "__main__":
+    install()
+    print(serve(int(sys.argv[1]))[0], flush=True)
+    threading.Event().wait()
