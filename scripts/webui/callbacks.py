@@ -1,14 +1,11 @@
 """What a WebUI is told once while it starts: settings, axes for its grids, and what pasting changes."""
 
-from collections.abc import Callable
 from typing import Any
 
-from ...models.options import Option
-from . import values
-from .job import OVERRIDES
+from ...models.tipo.infotext import read
+from .axes import add_axes
 
 SECTION = ("presample", "Presample")
-AXES = ("enabled", "seed", "temperature", "tag_length", "prose_length", "model", "layout", "top_p", "min_p")
 
 
 def register() -> None:
@@ -17,7 +14,7 @@ def register() -> None:
 
     script_callbacks.on_ui_settings(add_settings)
     script_callbacks.on_before_ui(add_axes)
-    script_callbacks.on_infotext_pasted(restore_prompt)
+    script_callbacks.on_infotext_pasted(restore)
 
 
 def add_settings() -> None:
@@ -42,54 +39,34 @@ def add_settings() -> None:
         opts.add_option(f"presample_{name}", info)
 
 
-def restore_prompt(infotext: str, pairs: dict[str, Any]) -> None:
-    """Puts the original prompt into what is pasted, where that is to be restored."""
+def restore(infotext: str, pairs: dict[str, Any]) -> None:
+    """Puts the prompt that is to be restored into what is pasted, with the styles that are not in it."""
     from .panel import pasted_prompt
 
-    prompt = pasted_prompt(pairs)
-    if prompt is not None:
-        pairs["Prompt"] = prompt
-
-
-def add_axes() -> None:
-    """Adds our axes to the X/Y/Z plot, where there is one."""
-    import modules.scripts as scripts
-
-    named = ("xyz_grid.py", "scripts.xyz_grid")
-    for found in scripts.scripts_data:
-        if getattr(found.script_class, "__module__", "") not in named:
-            continue
-        grid = found.module
-        there = {axis.label for axis in grid.axis_options}
-        grid.axis_options += [axis for axis in _axes(grid) if axis.label not in there]
+    record = read(pairs)
+    if record is None:
         return
+    original = pasted_prompt(pairs)
+    if original is not None:
+        pairs["Prompt"] = original
+    if record.extras.get("timing") != "before":
+        _restore_styles(pairs, original)
 
 
-def _axes(grid: Any) -> list:
-    facts = values.facts()
-    return [_axis(grid, facts[name]) for name in AXES]
+def _restore_styles(pairs: dict[str, Any], original: str | None) -> None:
+    """Corrects what the host made of styles: it finds their text at the end of the expanded prompt only.
 
+    An expansion holds it further up, where it would come twice with the styles that are chosen now.
+    """
+    from modules import shared
 
-def _axis(grid: Any, fact: Option):
-    kind, choices = fact.type, None
-    if fact.type is bool:
-        kind, choices = str, lambda: ["True", "False"]
-    elif fact.name == "model":
-        from .keeper import labels
-
-        choices = labels
-    elif fact.choices:
-        choices = lambda: list(fact.choices)  # noqa: E731
-    label = f"[Presample] {fact.name.replace('_', ' ')}"
-    return grid.AxisOption(label, kind, override(fact), choices=choices)
-
-
-def override(fact: Option) -> Callable[[Any, Any, Any], None]:
-    """Returns what an axis does to a cell's `p`, which is a shallow copy of the others'."""
-
-    def apply(p: Any, value: Any, every: Any) -> None:
-        if fact.type is bool:
-            value = str(value).strip().lower() == "true"
-        setattr(p, OVERRIDES, {**getattr(p, OVERRIDES, {}), fact.name: value})
-
-    return apply
+    if getattr(shared.opts, "infotext_styles", "Ignore") not in ("Apply", "Apply if any"):
+        return
+    found = pairs.get("Styles array") or []
+    if original is not None:
+        database, negative = shared.prompt_styles, pairs.get("Negative prompt", "")
+        negative = database.apply_negative_styles_to_prompt(negative, found)
+        found, pairs["Prompt"], pairs["Negative prompt"] = database.extract_styles_from_prompt(
+            original, negative
+        )
+    pairs["Styles array"] = found

@@ -5,6 +5,7 @@ wraps hooks, so whatever fails here leaves the prompts as they were.
 """
 
 import logging
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from ...models.tipo.infotext import is_ours, merge, read, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
 from .values import RANDOM, Values
 
-SEED, DONE = "_presample_seed", "_presample_done"
+SEED, DONE, DRAWN = "_presample_seed", "_presample_done", "_presample_drawn"
 OVERRIDES = "_presample_overrides"  # what an axis of a grid puts in the place of the panel
 # Marks of passes inside another job, whose prompts have been expanded already.
 INNER = ("_ad_inner", "_sam3_inner")
@@ -30,37 +31,49 @@ Pairs = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Done:
-    """What was made of a job: its prompts afterwards, and what its infotexts say."""
+    """What was made of a job: of which requests, its prompts afterwards, and what its infotexts say."""
 
+    requests: tuple[Request, ...]
+    extras: Mapping[str, str]
     after: tuple[str, ...]
     pairs: Mapping[str, str | list[str | None]]
 
 
 @dataclass(eq=False)
 class Memory:
-    """Expansions of this session: a text that is one already is not expanded again.
+    """Expansions of this session: a text that is one already is not expanded again, nor a job made twice.
 
-    `texts` has what the infotext says of each; `images` the expansion of a prompt for the seed of an image.
+    `texts` has what the infotext says of each; `images` the expansion of a prompt for the seed of an image;
+    `last` is the last job, which comes again for every cell of a grid and every tile of a picture.
     """
 
     texts: OrderedDict[str, Pairs] = field(default_factory=OrderedDict)
     images: OrderedDict[tuple[str, int], str] = field(default_factory=OrderedDict)
+    last: Done | None = None
+
+    def said(self, text: str) -> Pairs | None:
+        """Returns what the infotext says of an expansion; None for a text that is none."""
+        return self.texts.get(_bare(text))
 
     def before(self, text: str) -> str:
         """Returns what a text was before it was expanded, the text itself where it is no expansion."""
-        record = read(self.texts.get(text, {}))
+        record = read(self.said(text) or {})
         return record.prompt if record and record.prompt is not None else text
 
-    def add(self, before: str, after: str, pairs: Pairs, image: int | None = None) -> None:
-        """Remembers an expansion, unless it added nothing."""
+    def add(self, before: str, after: str, pairs: Pairs, images: Sequence[int] = ()) -> None:
+        """Remembers an expansion, and for the seeds of which images it was made, unless it added nothing."""
         if before == after:
             return
-        self.texts[after] = pairs
-        if image is not None:
-            self.images[before, image] = after
+        self.texts[_bare(after)] = pairs
+        self.images.update({(before, image): after for image in images})
         for each in (self.texts, self.images):
             while len(each) > REMEMBERED:
                 each.popitem(last=False)
+
+
+def _bare(text: str) -> str:
+    """Returns a text as it comes back from a picture: hosts drop comments and blanks around lines."""
+    return " ".join(re.sub(r"#[^\n]*", " ", text).split())
 
 
 def prepare(p: Any) -> None:
@@ -73,19 +86,18 @@ def before(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     forget(p)
     if not values.panel.enabled or values.panel.timing != "before" or _is_inner(p):
         return
-    done = getattr(p, DONE, None)
-    listed = isinstance(p.prompt, list)
+    done, listed = getattr(p, DONE, None), isinstance(p.prompt, list)
     prompts = list(p.prompt) if listed else [p.prompt]
     if done and done.after == tuple(prompts):
         return
-    made = _expanded(p, values, prompts, _image_seeds(p, len(prompts)), expand, memory)
-    setattr(p, DONE, made)
-    if made is None:
+    done = _made(p, values, prompts, _early_seeds(p, values, len(prompts)), expand, memory)
+    setattr(p, DONE, done)
+    if done is None:
         return
     hires = getattr(p, "hr_prompt", None)
     if isinstance(hires, str) and not listed and hires == prompts[0]:
-        p.hr_prompt = made.after[0]
-    p.prompt = list(made.after) if listed else made.after[0]
+        p.hr_prompt = done.after[0]
+    p.prompt = list(done.after) if listed else done.after[0]
 
 
 def process(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
@@ -93,18 +105,26 @@ def process(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     forget(p)
     if not values.panel.enabled or _is_inner(p):
         return
-    done = getattr(p, DONE, None)
-    prompts = list(p.all_prompts)
+    done, prompts = getattr(p, DONE, None), list(p.all_prompts)
     if values.panel.timing == "after" and not (done and done.after == tuple(prompts)):
-        if getattr(p, "txt2img_upscale", False):
-            done = _remembered(prompts, p.all_seeds, memory)
-        else:
-            done = _expanded(p, values, prompts, _all_seeds(p), expand, memory)
+        done = _made(p, values, prompts, _seeds(p), expand, memory)
+        setattr(p, DONE, done)
         if done:
             _rewrite(p, prompts, list(done.after))
-            setattr(p, DONE, done)
     if done:
+        _remember(done, _seeds(p), memory)
         p.extra_generation_params.update(noted(p, done.pairs))
+
+
+def note_hires(p: Any) -> None:
+    """Lets the infotexts of expanded images name their own hires prompts.
+
+    Hosts look them up by an image's place in its batch, and so name those of the first batch in all others.
+    """
+    if getattr(p, DONE, None) and callable(p.extra_generation_params.get("Hires prompt")):
+        pairs = zip(p.all_hr_prompts, p.all_prompts, strict=True)
+        own = [hires if hires != prompt else None for hires, prompt in pairs]
+        p.extra_generation_params["Hires prompt"] = _each(p, own)
 
 
 def forget(p: Any) -> None:
@@ -142,74 +162,113 @@ def request_for(values: Values, width: int, height: int) -> Request:
     )
 
 
-def overridden(values: Values, overrides: Mapping[str, Any]) -> Values:
-    """Returns what the panel says with the values that the axes of a grid put in their place."""
-    panel = {name: value for name, value in overrides.items() if hasattr(values.panel, name)}
-    options = {name: value for name, value in overrides.items() if name not in panel}
-    return replace(values, panel=replace(values.panel, **panel), options=replace(values.options, **options))
-
-
 def _is_inner(p: Any) -> bool:
     return any(getattr(p, mark, False) for mark in INNER)
 
 
-def _image_seeds(p: Any, count: int) -> list[int]:
-    """The seeds of images whose prompts are still to be set up."""
-    first = p.seed[0] if isinstance(p.seed, list) else p.seed
-    return [int(first) + k for k in range(count)]
-
-
-def _all_seeds(p: Any) -> list[int]:
+def _seeds(p: Any) -> list[int]:
     """The seeds of all images; with variations of one seed the subseeds tell them apart."""
     if getattr(p, "subseed_strength", 0):
         return [int(seed) + int(sub) for seed, sub in zip(p.all_seeds, p.all_subseeds, strict=True)]
     return [int(seed) for seed in p.all_seeds]
 
 
-def _expanded(
+def _early_seeds(p: Any, values: Values, count: int) -> list[int]:
+    """The seeds of images whose seeds the host has yet to draw: here where expansions have them too."""
+    names = ("seed", "subseed") if getattr(p, "subseed_strength", 0) else ("seed",)
+    if values.panel.seed_from == "image":
+        for name in names:
+            _draw(p, name)
+    lists = [_counted(getattr(p, name), count, still=name == "seed" and len(names) == 2) for name in names]
+    return [sum(seeds) for seeds in zip(*lists, strict=True)]
+
+
+def _draw(p: Any, name: str) -> None:
+    """Draws a seed where the host would; another one where the host runs the same job once more."""
+    value, drawn = getattr(p, name), getattr(p, DRAWN, {})
+    if not isinstance(value, list) and (_number(value) == RANDOM or value == drawn.get(name)):
+        setattr(p, name, secrets.randbelow(2**32 - 2))
+        setattr(p, DRAWN, {**drawn, name: getattr(p, name)})
+
+
+def _counted(value: Any, count: int, *, still: bool) -> list[int]:
+    if isinstance(value, list):
+        return [int(seed) for seed in value[:count]]
+    return [_number(value) + (0 if still else k) for k in range(count)]
+
+
+def _number(value: Any) -> int:
+    """A seed as hosts read it: what is no number asks for any."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return RANDOM
+
+
+def _made(
     p: Any, values: Values, prompts: list[str], images: list[int], expand: Expand, memory: Memory
 ) -> Done | None:
-    """Expands prompts that are no expansions yet; None where nothing came of it."""
+    """What a job's prompts become; None where they stay as they are."""
+    if getattr(p, "txt2img_upscale", False):
+        return _found(p, values, prompts, images, memory)
     panel = values.panel
     base = panel.seed if panel.seed != RANDOM else getattr(p, SEED, None)
     base = secrets.randbits(32) if base is None else base
     seeds = Seeding(base, linked=panel.seed_from == "image", same=panel.batch == "same").seeds(images)
     requests = requests_for(request_for(values, p.width, p.height), prompts, seeds)
-    known = {prompt: memory.texts[prompt] for prompt in prompts if prompt in memory.texts}
-    if known:
+    last = memory.last
+    if last and (last.requests, last.extras) == (tuple(requests), values.extras()):
+        return last
+    made = _expanded(p, values, requests, expand, memory)
+    memory.last = made or last
+    return made
+
+
+def _expanded(
+    p: Any, values: Values, requests: Sequence[Request], expand: Expand, memory: Memory
+) -> Done | None:
+    """Expands prompts that are no expansions yet; None where nothing came of it."""
+    known = [memory.said(request.prompt) for request in requests]
+    if any(known):
         tell(p, "the prompt is an expansion already and was not expanded again")
-    made = _made(p, [request for request in requests if request.prompt not in known], expand)
-    if made is None:
-        return None
-    after, pairs = [], []
-    for request, image in zip(requests, images, strict=True):
-        text, said = request.prompt, known.get(request.prompt)
-        if said is None:
-            text = next(made).prompt
-            said = write(request.options, request.prompt, prose=request.prose, extras=values.extras())
-            memory.add(request.prompt, text, said, image)
-        after.append(text)
-        pairs.append(said)
-    return Done(tuple(after), merge(pairs))
-
-
-def _made(p: Any, requests: Sequence[Request], expand: Expand) -> Iterator[Expansion] | None:
-    """The expansions of requests; None where they were interrupted or cannot be made."""
     try:
-        return iter(expand(requests) if requests else ())
+        made = _texts(expand, [request for request, said in zip(requests, known, strict=True) if not said])
     except Interrupted:
+        tell(p, "stopped; the prompts were not expanded")
         return None
     except (ModelNotFound, ValueError, TypeError, OSError) as error:
         tell(p, f"the prompts were not expanded: {error}")
         return None
+    after, pairs = [], []
+    for request, said in zip(requests, known, strict=True):
+        after.append(request.prompt if said else next(made))
+        options, prose = request.options, request.prose
+        pairs.append(said or write(options, request.prompt, prose=prose, extras=values.extras()))
+    return Done(tuple(requests), values.extras(), tuple(after), merge(pairs))
 
 
-def _remembered(prompts: list[str], images: Sequence[int], memory: Memory) -> Done | None:
+def _texts(expand: Expand, requests: Sequence[Request]) -> Iterator[str]:
+    return iter([expansion.prompt for expansion in expand(requests)] if requests else ())
+
+
+def _found(p: Any, values: Values, prompts: list[str], images: list[int], memory: Memory) -> Done | None:
     """What an image that is to be enlarged was made with; None where this session did not make it."""
-    found = [memory.images.get((prompt, int(seed))) for prompt, seed in zip(prompts, images, strict=False)]
-    if not found or None in found:
+    after = [memory.images.get(pair) for pair in zip(prompts, images, strict=True)]
+    if None in after:
+        tell(p, "the prompt was not expanded: it is not known what this picture was made with")
         return None
-    return Done(tuple(found), merge([memory.texts.get(text, {}) for text in found]))
+    requests = requests_for(request_for(values, p.width, p.height), prompts, [0] * len(prompts))
+    pairs = merge([memory.said(text) or {} for text in after])
+    return Done(tuple(requests), values.extras(), tuple(after), pairs)
+
+
+def _remember(done: Done, images: Sequence[int], memory: Memory) -> None:
+    """Remembers the expansions of a job, each for its images: one for all where it was made before them."""
+    each = len(done.after) == len(images)
+    for place, (request, after) in enumerate(zip(done.requests, done.after, strict=True)):
+        said = {name: v[place] if isinstance(v, list) else v for name, v in done.pairs.items()}
+        said = {name: value for name, value in said.items() if value is not None}
+        memory.add(request.prompt, after, said, images[place : place + 1] if each else images)
 
 
 def _rewrite(p: Any, before: list[str], after: list[str]) -> None:

@@ -1,7 +1,8 @@
 """The language model between jobs: loaded when it is needed, where the settings say, and freed as they say.
 
-Convention: a host hands over its GPU through `free_memory` where it has a memory management of its own
-(Forge and Neo: backend, reForge and Classic: ldm_patched); A1111 has none.
+Convention: on a GPU the model is there only while it writes: the host makes room first, through `free_memory`
+where it has a memory management of its own (Forge and Neo: backend, reForge and Classic: ldm_patched; A1111
+has none), and has all of it back afterwards. Kept, the model waits in main memory.
 """
 
 import gc
@@ -15,6 +16,7 @@ import torch
 from modules import devices, paths, shared
 
 from ...models.hub import find_models, resolve, search_folders
+from ...models.lm.memory import give_back
 from ...models.tipo.choices import model_labels
 from ...models.tipo.expansion import Expansion, OnProgress, Request
 
@@ -56,8 +58,7 @@ class Keeper:
                 tipo = self.load(requests[0].options.model)
                 return list(expand_job(requests, tipo, on_progress=on_progress, should_stop=should_stop))
             finally:
-                if not setting("keep", True):
-                    self.unload()
+                self.rest()
 
     def load(self, name: str):
         """Returns the model called `name`, the one that is here already where it is that."""
@@ -68,16 +69,28 @@ class Keeper:
         key = (str(path), path.stat().st_mtime_ns, str(device))
         if self.key != key:
             self.unload()
-            if device.type != "cpu":
-                free(_bytes(path), device)
+        if device.type != "cpu":
+            free(_bytes(path), device)
+        if self.tipo is None:
             self.tipo, self.key = load_tipo(name, folders=folders(), device=str(device)), key
+        elif device.type != "cpu":
+            self.tipo.language.model.to(device)
         return self.tipo
+
+    def rest(self) -> None:
+        """Leaves the GPU to the host, and frees the model where it is not to be kept."""
+        if not setting("keep", True):
+            self.unload()
+        elif self.tipo is not None and self.tipo.language.device.type != "cpu":
+            self.tipo.language.model.to("cpu")
+            devices.torch_gc()
 
     def unload(self) -> None:
         """Frees the model."""
         if self.tipo is not None:
             self.tipo = self.key = None
             gc.collect()
+            give_back()
             devices.torch_gc()
 
 

@@ -1,7 +1,7 @@
 """Presample TIPO: the script that expands the prompts of txt2img and img2img before the host reads them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import modules.scripts as scripts
@@ -43,8 +43,9 @@ class PresampleTIPO(scripts.Script):
     memory = job.Memory()
 
     def __init__(self):
-        self.prompt_box = None
+        self.prompt_box = self.panel = None
         self.sizes: dict[str, Any] = {}
+        self.made: Sequence[Expansion] = ()
 
     def title(self) -> str:
         return TITLE
@@ -60,33 +61,38 @@ class PresampleTIPO(scripts.Script):
             self.prompt_box = component
         elif name in ("width", "height"):
             self.sizes[name] = component
+        elif kwargs.get("elem_id") == f"generation_info_{tab}" and self.panel:
+            self.panel.connect_pictures(component)
 
     def ui(self, is_img2img: bool) -> list:
         from .panel import Panel
 
-        panel = Panel(self, "img2img" if is_img2img else "txt2img")
-        self.infotext_fields = panel.infotext_fields()
+        self.panel = Panel(self, "img2img" if is_img2img else "txt2img")
+        self.infotext_fields = self.panel.infotext_fields()
         self.paste_field_names = []
-        return panel.inputs()
+        return self.panel.inputs()
 
     def setup(self, p, *args) -> None:
         job.prepare(p)
 
     def before_process(self, p, *args) -> None:
-        said = self.said(p, args)
-        if said:
-            job.before(p, said, expand, self.memory)
+        self.run(job.before, p, args)
 
     def process(self, p, *args) -> None:
-        said = self.said(p, args)
-        if said:
-            job.process(p, said, expand, self.memory)
+        self.run(job.process, p, args)
 
-    def said(self, p, args: Sequence[Any]) -> values.Values | None:
-        """Returns what the panel and a grid's axes say; None, told under the picture, where that is wrong."""
+    def before_process_batch(self, p, *args, **batch) -> None:
+        job.note_hires(p)
+
+    def run(self, step: Callable, p, args: Sequence[Any]) -> None:
+        """Takes a step with what panel and axes say; what goes wrong is told under the picture."""
         try:
-            return job.overridden(values.from_args(args), getattr(p, job.OVERRIDES, {}))
+            said = values.from_args(args, getattr(p, job.OVERRIDES, {}))
+            step(p, said, expand, self.memory)
         except (ValueError, TypeError) as error:
             job.forget(p)
             job.tell(p, f"the prompts were not expanded: {error}")
-            return None
+        except Exception as error:  # the host logs it and goes on
+            job.forget(p)
+            job.tell(p, f"the prompts were not expanded: {type(error).__name__}: {error}")
+            raise

@@ -89,8 +89,8 @@ def names() -> tuple[str, ...]:
     return tuple(facts())
 
 
-def from_args(args: Sequence[Any]) -> Values:
-    """Returns what the arguments say; missing ones have their defaults.
+def from_args(args: Sequence[Any], overrides: Mapping[str, Any] | None = None) -> Values:
+    """Returns what the arguments say, `overrides` in the place of some; missing ones have their defaults.
 
     Raises ValueError or TypeError, naming the option, for a value that is not allowed and an unknown name.
     """
@@ -101,6 +101,7 @@ def from_args(args: Sequence[Any]) -> Values:
             given[name] = value
     for value in args:  # behind a dictionary stand the defaults of the arguments that it takes the place of
         given |= value if isinstance(value, Mapping) else {}
+    given |= overrides or {}
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"arguments must be named {', '.join(known)}; got {', '.join(map(str, unknown))}")

@@ -8,7 +8,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "prompt")]
 
-OURS = ("tipo", "keeper", "callbacks", "panel", "actions")
+OURS = ("tipo", "keeper", "callbacks", "axes", "panel", "actions")
 
 
 @pytest.fixture
