@@ -9,10 +9,13 @@ SECTION = ("presample", "Presample")
 
 
 def register() -> None:
-    """Registers the callbacks; hosts forget them at Reload UI and run the script again."""
+    """Registers what there is; hosts forget callbacks at Reload UI and run the script again.
+
+    Hosts look through all modules for whoever registers a callback, a hundredth of a second a time and more.
+    """
     from modules import script_callbacks
 
-    script_callbacks.on_ui_settings(add_settings)
+    add_settings()
     script_callbacks.on_before_ui(add_axes)
     script_callbacks.on_infotext_pasted(restore)
 

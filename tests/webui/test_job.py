@@ -1,5 +1,6 @@
 """Prompts of a job are expanded once, where they should be, and everything else stays as it is."""
 
+import re
 from copy import copy
 
 import pytest
@@ -126,6 +127,79 @@ def test_img2img_needs_no_hires_prompt(script):
     assert ProcessingImg2Img("lake").run(script, ON).all_prompts[0].startswith("lake, ")
 
 
+def test_the_hires_prompts_of_every_batch_are_its_own(script):
+    args = on(temperature=1.5)
+    p = Processing("lake", batch_size=2, n_iter=2, enable_hr=True).run(script, args)
+    assert len(set(p.all_prompts)) > 2
+    assert all("Hires prompt" not in said for said in p.infotexts(script, args))
+    own = Processing("lake", batch_size=2, n_iter=2, enable_hr=True, hr_prompt="a castle").run(script, args)
+    assert [said["Hires prompt"] for said in own.infotexts(script, args)] == ["a castle"] * 4
+
+
+def test_what_other_jobs_say_of_hires_is_left_to_the_host(script):
+    p = Processing("lake", enable_hr=True, hr_prompt="a castle").run(script, {"enabled": False})
+    p.extra_generation_params["Hires prompt"] = host = lambda **others: "from the host"
+    script.before_process_batch(p, {"enabled": False}, batch_number=0)
+    assert p.extra_generation_params["Hires prompt"] is host
+
+
+def test_negative_prompts_are_not_touched(script):
+    p = Processing("lake", batch_size=2).run(script, ON)
+    assert p.all_negative_prompts == ["bad hands"] * 2
+    assert (p.negative_prompt, p.main_negative_prompt) == ("bad hands", "bad hands")
+
+
+@pytest.mark.parametrize("strips", [True, False])
+def test_additions_stand_before_a_comment_whoever_strips_it(script, strips):
+    """Forge strips comments before scripts see the prompts, A1111 behind them."""
+    p = Processing("lake # a note" if not strips else "lake").run(script, ON)
+    text = re.sub(r"#[^\n]*", "", p.all_prompts[0]).rstrip()
+    script.memory.texts.clear()
+    script.memory.last = None
+    assert text == Processing("lake").run(script, ON).all_prompts[0]
+
+
+def test_an_expansion_is_known_again_without_its_comments(script):
+    first = Processing("lake # a note\nnight").run(script, ON)
+    bare = re.sub(r"#[^\n]*", "", first.all_prompts[0])
+    again = Processing(bare).run(script, on(seed=77))
+    assert again.all_prompts == [bare]
+    assert again.extra_generation_params["Presample prompt"] == "lake # a note\nnight"
+
+
+def test_the_prompts_of_a_matrix_are_expanded_each(script):
+    prompts = ["lake", "lake, night", "lake, snow", "lake, night, snow"]
+    for timing in ("after", "before"):
+        p = Processing(list(prompts), batch_size=1, n_iter=4, seed=[1000] * 4)
+        p.run(script, on(timing=timing))
+        assert all(
+            new.startswith(old) and new != old for old, new in zip(prompts, p.all_prompts, strict=True)
+        )
+        assert [said["Presample prompt"] for said in p.infotexts(script, ON)] == prompts
+        script.memory.texts.clear()
+
+
+def test_generating_for_ever_draws_another_seed_each_time_but_keeps_a_given_one(script):
+    drawn = [Processing("lake").run(script, on(seed=-1, temperature=1.5)) for _ in range(3)]
+    assert len({p.extra_generation_params["Presample seed"] for p in drawn}) == 3
+    kept = [Processing("lake").run(script, ON).all_prompts for _ in range(2)]
+    assert kept[0] == kept[1]
+
+
+def test_the_same_job_is_not_written_twice(script, monkeypatch):
+    asked = []
+    expand = script.keeper.expand
+    monkeypatch.setattr(script.keeper, "expand", lambda *job: asked.append(1) or expand(*job))
+    p = Processing("lake")
+    script.setup(p, on(seed=-1))
+    for cell in [copy(p) for _ in range(3)]:
+        cell.again(script, on(seed=-1))
+    assert len(asked) == 1
+    Processing("lake").run(script, on(seed=6))
+    Processing("lake").run(script, on(seed=6, batch="same"))
+    assert len(asked) == 3, "what the infotext says is another"
+
+
 @pytest.mark.parametrize("hires", ["", "lake"])
 def test_a_hires_prompt_that_was_the_prompt_follows_it(script, hires):
     p = Processing("lake", batch_size=2, enable_hr=True, hr_prompt=hires).run(script, on(temperature=1.5))
@@ -149,6 +223,18 @@ def test_the_seed_may_be_that_of_the_image(script):
     script.memory.texts.clear()
     p = Processing("lake", batch_size=2, subseed_strength=0.5).run(script, on(seed_from="image"))
     assert notes(p, "seed") == ["1007", "1008"]
+
+
+def test_before_wildcards_a_seed_of_the_image_that_is_still_random_is_drawn_for_both(script):
+    p = Processing("lake", seed=-1).run(script, on(seed_from="image", timing="before"))
+    first = p.seed
+    assert p.extra_generation_params["Presample seed"] == str(first) != "-1"
+    assert p.all_seeds == [first]
+    p.prompt = "lake"
+    p.again(script, on(seed_from="image", timing="before"))
+    assert p.seed != first, "the host draws one for each picture of a folder, too"
+    fixed = Processing("lake", seed="7").run(script, on(seed_from="image", timing="before"))
+    assert fixed.extra_generation_params["Presample seed"] == "7"
 
 
 def test_minus_one_draws_a_seed_for_each_job_and_not_from_the_hosts_generator(script):
@@ -213,6 +299,24 @@ def test_enlarging_a_picture_takes_the_prompt_that_it_was_made_with(script):
     assert unknown.all_prompts == ["castle"]
 
 
+@pytest.mark.parametrize("timing", ["after", "before"])
+@pytest.mark.parametrize("variation", [0, 0.5])
+def test_any_picture_of_a_batch_can_be_enlarged(script, timing, variation):
+    args = on(seed=-1, temperature=1.5, timing=timing, seed_from="image")
+    how = {"subseed_strength": variation, "styles": ["night"]}
+    first = Processing("lake", batch_size=3, **how).run(script, args)
+    picture = {"seed": str(first.all_seeds[2]), "subseed": str(first.all_subseeds[2])}
+    p = Processing("lake", enable_hr=True, txt2img_upscale=True, **picture, **how).run(script, args)
+    assert p.all_prompts == p.all_hr_prompts == first.all_prompts[2:]
+    assert notes(p, "prompt") == notes(first, "prompt")[2:]
+
+
+def test_a_picture_of_another_session_is_enlarged_with_the_prompt_as_it_is(script):
+    p = Processing("castle", enable_hr=True, txt2img_upscale=True).run(script, ON)
+    assert p.all_prompts == p.all_hr_prompts == ["castle"]
+    assert any("not known" in text for text in p.comments)
+
+
 def test_a_stop_leaves_the_prompts_as_they_were(script, shared):
     shared.state.interrupted = True
     p = Processing("lake", batch_size=2).run(script, ON)
@@ -234,6 +338,19 @@ def test_a_stop_is_obeyed_within_one_token(script, shared):
     p = Processing("lake").run(script, on(tag_length="very_long"))
     assert p.all_prompts == ["lake"]
     assert len(asked) == 4
+
+
+def test_what_nobody_foresaw_is_said_too_and_left_to_the_host_to_log(script, monkeypatch):
+    def fail(*job):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(script.keeper, "expand", fail)
+    p = Processing("lake")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        p.run(script, ON)
+    assert p.all_prompts == ["lake"]
+    assert not p.extra_generation_params
+    assert any("RuntimeError: out of memory" in text for text in p.comments)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,52 @@
 """A WebUI of just the names that the scripts use, and a job as its processing makes one."""
 
+import importlib.util
 import sys
 import types
+
+
+class OptionInfo:
+    """A setting, as scripts declare it."""
+
+    def __init__(self, default=None, label="", component=None, component_args=None):
+        self.default, self.label, self.component_args, self.section = default, label, component_args, None
+
+    def info(self, text):
+        return self
+
+    def needs_reload_ui(self):
+        return self
+
+
+class Options:
+    """Settings: a name that nobody has added is an AttributeError."""
+
+    def __init__(self, **known):
+        self.labels = {}
+        vars(self).update(known)
+
+    def add_option(self, name, info):
+        self.labels[name] = info
+        setattr(self, name, info.default)
+
+
+class Styles:
+    """The host's styles: texts that go behind a prompt, or around it where they say `{prompt}`."""
+
+    def __init__(self, **texts):
+        self.texts = {name: (text, "") if isinstance(text, str) else text for name, text in texts.items()}
+
+    def apply_negative_styles_to_prompt(self, prompt, names):
+        return ", ".join(filter(None, [prompt, *(self.texts[name][1] for name in names)]))
+
+    def extract_styles_from_prompt(self, prompt, negative):
+        found = []
+        for name, (text, bad) in self.texts.items():
+            if prompt.endswith(text) and negative.endswith(bad):
+                prompt = prompt.removesuffix(text).removesuffix(", ")
+                negative = negative.removesuffix(bad).removesuffix(", ")
+                found.append(name)
+        return found, prompt, negative
 
 
 def install(monkeypatch, models_path) -> types.SimpleNamespace:
@@ -12,14 +57,17 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
         is_img2img = False
 
     state = types.SimpleNamespace(interrupted=False, skipped=False, stopping_generation=False, textinfo=None)
-    shared = types.SimpleNamespace(state=state, opts=types.SimpleNamespace())
+    opts = Options(infotext_styles="Apply if any")
+    registered = {}
     parts = {
         "scripts": {"Script": Script, "AlwaysVisible": object(), "scripts_data": []},
-        "shared": vars(shared),
+        "shared": {"state": state, "opts": opts, "prompt_styles": Styles(), "OptionInfo": OptionInfo},
         "devices": {"device": torch.device("cpu"), "torch_gc": lambda: None},
         "paths": {"models_path": str(models_path)},
         "script_callbacks": {
-            name: lambda call: None for name in ("on_ui_settings", "on_before_ui", "on_infotext_pasted")
+            "registered": registered,
+            "on_before_ui": lambda call: registered.update(before_ui=call),
+            "on_infotext_pasted": lambda call: registered.update(infotext_pasted=call),
         },
     }
     host = types.ModuleType("modules")
@@ -29,6 +77,8 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
         vars(module).update(content)
         setattr(host, name, module)
         monkeypatch.setitem(sys.modules, f"modules.{name}", module)
+    if importlib.util.find_spec("gradio") is None:
+        monkeypatch.setitem(sys.modules, "gradio", types.SimpleNamespace(Radio=object()))
     return sys.modules["modules.shared"]
 
 
@@ -39,6 +89,7 @@ class Processing:
         self.prompt, self.batch_size, self.n_iter, self.seed = prompt, batch_size, n_iter, seed
         self.width, self.height, self.styles = 64, 64, styles
         self.subseed, self.subseed_strength = 7, 0
+        self.negative_prompt = self.main_negative_prompt = "bad hands"
         self.extra_generation_params, self.comments = {}, {}
         self.all_prompts = self.all_seeds = self.main_prompt = None
         self.prompts, self.iteration = [], 0
@@ -53,9 +104,18 @@ class Processing:
         self.all_prompts = list(self.prompt) if isinstance(self.prompt, list) else count * [self.prompt]
         self.all_prompts = [self.styled(prompt) for prompt in self.all_prompts]
         self.main_prompt = self.all_prompts[0]
+        self.all_negative_prompts = [self.negative_prompt] * len(self.all_prompts)
+        first, second = (self.seed, self.subseed)
+        if isinstance(first, list):
+            self.all_seeds, self.all_subseeds = first, [second + k for k in range(len(first))]
+            return self.setup_hires(count)
         step = 0 if self.subseed_strength else 1
-        self.all_seeds = [self.seed + step * k for k in range(len(self.all_prompts))]
-        self.all_subseeds = [self.subseed + k for k in range(len(self.all_prompts))]
+        first = 4242 if int(first) == -1 else int(first)  # what the host draws
+        self.all_seeds = [first + step * k for k in range(len(self.all_prompts))]
+        self.all_subseeds = [int(second) + k for k in range(len(self.all_prompts))]
+        return self.setup_hires(count)
+
+    def setup_hires(self, count):
         if self.enable_hr:
             self.hr_prompt = self.hr_prompt or self.prompt
             hires = self.hr_prompt if isinstance(self.hr_prompt, list) else count * [self.hr_prompt]
@@ -75,6 +135,37 @@ class Processing:
         between(self)
         script.process(self, *args)
         return self
+
+    def infotexts(self, script, *args):
+        """What the pictures say, made batch after batch behind `process`."""
+        if self.enable_hr:
+            self.extra_generation_params["Hires prompt"] = _host_hires_prompt
+        found = []
+        for iteration in range(self.n_iter):
+            self.iteration = iteration
+            script.before_process_batch(self, *args, batch_number=self.iteration)
+            self.prompts = self.all_prompts[self.iteration * self.batch_size :][: self.batch_size]
+            found += [self.infotext(self.prompts, index) for index in range(len(self.prompts))]
+        return found
+
+    def infotext(self, all_prompts, index, *, use_main_prompt=False):
+        said = {"Prompt": self.main_prompt if use_main_prompt else all_prompts[index]}
+        for name, value in self.extra_generation_params.items():
+            if callable(value):
+                value = value(
+                    p=self,
+                    index=index,
+                    all_prompts=all_prompts,
+                    use_main_prompt=use_main_prompt,
+                    prompt_text=said["Prompt"],
+                )
+            said |= {} if value is None else {name: value}
+        return said
+
+
+def _host_hires_prompt(p, index, prompt_text, **others):
+    """As hosts do it: the place in the batch is taken for that in the job."""
+    return p.all_hr_prompts[index] if p.all_hr_prompts[index] != prompt_text else None
 
 
 class ProcessingImg2Img(Processing):

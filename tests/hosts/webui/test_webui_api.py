@@ -78,6 +78,28 @@ def test_a_hires_prompt_follows_and_ones_own_stays(webui):
     assert own.pixels != plain.pixels
 
 
+def test_every_batch_has_its_own_hires_prompts(webui):
+    hires = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_strength": 0.7}
+    made = webui.make("lake, night", on(temperature=1.5), n_iter=3, **hires)
+    assert len(set(made.prompts)) == 3
+    assert not any("Hires prompt" in infotext for infotext in made.infotexts)
+
+
+def test_the_negative_prompt_stays(webui):
+    made = webui.make("lake", ON, negative_prompt="bad hands, night")
+    assert made.info["all_negative_prompts"] == ["bad hands, night"]
+
+
+def test_a_comment_is_stripped_by_the_host_and_what_was_added_is_not(webui):
+    made = webui.make("lake # by night\ncity # a note", ON)
+    (infotext,) = made.infotexts
+    prompt = infotext.split("\nNegative prompt:")[0].split("\nSteps:")[0]
+    assert "note" not in prompt
+    assert re.search(r"city, \w", prompt)
+    bare = webui.make("lake\ncity", ON)
+    assert " ".join(prompt.split()) == " ".join(bare.prompts[0].split())
+
+
 def test_img2img_is_expanded_too(webui):
     image = webui.make("lake", OFF).images[0]
     made = webui.make("forest", ON, tab="img2img", init_images=[image], denoising_strength=0.9)
@@ -98,6 +120,20 @@ def test_a_picture_sent_back_is_the_same_picture(webui, settings):
     assert onward.prompts == first.prompts
     assert onward.pixels == first.pixels
     assert re.search(r"Presample prompt: .*mist", onward.infotexts[0])
+
+
+def test_a_picture_of_z_tipo_extension_can_be_gone_on_with(webui):
+    said = "{'seed': 7, 'timing': 'AFTER', 'tag_length': 'very_short', 'nl_length': 'very_short', 'top_k': 9}"
+    infotext = (
+        "lake, night, moon\nSteps: 1, Sampler: Euler, CFG scale: 5, Seed: 1, Size: 64x64, "
+        f'TIPO Parameters: "{said}", TIPO prompt: "lake, night"'
+    )
+    exact = webui.make(None, infotext=infotext)
+    assert exact.prompts == ["lake, night, moon"]
+    onward = webui.make(None, infotext=infotext + ", Presample restore: original")
+    assert onward.prompts[0].startswith("lake, night, ")
+    for pair in ("seed: 7", "tag length: very_short", "top k: 9", "ban mode: substring"):
+        assert f"Presample {pair}" in onward.infotexts[0]
 
 
 def test_what_is_wrong_is_said_and_the_picture_is_made(webui):
