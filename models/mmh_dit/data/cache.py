@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypedDict
 import torch
 from torch import Tensor
 
-from .work import Folder, NotReady, read_json, write_json
+from .work import Folder, NotReady, read_json, told_by, write_json
 
 INDEX = "index.json"
 OPEN_FILES = 256
@@ -132,14 +132,14 @@ class LatentCache:
 
 
 def _rows(file: Any) -> tuple:
-    rows = json.loads(file.metadata()["facts"])["rows"]
+    rows = told_by(file)[0]["rows"]
     return file, {name: lines.split("\n") for name, lines in rows.items()}
 
 
 def _spans(file: Any) -> tuple:
     places = {place: at for at, place in enumerate(file.get_tensor("places").tolist())}
     spans, starts = (file.get_tensor(name).tolist() for name in ("captions", "starts"))
-    return file, json.loads(file.metadata()["facts"])["captions"], places, spans, starts
+    return file, told_by(file)[0]["captions"], places, spans, starts
 
 
 @dataclass(frozen=True)

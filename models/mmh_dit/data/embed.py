@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,16 +39,17 @@ class Vision:
         return partial(_prepare, self.processor)
 
     @torch.inference_mode()
-    def embed(self, pixels: Sequence[Tensor]) -> Tensor:
-        """Returns the embeddings (b, e) at unit length, float32."""
-        batch = torch.stack(list(pixels)).to(self.device, next(self.model.parameters()).dtype)
+    def embed(self, pixels: Sequence[np.ndarray]) -> Tensor:
+        """Returns the embeddings (b, e) at unit length, float32, of what `prepare` returned."""
+        batch = torch.from_numpy(np.stack(pixels)).to(self.device, next(self.model.parameters()).dtype)
         made = self.model(pixel_values=batch)
         pooled = made.image_embeds if "image_embeds" in made else made.pooler_output
         return torch.nn.functional.normalize(pooled.float(), dim=-1).cpu()
 
 
-def _prepare(processor: Any, image: Any) -> Tensor:
-    return processor(images=image, return_tensors="pt")["pixel_values"][0]
+def _prepare(processor: Any, image: Any) -> np.ndarray:
+    """An array, since every tensor on its way between processes would take a file descriptor."""
+    return processor(images=image, return_tensors="pt")["pixel_values"][0].numpy()
 
 
 def load_vision(folder: Path, *, device: str = "auto", precision: str = "float32") -> Vision:
@@ -93,14 +95,18 @@ def load_pretrained(classes: Sequence[type], folder: Path, *, device: str, preci
     for kind in classes:
         with torch.random.fork_rng(devices=[]):  # transformers draws for what is missing
             model, told = kind.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                torch_dtype=getattr(torch, precision),
             )
         missing = sorted(told["missing_keys"])
         if not missing:
             where = torch.device(
                 device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
             )
-            return model.to(where, getattr(torch, precision)).eval().requires_grad_(False), where
+            return model.to(where).eval().requires_grad_(False), where
     raise ValueError(
         f"{folder} lacks weights: {', '.join(missing[:3])}; download its safetensors files again"
     )
@@ -113,7 +119,7 @@ class Embed:
     reader: Reader
     vision: Vision
 
-    def compute(self, read: Sequence[Tensor]) -> list[Any]:
+    def compute(self, read: Sequence[np.ndarray]) -> list[Any]:
         rows = self.vision.embed(read)
         return [row.half() if row.isfinite().all() else LeftOut(NOT_FINITE) for row in rows]
 
@@ -147,8 +153,6 @@ def read_table(path: Path) -> Tensor:
         ValueError: it holds no single table of numbers, or numbers that are not finite.
     """
     if path.suffix == ".npy":
-        import numpy as np
-
         table = torch.from_numpy(np.load(path, allow_pickle=False))
     elif path.suffix == ".safetensors":
         from safetensors.torch import load_file

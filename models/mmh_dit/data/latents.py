@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,7 @@ def size_name(size: tuple[int, int]) -> str:
 
 @dataclass(frozen=True)
 class Cuts:
-    """Reads the kept pictures, cut for a stage: bytes (3, H, W) and how they were cut."""
+    """Reads the kept pictures, cut for a stage: bytes (H, W, 3) and how they were cut."""
 
     work: Work
     stage: Stage
@@ -47,17 +48,10 @@ class Cuts:
     def candidates(self, part: int) -> tuple[list[Candidate], dict[str, list[str]]]:
         return Selection(self.work).choose(part)
 
-    def read(self, candidate: Candidate) -> tuple[Tensor, Cut]:
+    def read(self, candidate: Candidate) -> tuple[np.ndarray, Cut]:
         image = open_image(read_bytes(candidate.item, self.work.roots))
         how = plan(image.width, image.height, self.stage, key=candidate.item.key, seed=self.seed)
-        return to_bytes(cut(image, how)), how
-
-
-def to_bytes(image: Any) -> Tensor:
-    """Returns a picture of PIL as a tensor (3, H, W) of uint8."""
-    import numpy as np
-
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+        return np.asarray(cut(image, how)), how
 
 
 @dataclass(frozen=True)
@@ -68,11 +62,12 @@ class Latents:
     encode: Encode
 
     @torch.inference_mode()
-    def compute(self, read: Sequence[tuple[Tensor, Cut]]) -> list[Any]:
+    def compute(self, read: Sequence[tuple[np.ndarray, Cut]]) -> list[Any]:
         results: list[Any] = [None] * len(read)
         for size in {how.size for _, how in read}:
             rows = [row for row, (_, how) in enumerate(read) if how.size == size]
-            latents = self.encode(torch.stack([read[row][0] for row in rows]).float() / 255)
+            pixels = torch.from_numpy(np.stack([read[row][0] for row in rows]))  # (b, H, W, 3)
+            latents = self.encode(pixels.permute(0, 3, 1, 2).float() / 255)  # (b, 16, h, w)
             for row, latent in zip(rows, latents.half().cpu(), strict=True):
                 results[row] = (latent, read[row][1]) if latent.isfinite().all() else LeftOut(NOT_FINITE)
         return results

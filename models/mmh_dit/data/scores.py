@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -84,15 +85,15 @@ def load_head(path: Path) -> nn.Sequential:
     found = {name: _LAYER.search(name) for name in tensors}
     numbers = sorted({int(match[1]) for match in found.values() if match})
     plain = {f"{numbers.index(int(m[1]))}.{m[2]}": tensors[name].float() for name, m in found.items() if m}
-    width = plain["0.weight"].shape[1] if "0.weight" in plain else 0
-    head = make_head(width)
-    wanted = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-    if wanted != {name: tuple(tensor.shape) for name, tensor in plain.items()}:
+    with torch.device("meta"):
+        head = make_head(plain["0.weight"].shape[-1] if "0.weight" in plain else 1)
+    wanted = {name: tensor.shape for name, tensor in head.state_dict().items()}
+    if wanted != {name: tensor.shape for name, tensor in plain.items()}:
         sizes = "-".join(map(str, ("width", *HIDDEN)))
         raise ValueError(
             f"{path} must hold five linear layers {sizes} and does not; get the predictor's file"
         )
-    head.load_state_dict(plain)
+    head.load_state_dict(plain, assign=True)
     return head.eval().requires_grad_(False)
 
 
@@ -108,7 +109,7 @@ class Score:
     head: nn.Sequential
 
     @torch.inference_mode()
-    def compute(self, read: Sequence[Tensor]) -> list[Any]:
+    def compute(self, read: Sequence[np.ndarray]) -> list[Any]:
         scores = self.head(self.vision.embed(read)).squeeze(-1)  # (b,)
         return [score if score.isfinite() else LeftOut(NOT_FINITE) for score in scores]
 

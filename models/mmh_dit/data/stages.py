@@ -80,7 +80,7 @@ def plan(width: int, height: int, stage: Stage, *, key: str = "", seed: int = 0)
     scale = max(size[0] / width, size[1] / height)
     if scale > 1 and not stage.enlarge:
         raise LeftOut("too small")
-    kept = size[0] / scale, size[1] / scale  # in pixels of the picture
+    kept = min(size[0] / scale, width), min(size[1] / scale, height)  # in pixels of the picture
     if 1 - kept[0] * kept[1] / (width * height) > stage.most_cut:
         raise LeftOut("too wide or too high")
     where = _random(seed, key) if stage.crop == "random" else (0.5, 0.5)

@@ -173,25 +173,30 @@ class Folder:
 
     def write(self, part: int, made: Made) -> None:
         """Writes a part in one move."""
-        facts = {"facts": json.dumps(made.facts), "left_out": json.dumps(made.left_out)}
-        save(self.file(part), made.tensors, facts)
+        # One text: the order of several in a safetensors file differs from run to run.
+        told = json.dumps([made.facts, made.left_out])
+        save(self.file(part), made.tensors, {"part": told})
 
     def read(self, part: int) -> Made:
         """Returns a part that is done."""
         from safetensors import safe_open
 
         with safe_open(self.file(part), "pt") as file:
-            told = file.metadata()
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Made(tensors, json.loads(told["facts"]), json.loads(told["left_out"]))
+            return Made(tensors, *told_by(file))
 
     def told(self, part: int) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """Returns the facts of a part and who was left out of it, without its tensors."""
         from safetensors import safe_open
 
         with safe_open(self.file(part), "pt") as file:
-            told = file.metadata()
-        return json.loads(told["facts"]), json.loads(told["left_out"])
+            return told_by(file)
+
+
+def told_by(file: Any) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Returns the facts of an open part and who was left out of it."""
+    facts, left_out = json.loads(file.metadata()["part"])
+    return facts, left_out
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
