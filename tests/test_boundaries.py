@@ -51,7 +51,7 @@ ARROWS = {
     "lm": {"options", "interrupt"},
     "metrics": set(),
     "mmh_dit": {"interrupt", "options"},
-    "bench": {"options", "lm", "metrics", "tipo"},
+    "bench": {"options", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {"options", "lm.tokenizer"},
     "trainer": {"options"},
     "transfer": set(),
