@@ -1,0 +1,150 @@
+"""A stream of painted scenes with their prompts: the same for every reader, from any place on, on any worker.
+
+Convention: picture `i` of a stream depends on the stream's seed and i alone. Pictures are uint8 in files and
+in batches, (n, 3, h, w), values 0..255; `paint` itself gives float32 in 0..1.
+
+n pictures of one size  h w image
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from .prompts import Prompt, prompt_of
+from .render import paint
+from .scene import Scene, sample_many, world
+
+# For each shape of canvas a size of about 128 x 128 pixels, in multiples of 16: width, height.
+SIZES = {
+    "tall": (96, 160),
+    "portrait": (112, 144),
+    "square": (128, 128),
+    "landscape": (144, 112),
+    "wide": (160, 96),
+}
+CHUNK = 1024  # scenes drawn together
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One picture that may be painted: `paint` takes its fields."""
+
+    scene: Scene
+    width: int
+    height: int
+    seed: int
+
+
+def draws(seed: int, count: int, *, start: int = 0, square: bool = False) -> list[Draw]:
+    """Returns pictures `start` to `start + count` of a stream, each in its scene's shape, or all square."""
+    found: list[Draw] = []
+    for chunk in range(start // CHUNK, -(-(start + count) // CHUNK)):
+        scenes = sample_many(_generator(seed, chunk), CHUNK)
+        low, high = max(start - chunk * CHUNK, 0), min(start + count - chunk * CHUNK, CHUNK)
+        for i in range(low, high):
+            size = SIZES["square" if square else scenes[i].aspect]
+            found.append(Draw(scenes[i], *size, seed=seed * 2**32 + chunk * CHUNK + i))
+    return found
+
+
+def picture(draw: Draw) -> torch.Tensor:
+    """Returns the picture (3, h, w) of a draw, uint8."""
+    pixels = paint(draw.scene, width=draw.width, height=draw.height, seed=draw.seed)
+    return (pixels * 255).round().to(torch.uint8)
+
+
+def prompt(draw: Draw, *, number: int = 0) -> Prompt:
+    """Returns prompt `number` of a draw: what one may write for its scene."""
+    return prompt_of(draw.scene, _generator(draw.seed, number))
+
+
+def render_many(these: Sequence[Draw], *, workers: int = 0) -> Iterator[torch.Tensor]:
+    """Yields the pictures of the draws in their order, uint8 (3, h, w), painted by `workers` processes."""
+    return iter(torch.utils.data.DataLoader(_Painted(these), batch_size=None, num_workers=workers))
+
+
+@dataclass(frozen=True)
+class _Painted(torch.utils.data.Dataset):
+    draws: Sequence[Draw]
+
+    def __len__(self) -> int:
+        return len(self.draws)
+
+    def __getitem__(self, i: int) -> torch.Tensor:
+        return picture(self.draws[i])
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Painted pictures of one size, their scenes as numbers of values, and their seeds."""
+
+    pixels: torch.Tensor  # (n, 3, h, w) uint8
+    labels: torch.Tensor  # (n, attributes) uint8, in the order of the scene's fields
+    seeds: torch.Tensor  # (n,) int64
+
+    def draw(self, i: int) -> Draw:
+        """Returns what picture i was painted from."""
+        height, width = self.pixels.shape[-2:]
+        return Draw(scene_of(self.labels[i]), width, height, int(self.seeds[i]))
+
+
+def write_shard(path: Path, these: Sequence[Draw], *, workers: int = 0) -> None:
+    """Paints the draws, of any sizes, into one safetensors file."""
+    from safetensors.torch import save_file
+
+    sizes = sorted({(d.width, d.height) for d in these})
+    pictures = list(render_many(these, workers=workers))
+    tensors = {}
+    for width, height in sizes:
+        here = [i for i, d in enumerate(these) if (d.width, d.height) == (width, height)]
+        name = f"{width}x{height}"
+        tensors[f"{name}.pixels"] = torch.stack([pictures[i] for i in here])
+        tensors[f"{name}.labels"] = torch.stack([labels_of(these[i].scene) for i in here])
+        tensors[f"{name}.seeds"] = torch.tensor([these[i].seed for i in here])
+    save_file(tensors, path)
+
+
+def read_shard(path: Path) -> dict[tuple[int, int], Shard]:
+    """Returns the pictures of a file by their size: width, height.
+
+    Raises:
+        ValueError: the file's scenes were written by another version of the world.
+    """
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    found = {}
+    for name in sorted({key.partition(".")[0] for key in tensors}):
+        width, height = map(int, name.split("x"))
+        shard = Shard(*(tensors[f"{name}.{part}"] for part in ("pixels", "labels", "seeds")))
+        if shard.labels.shape[1] != len(_values()):
+            raise ValueError(f"{path} must hold scenes of {len(_values())} attributes: paint it again")
+        found[width, height] = shard
+    return found
+
+
+@cache
+def _values() -> dict[str, tuple[str, ...]]:
+    return {name: node.values for name, node in world().nodes.items()}
+
+
+def labels_of(scene: Scene) -> torch.Tensor:
+    """Returns the numbers (attributes,) of a scene's values, uint8."""
+    pairs = zip(_values().values(), astuple(scene), strict=True)
+    return torch.tensor([values.index(value) for values, value in pairs], dtype=torch.uint8)
+
+
+def scene_of(labels: torch.Tensor) -> Scene:
+    """Returns the scene whose values have these numbers (attributes,)."""
+    pairs = zip(_values().items(), labels.tolist(), strict=True)
+    return Scene(**{name: values[number] for (name, values), number in pairs})
+
+
+def _generator(seed: int, number: int) -> torch.Generator:
+    mixed = (seed * 6364136223846793005 + number * 1442695040888963407 + 2891336453) % 2**63
+    return torch.Generator().manual_seed(mixed)
