@@ -17,7 +17,7 @@ COMMANDS = {
     "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
     "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
     "data": ("cli_data", "make pictures and captions ready for training"),
-    "train": ("cli_train", "make a bundled model again"),
+    "train": ("cli_train", "train a model, the bundled ones by default"),
     "eval": ("cli_eval", "measure a bundled model and write its card"),
     "build": ("cli_build", "make a file that is shipped from its sources"),
 }

@@ -1,0 +1,1 @@
+"""Training of MMH-DiT: `presample train mmh-dit`."""

@@ -1,0 +1,110 @@
+"""What the trainer of MMH-DiT reads: a stream of batches of latents and of text states.
+
+Convention: all pictures of a batch have one size; sizes change from batch to batch, alike for every process.
+A batch follows from its number, so a training goes on anywhere. A run may have several stages, one folder of
+latents each, and the number of the step says which one is on.
+
+b batch  m text tokens  d width of the text encoder  h w latent
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, TypedDict
+
+import torch
+from torch import Tensor
+
+from ...trainer.fit import Place
+
+
+class Batch(TypedDict):
+    """`mask` is True where a text token is one; text and mask are None for pictures without captions."""
+
+    latents: Tensor  # (b, 16, h, w)
+    text: Tensor | None  # (b, m, d)
+    mask: Tensor | None  # (b, m)
+
+
+class Batches(Protocol):
+    """Batches by their number, from 0 on without an end."""
+
+    def __getitem__(self, number: int, /) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """From step `begin` on, the latents and texts of these folders; `batch` 0 is the batch of the options."""
+
+    begin: int
+    latents: str
+    texts: str = ""
+    batch: int = 0
+
+
+def parse_stages(texts: Sequence[str]) -> tuple[Stage, ...]:
+    """Returns the stages of `begin=0 latents=DIR texts=DIR batch=64`, one text each.
+
+    Raises:
+        ValueError: a text has another form, or the steps at which stages begin do not rise from 0.
+    """
+    stages = tuple(_stage(text) for text in texts)
+    begins = [stage.begin for stage in stages]
+    if begins and (begins[0] != 0 or begins != sorted(set(begins))):
+        raise ValueError(f"stages must begin at 0 and then at later steps, got {begins}")
+    return stages
+
+
+def _stage(text: str) -> Stage:
+    try:
+        given = dict(word.split("=", 1) for word in shlex.split(text))
+        numbers = {name: int(given.pop(name)) for name in ("begin", "batch") if name in given}
+        return Stage(**{"begin": 0, **given, **numbers})
+    except (ValueError, TypeError):
+        names = ", ".join(f.name for f in fields(Stage))
+        raise ValueError(
+            f"a stage must read like 'begin=0 latents=DIR texts=DIR batch=64' ({names}), got {text!r}"
+        ) from None
+
+
+def cached(stage: Stage, place: Place, *, batch: int, seed: int) -> Batches:
+    """Returns the batches of a stage's folders, which `presample data` has made."""
+    from ..data.cache import LatentBatches, LatentCache
+
+    cache = LatentCache.open(Path(stage.latents), Path(stage.texts) if stage.texts else None)
+    return LatentBatches(cache, stage.batch or batch, seed=seed, rank=place.rank, count=place.count)
+
+
+@dataclass(frozen=True)
+class Staged(torch.utils.data.Dataset):
+    """The batches of several stages, one after the other; `begins` counts batches, not steps."""
+
+    begins: tuple[int, ...]
+    parts: tuple[Batches, ...]
+
+    def __getitem__(self, number: int) -> Batch:
+        which = max(i for i, begin in enumerate(self.begins) if begin <= number)
+        found = self.parts[which][number - self.begins[which]]
+        return Batch(latents=found["latents"], text=found["text"], mask=found["mask"])
+
+    def __len__(self) -> int:
+        return 2**40
+
+
+def stream(batches: Staged, *, skip: int, workers: int = 0) -> Iterator[Batch]:
+    """Yields batches for ever, from number `skip` on; `workers` processes change only the speed."""
+    yield from torch.utils.data.DataLoader(
+        batches,
+        batch_size=None,
+        sampler=itertools.count(skip),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),
+    )
+
+
+Open = Callable[[Place], Staged]

@@ -1,0 +1,82 @@
+"""Where the trainer's batches come from: the little world, or folders of cached latents and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ...trainer.fit import Place
+from .batches import Staged, cached, parse_stages
+from .pictures import Decode, preview
+from .world import Bank, Painting, Tools, WorldBatches, paint_all
+
+if TYPE_CHECKING:
+    from .train import TrainOptions
+
+BUNDLED = Path(__file__).parents[2] / "bundled"
+WORDS, CLIP, AUTOENCODER = "tipo-tiny", "tiny-clip/model.safetensors", "tiny-autoencoder/model.safetensors"
+
+
+@dataclass(frozen=True)
+class Source:
+    """`open` gives a process its batches, `decode` makes pictures of latents to look at."""
+
+    open: Callable[[Place], Staged]
+    decode: Decode
+
+
+def source(options: TrainOptions, work: Path, accelerator) -> Source:
+    """Returns the source that the options name; makes the little world's files where they are missing.
+
+    Raises:
+        ValueError: the stages or the files' settings make no sense.
+        OSError: a file is missing.
+    """
+    stages = parse_stages(options.stage)
+    decode = _decoder(Path(options.decoder)) if options.decoder else preview
+    if not stages:
+        return _world(options, work, accelerator)
+    begins = tuple(stage.begin * options.accumulate for stage in stages)
+
+    def open(place: Place) -> Staged:
+        parts = (cached(stage, place, batch=options.batch, seed=options.seed) for stage in stages)
+        return Staged(begins, tuple(parts))
+
+    return Source(open, decode)
+
+
+def _decoder(path: Path) -> Decode:
+    from ...tinyworld.autoencoder import load_autoencoder
+
+    return load_autoencoder(path).decode
+
+
+def _world(options: TrainOptions, work: Path, accelerator) -> Source:
+    """Paints with the bundled autoencoder and reads prompts with the bundled CLIP."""
+    from ...tinyworld.autoencoder import load_autoencoder
+    from ...tinyworld.clip import load_clip, read_words
+    from ...tinyworld.render import paint
+
+    words = read_words(BUNDLED / WORDS)
+    autoencoder, clip = load_autoencoder(BUNDLED / AUTOENCODER), load_clip(BUNDLED / CLIP, words)
+    how = Painting(options.pictures, text_len=options.text_len, seed=options.seed)
+    folder, place = work / "world", Place(accelerator.process_index, accelerator.num_processes)
+    tools = Tools(paint, torch.no_grad()(autoencoder.encode), words.ids)
+    paint_all(folder, how, tools, place=place)
+    accelerator.wait_for_everyone()
+    bank = Bank.read(folder, how)
+
+    @torch.no_grad()
+    def states(ids: Tensor, mask: Tensor) -> Tensor:
+        return clip.model.text_model(input_ids=ids).last_hidden_state
+
+    def open(place: Place) -> Staged:
+        batches = WorldBatches(bank, options.batch, states, pad=words.end, seed=options.seed, place=place)
+        return Staged((0,), (batches,))
+
+    return Source(open, autoencoder.decode)

@@ -1,0 +1,219 @@
+"""The little world as training data: latents of painted scenes, and the tokens of what may be said of them.
+
+Convention: scene i of a seed is always the same; painting is done once, in files of `CHUNK` scenes, and goes
+on where it stopped. A picture's shape is its scene's: all have about 256 latent cells. Sizes are (width,
+height) in latent cells. Prompts are kept as tokens and encoded on use, since states are 100 times as big.
+
+b batch  n pictures of a size  m text tokens  d width of the text encoder  h w latent
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...tinyworld.prompts import prompt_of
+from ...tinyworld.scene import Scene, sample_many
+from ...trainer.fit import Place
+from ...trainer.seeds import generator_for
+from .batches import Batch
+
+CHUNK = 256
+STRIDE = 8  # pixels of a latent cell
+WINDOW = 8  # batches whose prompts are sorted by length together
+Size = tuple[int, int]
+SIZES: Mapping[str, Size] = {
+    "tall": (12, 20),
+    "portrait": (14, 18),
+    "square": (16, 16),
+    "landscape": (18, 14),
+    "wide": (20, 12),
+}
+
+Paint = Callable[..., Tensor]  # (scene, *, width, height, seed) in pixels -> image (3, H, W) in 0..1
+Encode = Callable[[Tensor], Tensor]  # images (b, 3, H, W) -> latents (b, 16, h, w)
+Tokens = Callable[[str], list[int]]
+States = Callable[[Tensor, Tensor], Tensor]  # ids and mask (b, m) -> states (b, m, d)
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What decides the files: how many scenes, how many prompts of each and of how many tokens, the seed."""
+
+    pictures: int
+    prompts: int = 6
+    text_len: int = 128
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What makes the files: a painter, the encoder of pictures, and the tokens of a prompt."""
+
+    paint: Paint
+    encode: Encode
+    tokens: Tokens
+
+
+def paint_all(folder: Path, how: Painting, tools: Tools, *, place: Place) -> None:
+    """Makes this process's share of the files that are missing.
+
+    Raises:
+        ValueError: the folder's files were made in another way.
+    """
+    from safetensors.torch import save_file
+    from tqdm import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    _same_settings(folder, how)
+    wanted = range(-(-how.pictures // CHUNK))
+    mine = [i for i in wanted if i % place.count == place.rank and not _file(folder, i).exists()]
+    for index in tqdm(mine, desc="painting", unit="file", disable=place.rank > 0 or not mine):
+        half_written = _file(folder, index).with_suffix(f".part{place.rank}")
+        save_file(_chunk(index, how, tools), half_written)
+        half_written.replace(_file(folder, index))
+
+
+def _same_settings(folder: Path, how: Painting) -> None:
+    path, now = folder / "settings.json", {k: v for k, v in asdict(how).items() if k != "pictures"}
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != now:
+        raise ValueError(f"{folder} was painted with other settings than {now}: remove it, or name another")
+    path.write_text(json.dumps(now) + "\n", encoding="utf-8")
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f"{index:05d}.safetensors"
+
+
+def _chunk(index: int, how: Painting, tools: Tools) -> dict[str, Tensor]:
+    """For each size `latents16x16` (n, 16, h, w), and all tokens of its prompts: those of prompt k of picture
+    i begin at `starts[i * prompts + k]`."""
+    generator = generator_for(how.seed, index, 5)
+    scenes = list(sample_many(generator, CHUNK))
+    found: dict[str, Tensor] = {}
+    for size in sorted(set(SIZES.values())):
+        here = [(number, scene) for number, scene in enumerate(scenes) if SIZES[scene.aspect] == size]
+        if not here:
+            continue
+        name = f"{size[0]}x{size[1]}"
+        images = torch.stack(
+            [_painted(scene, size, index * CHUNK + i, how, tools.paint) for i, scene in here]
+        )
+        found[f"latents{name}"] = tools.encode(images).half().contiguous()
+        rows = [_ids(scene, generator, how, tools.tokens) for _, scene in here for _ in range(how.prompts)]
+        found[f"ids{name}"] = torch.tensor(list(itertools.chain(*rows)), dtype=torch.int32)
+        found[f"starts{name}"] = torch.tensor([0, *itertools.accumulate(map(len, rows))], dtype=torch.int32)
+    return found
+
+
+def _painted(scene: Scene, size: Size, number: int, how: Painting, paint: Paint) -> Tensor:
+    seed = generator_for(how.seed, number, 6).initial_seed()
+    return paint(scene, width=size[0] * STRIDE, height=size[1] * STRIDE, seed=seed)
+
+
+def _ids(scene: Scene, generator: torch.Generator, how: Painting, tokens: Tokens) -> list[int]:
+    """A prompt's tokens; a longer one loses its end, but keeps the token that ends it."""
+    ids = tokens(prompt_of(scene, generator).text)
+    return ids if len(ids) <= how.text_len else [*ids[: how.text_len - 1], ids[-1]]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The painted pictures in memory: latents (n, 16, h, w) of each size, and n lists of prompts' tokens."""
+
+    latents: dict[Size, Tensor]
+    prompts: dict[Size, list[list[Tensor]]]
+
+    @classmethod
+    def read(cls, folder: Path, how: Painting) -> Bank:
+        """Returns what `paint_all` has made."""
+        latents: dict[Size, list[Tensor]] = {}
+        prompts: dict[Size, list[list[Tensor]]] = {}
+        for size, more, ids in itertools.chain.from_iterable(
+            _read(_file(folder, i), how.prompts) for i in range(-(-how.pictures // CHUNK))
+        ):
+            latents.setdefault(size, []).append(more)
+            prompts.setdefault(size, []).extend(ids)
+        return cls({size: torch.cat(latents[size]) for size in sorted(latents)}, prompts)
+
+
+def _read(path: Path, count: int) -> Iterator[tuple[Size, Tensor, list[list[Tensor]]]]:
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    for name in [n.removeprefix("latents") for n in tensors if n.startswith("latents")]:
+        width, height = map(int, name.split("x"))
+        starts = tensors[f"starts{name}"].tolist()
+        rows = [tensors[f"ids{name}"][a:b] for a, b in itertools.pairwise(starts)]
+        yield (
+            (width, height),
+            tensors[f"latents{name}"],
+            [rows[i : i + count] for i in range(0, len(rows), count)],
+        )
+
+
+@dataclass(frozen=True)
+class WorldBatches:
+    """Batch `number` of a run. An epoch shows every picture once, with one of its prompts; all pictures of a
+    batch have one size and prompts of like length, so that little of it is padding.
+
+    `batch` is the size of one process's batch; `encode` makes states of tokens.
+    """
+
+    bank: Bank
+    batch: int
+    encode: States
+    pad: int
+    seed: int = 0
+    place: Place = Place()  # noqa: RUF009
+    _kept: dict = field(default_factory=dict, repr=False, compare=False)
+
+    def __getitem__(self, number: int) -> Batch:
+        epoch, number = divmod(number, len(self))
+        size, rows, turns = self._epoch(epoch)[number]
+        mine = slice(self.place.rank, None, self.place.count)
+        texts = [self.bank.prompts[size][i][k] for i, k in zip(rows[mine], turns[mine], strict=True)]
+        ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=self.pad).long()
+        lengths = torch.tensor([[len(text)] for text in texts])
+        mask = torch.arange(ids.shape[1]) < lengths  # (b, m)
+        return Batch(latents=self.bank.latents[size][rows[mine]], text=self.encode(ids, mask), mask=mask)
+
+    def __len__(self) -> int:
+        """Batches of an epoch; what is left over of a size sits this epoch out."""
+        count = sum(len(latents) // self._whole for latents in self.bank.latents.values())
+        if not count:
+            raise ValueError(
+                f"a batch of {self._whole} needs as many pictures of a size: paint more, or lower it"
+            )
+        return count
+
+    @property
+    def _whole(self) -> int:
+        return self.batch * self.place.count
+
+    def _epoch(self, epoch: int) -> list[tuple[Size, list[int], list[int]]]:
+        """The batches of an epoch as size, pictures, and which of its prompts each has."""
+        if self._kept.get("epoch") != epoch:
+            generator = generator_for(self.seed, epoch, 8)
+            found = [each for size in self.bank.latents for each in self._of_size(size, generator)]
+            order = torch.randperm(len(found), generator=generator).tolist()
+            self._kept.update(epoch=epoch, batches=[found[i] for i in order])
+        return self._kept["batches"]
+
+    def _of_size(self, size: Size, generator: torch.Generator) -> Iterator[tuple[Size, list[int], list[int]]]:
+        prompts, whole = self.bank.prompts[size], self._whole
+        order = torch.randperm(len(prompts), generator=generator).tolist()
+        picked = torch.randint(len(prompts[0]), (len(prompts),), generator=generator).tolist()
+        order = order[: len(order) // whole * whole]
+        for begin in range(0, len(order), whole * WINDOW):
+            window = order[begin : begin + whole * WINDOW]
+            window.sort(key=lambda i: len(prompts[i][picked[i]]))
+            for at in range(0, len(window), whole):
+                rows = window[at : at + whole]
+                yield size, rows, [picked[i] for i in rows]

@@ -1,0 +1,285 @@
+"""The trainer of MMH-DiT: its batches, its loss, resuming, sample pictures and the file that it writes."""
+
+import json
+
+import pytest
+import torch
+import world_for_tests as world
+
+from presample.models.mmh_dit import checkpoint, flow
+from presample.models.mmh_dit.config import MMHDiTConfig
+from presample.models.mmh_dit.layers import sdpa
+from presample.models.mmh_dit.model import MMHDiT, init_weights
+from presample.models.mmh_dit.training import batches, pictures, train
+from presample.models.mmh_dit.training.attention import written_out
+from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
+from presample.models.mmh_dit.training.world import SIZES, Painting, Tools, paint_all
+from presample.models.tinyworld.scene import ASPECTS
+from presample.models.trainer.fit import Place
+from presample.models.trainer.seeds import generator_for
+
+pytest.importorskip("accelerate", reason="training needs presample[train]")
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    return world.painted(tmp_path_factory.mktemp("world"))
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in ("latents", "text", "mask"))
+
+
+# The little world
+
+
+def test_every_shape_of_canvas_has_its_size(bank):
+    assert SIZES.keys() == ASPECTS.keys()
+    assert set(bank.latents) == set(SIZES.values())
+    for aspect, (width, height) in SIZES.items():
+        assert min(ASPECTS[aspect]) <= width / height <= max(ASPECTS[aspect]) + 0.1
+        assert 240 <= width * height <= 256
+        assert bank.latents[width, height].shape[1:] == (16, height, width)
+    assert sum(map(len, bank.latents.values())) == world.HOW.pictures
+    assert {len(p) for prompts in bank.prompts.values() for p in prompts} == {world.HOW.prompts}
+    longest = max(len(t) for prompts in bank.prompts.values() for p in prompts for t in p)
+    assert longest == world.HOW.text_len
+    assert all(t[-1] == world.END for prompts in bank.prompts.values() for p in prompts for t in p)
+
+
+def test_painting_goes_on_where_it_stopped_and_is_the_same(tmp_path):
+    def broken(scene, **how):
+        if next(count) > 300:
+            raise RuntimeError("the power is gone")
+        return world.paint(scene, **how)
+
+    count = iter(range(10**6))
+    with pytest.raises(RuntimeError):
+        paint_all(tmp_path, world.HOW, Tools(broken, world.encode, world.tokens), place=Place())
+    assert [p.name for p in sorted(tmp_path.glob("0*"))] == ["00000.safetensors"]
+    again, whole = world.painted(tmp_path), world.painted(tmp_path / "whole")
+    assert all(torch.equal(again.latents[size], whole.latents[size]) for size in whole.latents)
+    with pytest.raises(ValueError, match="other settings"):
+        world.painted(tmp_path, Painting(512, prompts=3, text_len=24, seed=1))
+
+
+def test_an_epoch_shows_pictures_once_in_batches_of_one_size_and_like_length(bank):
+    data = world.batches(bank)
+    seen = [data[i] for i in range(len(data))]
+    for found in seen:
+        assert found["latents"].shape[2:] in {(h, w) for w, h in SIZES.values()}
+        assert found["text"].shape[:2] == found["mask"].shape
+        assert found["mask"].any(1).all()
+        assert found["mask"].any(0).all(), "a column of nothing but padding"
+    shown = torch.cat([b["latents"][:, :, 0, 0] for b in seen])
+    assert len(shown.unique(dim=0)) == len(shown) >= world.HOW.pictures - 8 * len(SIZES)
+    filled = sum(float(b["mask"].sum()) for b in seen) / sum(b["mask"].numel() for b in seen)
+    assert filled > 0.85
+    assert not same(data[0], data[len(data)])
+
+
+def test_every_process_gets_equal_shapes_and_other_pictures(bank):
+    one = world.batches(bank, batch=8)
+    two = [world.batches(bank, batch=4, place=Place(rank, 2)) for rank in (0, 1)]
+    assert len(one) == len(two[0]) == len(two[1])
+    for number in (0, 5, len(one) + 3):
+        whole, halves = one[number], [part[number] for part in two]
+        assert halves[0]["latents"].shape == halves[1]["latents"].shape == (4, *whole["latents"].shape[1:])
+        together = torch.stack([half["latents"] for half in halves], 1).flatten(0, 1)
+        assert torch.equal(together, whole["latents"])
+
+
+def test_the_stream_is_the_same_from_any_batch_on(bank):
+    staged = world.source(bank).open(Place())
+    for skip in (0, 3, 100):
+        stream = batches.stream(staged, skip=skip)
+        assert same(next(stream), staged[skip])
+        assert same(next(stream), staged[skip + 1])
+
+
+# Stages
+
+
+def test_stages_are_read_and_checked():
+    assert batches.parse_stages(["latents=a texts=b", "begin=50 latents='c d' batch=8"]) == (
+        batches.Stage(0, "a", "b", 0),
+        batches.Stage(50, "c d", "", 8),
+    )
+    for bad in (["begin=5 latents=a"], ["latents=a", "latents=b"], ["begin=0"], ["latents=a size=3"], ["a"]):
+        with pytest.raises(ValueError, match=r"must (begin|read)"):
+            batches.parse_stages(bad)
+
+
+def test_the_number_of_a_batch_says_which_stage_it_is_of():
+    def part(name):
+        return [{"latents": (name, i), "text": None, "mask": None} for i in range(9)]
+
+    staged = batches.Staged((0, 3, 5), (part("a"), part("b"), part("c")))
+    assert [staged[i]["latents"] for i in range(7)] == [
+        ("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("c", 0), ("c", 1),
+    ]  # fmt: skip
+
+
+# Loss
+
+
+def test_a_tenth_of_the_texts_is_left_out():
+    mask = torch.rand(20000, 5, generator=generator_for(1)) < 0.8
+    dropped = drop(mask, torch.zeros(20000, 5, 3), 0.1, generator_for(2))
+    gone = ~dropped.any(1) & mask.any(1)
+    assert gone.float().mean() == pytest.approx(0.1, abs=0.01)
+    assert torch.equal(dropped[~gone], mask[~gone])
+    assert drop(None, torch.zeros(4, 5, 3), 0.0, generator_for(2)).all()
+    assert drop(None, None, 0.1, generator_for(2)) is None
+
+
+def small_model():
+    config = MMHDiTConfig(hidden=24, heads=(2, 6), mlp_hidden=32, text_dim=12, gate_init=0.3)
+    model = MMHDiT(config)
+    init_weights(model, generator_for(0))
+    torch.nn.init.normal_(model.final.linear.weight, generator=generator_for(1))
+    return model
+
+
+def test_a_text_that_is_left_out_is_no_text():
+    model, draw = small_model(), generator_for(3)
+    x, t = torch.randn(4, 16, 4, 6, generator=draw), torch.rand(4, generator=draw)
+    text, mask = torch.randn(4, 5, 12, generator=draw), torch.ones(4, 5, dtype=torch.bool)
+    mask[1] = False
+    with torch.no_grad():
+        mixed, without = model(x, t, text, mask), model(x, t)
+    torch.testing.assert_close(mixed[1], without[1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(mixed[0], without[0], atol=1e-3)
+
+
+def test_the_loss_is_that_of_the_flow(bank):
+    """At sigma 0: x_t = t·x_1 + (1 - t)·x_0, and the model is asked for x_1 - x_0."""
+    seen = {}
+
+    def model(x_t, t, text, mask):
+        seen.update(x_t=x_t, t=t, mask=mask)
+        return torch.zeros_like(x_t)
+
+    batch = world.batches(bank)[0]
+    value = make_loss(flow.FlowOptions(sigma=0.0), share=0.0)(model, batch, generator_for(5))
+    x_1, t = batch["latents"].float(), seen["t"][:, None, None, None]
+    x_0 = (seen["x_t"] - t * x_1) / (1 - t)
+    assert float(value) == pytest.approx(float((x_1 - x_0).square().mean()), rel=1e-4)
+    assert torch.equal(seen["mask"], batch["mask"])
+    assert x_0.std() == pytest.approx(1, abs=0.05)
+
+
+def test_couplings_compare_texts_by_the_mean_of_their_tokens(bank):
+    text, mask = torch.randn(2, 4, 3, generator=generator_for(6)), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
+    expected = torch.stack([text[0, :2].mean(0), text[1].mean(0)])
+    torch.testing.assert_close(mean_text(text, mask.bool()), expected)
+    loss = make_loss(flow.FlowOptions(coupling="c2ot"), share=0.1)
+    assert loss(small_model(), world.batches(bank)[0], generator_for(1)).isfinite()
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_attention_written_out_is_attention(padded):
+    draw = generator_for(7)
+    q, k, v = torch.randn(3, 2, 6, 10, 8, generator=draw, dtype=torch.float64)
+    mask = torch.zeros(2, 1, 1, 10, dtype=torch.float64)
+    mask[1, ..., 4:] = torch.finfo(torch.float64).min
+    mask = mask if padded else None
+    torch.testing.assert_close(written_out(q, k, v, mask=mask), sdpa(q, k, v, mask=mask))
+
+
+# Training
+
+
+def test_it_learns_and_writes_a_model(bank, tmp_path):
+    chosen = world.options(
+        tmp_path,
+        steps=120,
+        lr=0.02,
+        hidden=48,
+        heads="2,4",
+        mlp=64,
+        samples=3,
+        samples_every=100,
+        dtype="bf16",
+    )
+    fitted = train.train(chosen, data=world.source(bank))
+    lines = [json.loads(line) for line in (tmp_path / "training" / "log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses[0] > 1.2  # at first the answer is 0, and the loss the variance of data - noise
+    assert sum(losses[-20:]) / 20 < 0.45
+    model = checkpoint.load(tmp_path / "model.safetensors")
+    assert model.config == train.shape(chosen)
+    assert model.config.icfm_sigma == chosen.sigma == 0.01
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, fitted.average.values[name].bfloat16()), name
+    card = json.loads((tmp_path / "card.json").read_text())["training"]
+    assert card["parameters"] == model.config.parameters
+    assert card["options"]["steps"] == 120
+    names = [p.name for p in sorted((tmp_path / "training" / "samples").iterdir())]
+    assert names == ["step-000100.png", "step-000120.png"]
+
+
+def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monkeypatch):
+    straight = train.train(world.options(tmp_path / "straight"), data=world.source(bank))
+    calls = iter(range(100))
+
+    def make(*given, **named):
+        inner = make_loss(*given, **named)
+
+        def loss(*batch):
+            if next(calls) == 5:
+                raise KeyboardInterrupt
+            return inner(*batch)
+
+        return loss
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "make_loss", make)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(world.options(tmp_path / "broken"), data=world.source(bank))
+    resumed = train.train(world.options(tmp_path / "broken"), data=world.source(bank))
+    for name, weight in straight.weights().items():
+        assert torch.equal(weight, resumed.weights()[name]), name
+
+
+def test_another_training_begins_with_a_file(bank, tmp_path):
+    train.train(world.options(tmp_path / "first"), data=world.source(bank))
+    file = str(tmp_path / "first" / "model.safetensors")
+    chosen = world.options(tmp_path / "second", start=file, hidden=48, lr=1e-8, steps=1, ema=0.0)
+    model = train.train(chosen, data=world.source(bank)).model
+    assert model.config.hidden == 24
+    begun = checkpoint.load(tmp_path / "first" / "model.safetensors", dtype=torch.float32).state_dict()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weight, begun[name], atol=1e-5, rtol=1e-4)
+
+
+def test_the_shape_is_that_of_the_options_or_of_a_file(tmp_path):
+    config = MMHDiTConfig(hidden=48, heads=(2, 4), text_dim=7)
+    (tmp_path / "shape.json").write_text(json.dumps(config.to_dict()))
+    assert train.shape(world.options(tmp_path, config=str(tmp_path / "shape.json"))) == config
+    assert train.shape(world.options(tmp_path, config="full")).depth == 32
+    with pytest.raises(ValueError, match="whole numbers"):
+        train.shape(world.options(tmp_path, heads="2;4"))
+
+
+# Pictures
+
+
+def test_a_sheet_has_every_picture_in_its_place():
+    images = torch.arange(5.0)[:, None, None, None].expand(5, 3, 6, 4) / 10
+    sheet = pictures.grid(images, gap=2)
+    columns = (sheet.shape[2] + 2) // 6
+    assert sheet.shape[1:] == (-(-5 // columns) * 8 - 2, columns * 6 - 2)
+    for i in range(5):
+        y, x = (i // columns) * 8, (i % columns) * 6
+        assert (sheet[:, y : y + 6, x : x + 4] == images[i]).all()
+
+
+def test_samples_follow_prompts_and_seeds_alone(bank, tmp_path):
+    from PIL import Image
+
+    for name in ("one", "two"):
+        train.train(world.options(tmp_path / name, samples=2, samples_every=8), data=world.source(bank))
+    sheets = [tmp_path / name / "training" / "samples" / "step-000008.png" for name in ("one", "two")]
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
+    assert Image.open(sheets[0]).mode == "RGB"

@@ -1,0 +1,56 @@
+"""A stand-in for the little world: flat colours, an encoder that averages, a table as text encoder."""
+
+import torch
+
+from presample.models.mmh_dit.training.batches import Staged
+from presample.models.mmh_dit.training.pictures import preview
+from presample.models.mmh_dit.training.sources import Source
+from presample.models.mmh_dit.training.train import TrainOptions
+from presample.models.mmh_dit.training.world import Bank, Painting, Tools, WorldBatches, paint_all
+from presample.models.trainer.fit import Place
+from presample.models.trainer.seeds import generator_for
+
+END = 97
+HOW = Painting(512, prompts=3, text_len=24)
+
+
+def paint(scene, *, width, height, seed):
+    """Seasons are colours; the seed shades them."""
+    season = ("spring", "summer", "autumn", "winter").index(scene.season)
+    shade = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(seed % 2**40)) * 0.1
+    colour = torch.tensor([[0.2, 0.9, 0.4], [0.9, 0.9, 0.1], [0.9, 0.3, 0.1], [0.9, 0.9, 1.0]])[season]
+    return (colour[:, None, None] + shade).expand(3, height, width).clamp(0, 1)
+
+
+def encode(images):
+    small = torch.nn.functional.avg_pool2d(images, 8)
+    return torch.einsum("kc,bchw->bkhw", torch.randn(16, 3, generator=generator_for(3)), small - 0.5)
+
+
+def tokens(prompt):
+    return [*(sum(map(ord, word)) % END for word in prompt.split()), END]
+
+
+def states(ids, mask):
+    return torch.randn(END + 1, 12, generator=generator_for(4))[ids]
+
+
+def painted(folder, how=HOW):
+    paint_all(folder, how, Tools(paint, encode, tokens), place=Place())
+    return Bank.read(folder, how)
+
+
+def batches(bank, *, place=Place(), batch=8, seed=0):  # noqa: B008
+    return WorldBatches(bank, batch, states, pad=END, seed=seed, place=place)
+
+
+def source(bank, batch=8):
+    return Source(lambda place: Staged((0,), (batches(bank, place=place, batch=batch),)), preview)
+
+
+def options(folder, **more):
+    given = {
+        "steps": 8, "save_every": 3, "log_every": 1, "warmup": 2, "batch": 8, "hidden": 24, "heads": "2,6",
+        "mlp": 32, "text_dim": 12, "text_len": 24, "precision": "no", "samples": 0, "ema": 0.9,
+    }  # fmt: skip
+    return TrainOptions(out=str(folder), **{**given, **more})
