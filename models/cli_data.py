@@ -72,6 +72,7 @@ def _add_latents(steps: argparse._SubParsersAction) -> None:
     latents.add_argument("--most-cut", type=float, metavar="SHARE", help="largest share that may be cut off")
     latents.add_argument("--enlarge", action="store_true", help="take pictures that are too small, too")
     latents.add_argument("--seed", type=int, default=0, help="of random crops [0]")
+    latents.add_argument("--batch", type=int, default=8, metavar="N", help="pictures encoded at a time [8]")
     latents.add_argument("--name", help="folder inside WORK/latents [the stage, or the sizes]")
 
 
@@ -164,6 +165,8 @@ def run_latents(args: argparse.Namespace) -> int:
     from .mmh_dit.data.selection import Selection
     from .mmh_dit.data.work import fingerprint
 
+    if args.batch < 1:
+        raise ValueError(f"--batch must be at least 1, got {args.batch}")
     work, stage = _work(args), _stage(args)
     Selection(work).check()
     name = f"latents/{args.name or (args.sizes.replace(',', '-') if args.sizes else args.stage)}"
@@ -174,7 +177,12 @@ def run_latents(args: argparse.Namespace) -> int:
         "selection": Selection(work).settings,
     }
     load = partial(_autoencoder, args.autoencoder, device=args.device, precision=args.precision)
-    _make(args, name, partial(latents.latents_step, work, stage, load, seed=args.seed), settings)
+    _make(
+        args,
+        name,
+        partial(latents.latents_step, work, stage, load, seed=args.seed, batch=args.batch),
+        settings,
+    )
     cache.write_index(_folder(args, name), work.parts)
     return _report(work)
 
@@ -232,7 +240,7 @@ def _make(args: argparse.Namespace, name: str, make_step, settings: dict[str, An
 def _ray(args: argparse.Namespace):
     from .mmh_dit.data.cluster import RayOptions
 
-    return RayOptions(args.ray, args.ray_cpus, args.ray_gpus)
+    return RayOptions(args.ray, args.ray_cpus, args.ray_gpus, args.workers)
 
 
 def _work(args: argparse.Namespace):

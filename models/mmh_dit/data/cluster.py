@@ -18,17 +18,18 @@ import torch
 from torch import Tensor
 
 from .dedup import MapSubsets, clusters
-from .steps import MakeStep, make_part
+from .steps import MakeStep, make_parts
 from .work import Folder, Work, alone
 
 
 @dataclass(frozen=True)
 class RayOptions:
-    """How much of a cluster a step takes: how many workers, and the processors and GPUs of each."""
+    """How much of a cluster a step takes: how many workers, and of each its processors, GPUs and decoders."""
 
     workers: int = 1
     cpus: float = 1.0
     gpus: float = 0.0
+    decoders: int = 0
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -53,12 +54,13 @@ def ray_data():
 class _Worker:
     """Keeps a step with its model, and makes parts with it."""
 
-    def __init__(self, make_step: MakeStep, work: Work, folder: Folder):
-        self.step, self.work, self.folder = make_step(), work, folder
+    def __init__(self, make_step: MakeStep, work: Work, folder: Folder, decoders: int):
+        self.step, self.work, self.folder, self.decoders = make_step(), work, folder, decoders
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         part = int(row["part"])
-        make_part(self.step, self.work, self.folder, part)
+        for _ in make_parts(self.step, self.work, self.folder, [part], workers=self.decoders):
+            pass
         return {"items": len(self.work.items(part))}
 
 
@@ -73,7 +75,7 @@ def run(make_step: MakeStep, work: Work, folder: Folder, *, settings: Mapping, r
             return
         parts = ray_data().from_items([{"part": part} for part in todo], override_num_blocks=len(todo))
         left = sum(len(work.items(part)) for part in todo)
-        made = parts.map(_Worker, fn_constructor_args=(make_step, work, folder), **ray.asked)
+        made = parts.map(_Worker, fn_constructor_args=(make_step, work, folder, ray.decoders), **ray.asked)
         with tqdm(total=work.count, initial=work.count - left, desc=folder.path.name, unit="item") as bar:
             for row in made.iter_rows():
                 bar.update(int(row["items"]))

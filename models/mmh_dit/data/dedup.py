@@ -10,6 +10,7 @@ n items  e width of an embedding
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -117,6 +118,11 @@ def _converged(rounds: Sequence[Round], options: DedupOptions) -> bool:
     if not rounds:
         return False
     return rounds[-1].subsets <= 1 or rounds[-1].removed <= options.stop * rounds[-1].before
+
+
+def met(rounds: Sequence[Round]) -> float:
+    """Returns the chance that two pictures were in one subset at least once, if rounds divide at random."""
+    return 1 - math.prod(1 - 1 / one.subsets for one in rounds)
 
 
 def _bar(total: int, done: int):

@@ -29,12 +29,17 @@ def read_bytes(item: Item, roots: list[Path]) -> bytes:
 
     Raises:
         LeftOut: the file is not there, cannot be read, is cut short or larger than 256 MiB.
+        FileNotFoundError: the whole source is gone, as when a disk was lost: no reason to drop its items.
     """
     try:
         with open(roots[item.source] / item.file, "rb") as file:
             file.seek(item.offset)
             data = file.read(min(MOST_BYTES + 1, item.size) if item.size >= 0 else MOST_BYTES + 1)
     except OSError as error:
+        if not roots[item.source].is_dir():
+            raise FileNotFoundError(
+                f"{roots[item.source]} cannot be reached; bring it back, run again"
+            ) from error
         raise LeftOut(f"cannot be read: {error.strerror or 'input or output error'}") from error
     if len(data) > MOST_BYTES or item.size > MOST_BYTES:
         raise LeftOut("larger than 256 MiB")

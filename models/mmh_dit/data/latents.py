@@ -60,6 +60,7 @@ class Latents:
 
     reader: Cuts
     encode: Encode
+    batch: int = 8
 
     @torch.inference_mode()
     def compute(self, read: Sequence[tuple[np.ndarray, Cut]]) -> list[Any]:
@@ -67,8 +68,9 @@ class Latents:
         for size in {how.size for _, how in read}:
             rows = [row for row, (_, how) in enumerate(read) if how.size == size]
             pixels = torch.from_numpy(np.stack([read[row][0] for row in rows]))  # (b, H, W, 3)
-            latents = self.encode(pixels.permute(0, 3, 1, 2).float() / 255)  # (b, 16, h, w)
-            for row, latent in zip(rows, latents.half().cpu(), strict=True):
+            images = pixels.permute(0, 3, 1, 2).float() / 255  # (b, 3, H, W)
+            latents = torch.cat([self.encode(some).half().cpu() for some in images.split(self.batch)])
+            for row, latent in zip(rows, latents, strict=True):  # (16, h, w)
                 results[row] = (latent, read[row][1]) if latent.isfinite().all() else LeftOut(NOT_FINITE)
         return results
 
@@ -84,9 +86,11 @@ class Latents:
         return tensors or {"none": torch.zeros(0)}, {"rows": rows}
 
 
-def latents_step(work: Work, stage: Stage, load: Callable[[], Encode], *, seed: int = 0) -> Step:
-    """Returns the step that encodes the kept pictures with what `load` returns."""
-    return Latents(Cuts(work, stage, seed), load())
+def latents_step(
+    work: Work, stage: Stage, load: Callable[[], Encode], *, seed: int = 0, batch: int = 8
+) -> Step:
+    """Returns the step that encodes the kept pictures, `batch` at a time, with what `load` returns."""
+    return Latents(Cuts(work, stage, seed), load(), batch)
 
 
 def load_flux(folder: Path, *, device: str = "auto", precision: str = "float32") -> Encode:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .selection import DEDUP, DEDUP_FACTS, DUPLICATE, EMBEDDINGS, LOW, SCORES, TAGS, Selection
-from .work import Folder, Work, read_json, write_json
+from .work import Folder, Work, open_text, read_json, write_json
 
 REPORT, LEFT_OUT = "report.json", "left_out.jsonl"
 
@@ -37,7 +37,7 @@ class Line:
 def report(work: Work) -> list[Line]:
     """Returns a line for every step of a work folder, and writes report.json and left_out.jsonl."""
     lines = [Line("scan", work.count, dict(work.facts["left_out"]))]
-    with open(work.folder / f"{LEFT_OUT}.part", "w", encoding="utf-8", newline="\n") as names:
+    with open_text(work.folder / f"{LEFT_OUT}.part") as names:
         for step, folder in _folders(work):
             lines.append(_step(work, step, folder, names))
         if (work.folder / DEDUP_FACTS).is_file():

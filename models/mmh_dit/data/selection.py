@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .dedup import Deduplicated, DedupOptions, Round, deduplicate
+from .dedup import Deduplicated, DedupOptions, Round, deduplicate, met
 from .scores import ScoreOptions, score_tag, tagged
 from .steps import Candidate
 from .work import Folder, NotReady, Work, alone, read_json, save, write_json
@@ -24,6 +25,8 @@ from .work import Folder, NotReady, Work, alone, read_json, save, write_json
 EMBEDDINGS, SCORES = "embeddings", "scores"
 DEDUP, DEDUP_FACTS, TAGS = "dedup.safetensors", "dedup.json", "tags.json"
 DUPLICATE, LOW = "near duplicate", "low score"
+
+log = logging.getLogger("presample")
 
 # The file that a step writes last.
 _ENDS = {EMBEDDINGS: DEDUP, SCORES: TAGS}
@@ -130,6 +133,12 @@ def drop_duplicates(
         write_json(work.folder / DEDUP_FACTS, {**settings, **asdict(options), "rounds": rounds})
         save(work.folder / DEDUP, {"stands_for": stands_for}, {})
         half.unlink(missing_ok=True)
+    if options.partition == "random" and met(found.rounds) < 0.99:
+        log.warning(
+            "two pictures met in one subset with a chance of %.0f %%, so most duplicates may be left; "
+            "take --partition nearby, or a larger --subset",
+            100 * met(found.rounds),
+        )
     return found
 
 

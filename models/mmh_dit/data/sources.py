@@ -18,6 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# Named as left out, since people would wonder; other files are passed over.
+NOT_READ = {
+    **dict.fromkeys(
+        (".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl"), "a format that is not read"
+    ),
+    **dict.fromkeys((".gz", ".tgz", ".bz2", ".xz", ".zst"), "a compressed shard: unpack it to .tar"),
+}
 FIELDS = ("caption", "captions", "text", "prompt")
 MOST_TEXT = 1 << 20  # bytes of a file of captions beside a picture
 METADATA = ("metadata.jsonl", "metadata.json")
@@ -73,6 +80,8 @@ def _folder(root: Path, number: int, prefix: str, field: str, on_problem: Proble
             file = path.relative_to(root).as_posix()
             suffix = path.suffix.lower()
             if name.startswith(".") or suffix not in (*PICTURES, ".tar"):
+                if suffix in NOT_READ and not name.startswith("."):
+                    on_problem(prefix + file, NOT_READ[suffix])
                 continue
             if path.is_symlink() and not _within(path, inside):
                 on_problem(prefix + file, "a link that leaves its folder")
@@ -112,7 +121,7 @@ def captions_of(data: bytes, suffix: str, field: str = "") -> tuple[str, ...]:
     try:
         text = data.decode("utf-8-sig")
         return _captions(json.loads(text), field) if suffix == ".json" else _cleaned([text])
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise ValueError("a caption that is no UTF-8 text") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError("a caption file that is no JSON") from error
@@ -129,6 +138,8 @@ def _captions(record: Any, field: str) -> tuple[str, ...]:
 
 
 def _cleaned(texts: list[str]) -> tuple[str, ...]:
+    for text in texts:
+        text.encode()  # JSON can say half a character, which nothing takes
     return tuple(filter(None, (" ".join(text.split()) for text in texts)))
 
 
@@ -144,6 +155,8 @@ def _metadata(root: Path, folder: Path, names: list[str], field: str, on_problem
                     if record is None:
                         raise ValueError("a record that is no JSON object with a file_name")
                     told[os.path.normpath(here / picture).replace(os.sep, "/")] = _captions(record, field)
+                except UnicodeEncodeError:
+                    on_problem(f"{key}:{number}", "a caption that is no UTF-8 text")
                 except ValueError as error:
                     on_problem(f"{key}:{number}", str(error))
     return told
@@ -154,7 +167,7 @@ def _records(file: TextIO, name: str) -> Iterator[tuple[str, Any]]:
     for record in file if name.endswith(".jsonl") else [file.read()]:
         try:
             value = json.loads(record)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             yield "", None
             continue
         if isinstance(value, Mapping) and name.endswith(".json"):
@@ -208,6 +221,9 @@ def _sample(
 ) -> Iterator[Item]:
     suffix = next((suffix for suffix in PICTURES if suffix in sample), None)
     if suffix is None:
+        if sample:
+            name = next(iter(sample.values())).name
+            on_problem(f"{place.prefix}{place.file}/{name}", "a sample without a picture that is read")
         return
     member = sample[suffix]
     key = f"{place.prefix}{place.file}/{member.name}"

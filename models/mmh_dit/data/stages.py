@@ -90,7 +90,7 @@ def plan(width: int, height: int, stage: Stage, *, key: str = "", seed: int = 0)
 
 
 def _random(seed: int, key: str) -> tuple[float, float]:
-    digest = hashlib.sha256(f"{seed} {key}".encode("utf-8", "surrogateescape")).digest()
+    digest = hashlib.sha256(f"{seed} {key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:6], "big") / 2**48, int.from_bytes(digest[6:12], "big") / 2**48
 
 

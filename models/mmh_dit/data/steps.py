@@ -127,15 +127,23 @@ def _made(step: Step, done: list[tuple[Candidate, Any]], others: dict[str, list[
     return Made(tensors, facts, left_out)
 
 
-def make_part(step: Step, work: Work, folder: Folder, part: int) -> None:
-    """Makes one part of a step, here and now."""
-    chunks = _Chunks(step.reader, [(part, n) for n in range(_chunks(work))], work.part_length)
-    for _ in _make(step, (chunks[n] for n in range(len(chunks))), folder):
-        pass
+def make_parts(
+    step: Step, work: Work, folder: Folder, parts: Sequence[int], *, workers: int = 0
+) -> Iterator[int]:
+    """Makes parts of a step here and now, and yields how many items are done as they are."""
+    places = [(part, number) for part in parts for number in range(-(-work.part_length // CHUNK))]
+    loader = torch.utils.data.DataLoader(
+        _Chunks(step.reader, places, work.part_length),
+        batch_size=None,
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        generator=torch.Generator(),
+    )
+    yield from _make(step, iter(loader), folder)
 
 
-def _chunks(work: Work) -> int:
-    return -(-work.part_length // CHUNK)
+def _as_it_is(chunk: Any) -> Any:
+    return chunk
 
 
 def run(make_step: MakeStep, work: Work, folder: Folder, *, settings: Mapping, workers: int = 0) -> None:
@@ -151,19 +159,5 @@ def run(make_step: MakeStep, work: Work, folder: Folder, *, settings: Mapping, w
         todo = folder.missing(work.parts)
         left = sum(len(work.items(part)) for part in todo)
         with tqdm(total=work.count, initial=work.count - left, desc=folder.path.name, unit="item") as bar:
-            for count in _local(make_step, work, folder, todo, workers) if todo else ():
+            for count in make_parts(make_step(), work, folder, todo, workers=workers) if todo else ():
                 bar.update(count)
-
-
-def _local(make_step: MakeStep, work: Work, folder: Folder, todo: list[int], workers: int) -> Iterator[int]:
-    step = make_step()
-    places = [(part, number) for part in todo for number in range(_chunks(work))]
-    chunks = _Chunks(step.reader, places, work.part_length)
-    loader = torch.utils.data.DataLoader(
-        chunks, batch_size=None, num_workers=workers, collate_fn=_as_it_is, generator=torch.Generator()
-    )
-    yield from _make(step, iter(loader), folder)
-
-
-def _as_it_is(chunk: Any) -> Any:
-    return chunk

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -82,7 +82,7 @@ def scan(sources: list[Path], folder: Path, *, field: str = "", uncaptioned: boo
         return Work(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ITEMS).mkdir(exist_ok=True)
-    with alone(folder), open(folder / PROBLEMS, "w", encoding="utf-8", newline="\n") as problems:
+    with alone(folder), open_text(folder / PROBLEMS) as problems:
 
         def on_problem(key: str, why: str) -> None:
             left_out[why] = left_out.get(why, 0) + 1
@@ -122,7 +122,8 @@ def _list(found: Iterator[Item], folder: Path, length: int) -> int:
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    with open_text(path) as file:
+        file.write("\n".join(lines) + "\n")
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,14 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str,
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file in one move."""
     half = path.with_suffix(".part")
-    half.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8", newline="\n")
+    with open_text(half) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     _move(half, path)
+
+
+def open_text(path: Path) -> TextIO:
+    """Opens a file of JSON for writing; bytes of file names that are no UTF-8 are written as JSON escapes."""
+    return open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def _move(half: Path, path: Path) -> None:

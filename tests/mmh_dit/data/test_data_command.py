@@ -140,13 +140,16 @@ def test_low_scores_are_dropped_and_named(run, pictures, models, tmp_path):
     assert report[-1]["tags"] == {"good score": 12}, "other bounds need no new scores"
 
 
-def test_given_embeddings_take_the_place_of_a_model(run, pictures, tmp_path):
+def test_given_embeddings_take_the_place_of_a_model(run, pictures, tmp_path, caplog):
     work, table = tmp_path / "work", torch.eye(13)
     run("scan", pictures, "--work", work)
     table[4] = table[9]
     save_file({"embeddings": table}, tmp_path / "e.safetensors")
     assert run("dedup", work, "--embeddings", tmp_path / "e.safetensors")[0] == 0
     assert kept(json.loads((work / "report.json").read_text()))["dedup"] == (12, {"near duplicate": 1})
+    shuffled = ("--subset", 2, "--partition", "random")
+    assert run("dedup", work, "--embeddings", tmp_path / "e.safetensors", *shuffled)[0] == 0
+    assert "--partition nearby" in caplog.text
     save_file({"embeddings": table[:5]}, tmp_path / "e.safetensors")
     code, _, err = run("dedup", work, "--embeddings", tmp_path / "e.safetensors")
     assert code == 1

@@ -5,7 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presample.models.mmh_dit.data.dedup import Deduplicated, DedupOptions, clusters, deduplicate, divide
+from presample.models.mmh_dit.data.dedup import (
+    Deduplicated,
+    DedupOptions,
+    Round,
+    clusters,
+    deduplicate,
+    divide,
+    met,
+)
 
 pytest.importorskip("sklearn", reason="near duplicates need presample[data]")
 
@@ -54,6 +62,12 @@ def test_many_subsets_need_like_pictures_together():
     assert len(nearby.rounds) <= 10
     assert nearby.keep[400:2000].all()
     assert (~shuffled.keep).sum() < 0.5 * 400, "the published way finds one pair in 32 a round"
+
+
+def test_the_chance_to_meet_follows_from_subsets_and_rounds():
+    assert met([Round(10, 1, 0)]) == 1
+    assert met([Round(10, 4, 0), Round(10, 4, 0)]) == pytest.approx(1 - 0.75**2)
+    assert met([]) == 0
 
 
 def test_a_distance_of_nine_tenths_would_collapse_the_set():

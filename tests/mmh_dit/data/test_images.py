@@ -97,6 +97,11 @@ def test_bytes_are_those_of_the_item_or_a_reason(tmp_path):
             read_bytes(item, [tmp_path])
 
 
+def test_a_lost_disk_stops_a_run_and_drops_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="bring it back"):
+        read_bytes(Item("k", 0, "f"), [tmp_path / "disk"])
+
+
 def test_opening_leaves_pils_limit_and_torchs_generator_alone():
     before = Image.MAX_IMAGE_PIXELS, torch.get_rng_state().tolist()
     open_image(WHOLE)

@@ -66,14 +66,34 @@ def test_a_file_of_metadata_names_pictures_below_it(tmp_path, name, content):
     assert problems == []
 
 
+def test_pictures_that_are_not_read_are_named_and_other_files_passed_over(tmp_path):
+    for name in ("a.gif", "b.tar.gz", "notes.txt", "readme.md", ".c.gif"):
+        (tmp_path / name).write_bytes(b"x")
+    shard_of(tmp_path / "s.tar", [("1.avif", b"x"), ("1.txt", b"one")])
+    items, problems = found(tmp_path)
+    assert items == []
+    assert dict(problems) == {
+        "a.gif": "a format that is not read",
+        "b.tar.gz": "a compressed shard: unpack it to .tar",
+        "s.tar/1.avif": "a sample without a picture that is read",
+    }
+
+
 def test_broken_lines_of_metadata_are_named_and_the_others_used(tmp_path):
     (tmp_path / "1.jpg").write_bytes(b"x")
     good = json.dumps({"file_name": "1.jpg", "mine": "seen", "text": "not this"})
+    half = json.dumps({"file_name": "1.jpg", "mine": "\ud800"})
     outside = json.dumps({"file_name": "../../etc/passwd", "mine": "x"})
-    (tmp_path / "metadata.jsonl").write_text(f'{{"no\n[1]\n{outside}\n{good}\n{{"file_name": 3}}\n')
+    (tmp_path / "metadata.jsonl").write_text(
+        f'{{"no\n[1]\n{outside}\n{good}\n{{"file_name": 3}}\n{"9" * 5000}\n{half}\n'
+    )
     items, problems = found(tmp_path, field="mine")
     assert captions(items) == {"1.jpg": ("seen",)}
-    assert [key for key, _ in problems] == ["metadata.jsonl:1", "metadata.jsonl:2", "metadata.jsonl:5"]
+    assert [key for key, _ in problems] == [
+        "metadata.jsonl:1",
+        "metadata.jsonl:2",
+        *(f"metadata.jsonl:{i}" for i in (5, 6, 7)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +102,8 @@ def test_broken_lines_of_metadata_are_named_and_the_others_used(tmp_path):
         (b"\xff\xfe\x00", ".txt", "UTF-8"),
         (b"{", ".json", "JSON"),
         (b"[" * 100_000, ".json", "JSON"),
+        (b'{"caption": "\\ud800"}', ".json", "UTF-8"),
+        (b"9" * 5000, ".json", "digits"),
         (b'{"caption": 3}', ".json", "no text"),
         (b'{"caption": [3]}', ".json", "no text"),
         (b"x" * (1 << 20) + b"x", ".txt", "1 MiB"),

@@ -1,11 +1,14 @@
 """The work folder: items in parts, parts in one move, and a run that can be killed at any moment."""
 
+import os
+import sys
+
 import pytest
 import torch
 from pictures_for_tests import folder_of, lines
 
 from presample.models.mmh_dit.data import steps
-from presample.models.mmh_dit.data.images import LeftOut
+from presample.models.mmh_dit.data.images import LeftOut, read_bytes
 from presample.models.mmh_dit.data.steps import Candidate, run
 from presample.models.mmh_dit.data.work import Folder, Made, NotReady, Work, alone, fingerprint, scan
 
@@ -77,6 +80,23 @@ def test_pictures_without_caption_are_named_or_kept(tmp_path):
     assert work.facts["left_out"] == {"no caption": 1}
     assert lines(work.folder / "problems.jsonl") == [{"key": "001.png", "why": "no caption"}]
     assert scan([root], tmp_path / "w2", uncaptioned=True).count == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there may file names be any bytes")
+def test_file_names_that_are_no_text_are_kept_whole(tmp_path):
+    root = folder_of(tmp_path / "p", 2)
+    os.rename(os.fsencode(root / "000.png"), os.fsencode(root) + b"/\xff\xe9.png")
+    os.rename(os.fsencode(root / "000.txt"), os.fsencode(root) + b"/\xff\xe9.txt")
+    os.rename(os.fsencode(root / "001.png"), os.fsencode(root) + b"/\xe9 silent.png")
+    work = scan([root], tmp_path / "w")
+    (item,) = work.items(0)
+    assert os.fsencode(item.key) == b"\xff\xe9.png"
+    assert read_bytes(item, work.roots)
+    assert lines(tmp_path / "w" / "problems.jsonl")[0]["key"] == os.fsdecode(b"\xe9 silent.png")
+    folder = Folder(tmp_path / "w" / "x")
+    folder.open({})
+    folder.write(0, Made({}, {"keys": [item.key]}, {"why": [item.key]}))
+    assert folder.told(0) == ({"keys": [item.key]}, {"why": [item.key]})
 
 
 def test_a_folder_without_pictures_is_an_error_and_no_work_folder(tmp_path):
