@@ -86,8 +86,8 @@ def test_every_batch_has_its_own_hires_prompts(webui):
 
 
 def test_the_negative_prompt_stays(webui):
-    made = webui.make("lake", ON, negative_prompt="bad hands, night")
-    assert made.info["all_negative_prompts"] == ["bad hands, night"]
+    made = webui.make("forest", ON, negative_prompt="bad hands")
+    assert made.info["all_negative_prompts"] == ["bad hands"]
 
 
 def test_a_comment_is_stripped_by_the_host_and_what_was_added_is_not(webui):
@@ -125,13 +125,13 @@ def test_a_picture_sent_back_is_the_same_picture(webui, settings):
 def test_a_picture_of_z_tipo_extension_can_be_gone_on_with(webui):
     said = "{'seed': 7, 'timing': 'AFTER', 'tag_length': 'very_short', 'nl_length': 'very_short', 'top_k': 9}"
     infotext = (
-        "lake, night, moon\nSteps: 1, Sampler: Euler, CFG scale: 5, Seed: 1, Size: 64x64, "
-        f'TIPO Parameters: "{said}", TIPO prompt: "lake, night"'
+        "forest, night, moon\nSteps: 1, Sampler: Euler, CFG scale: 5, Seed: 1, Size: 64x64, "
+        f'TIPO Parameters: "{said}", TIPO prompt: "forest, night"'
     )
     exact = webui.make(None, infotext=infotext)
-    assert exact.prompts == ["lake, night, moon"]
+    assert exact.prompts == ["forest, night, moon"]
     onward = webui.make(None, infotext=infotext + ", Presample restore: original")
-    assert onward.prompts[0].startswith("lake, night, ")
+    assert onward.prompts[0].startswith("forest, night, ")
     for pair in ("seed: 7", "tag length: very_short", "top k: 9", "ban mode: substring"):
         assert f"Presample {pair}" in onward.infotexts[0]
 
