@@ -202,13 +202,19 @@ class Canvas:
         part += (1 - part) * color * (near * near * np.float32(strength))[..., None]
 
     def scatter(
-        self, box: tuple[slice, slice], cell: float, rng: np.random.Generator, *, share: float = 1.0
+        self,
+        box: tuple[slice, slice],
+        cell: float,
+        rng: np.random.Generator,
+        *,
+        share: float = 1.0,
+        spread: float = 0.3,
     ) -> tuple[Array, Array, Array, Array]:
         """Returns one random dot for each square cell, seen from every pixel of the box.
 
         The four arrays (h, w) are the pixel's offset from its cell's dot in cells (dx, dy), whether the dot
-        is there (0 or 1, with chance `share`) and a random number of the dot in 0..1. Dots keep a third of a
-        cell from its borders, so shapes of a radius below a third are never cut.
+        is there (0 or 1, with chance `share`) and a random number of the dot in 0..1. Dots lie within
+        `spread` of a cell around its centre, so shapes of a radius below (1 - spread) / 2 are never cut.
         """
         x = (self.x[:, box[1]] - np.float32(box[1].start)) / np.float32(cell)
         y = (self.y[box[0]] - np.float32(box[0].start)) / np.float32(cell)
@@ -216,8 +222,8 @@ class Canvas:
         size = (int(row[-1, 0]) + 1, int(column[0, -1]) + 1)
         jitter = rng.random((4, *size), dtype=np.float32)
         at = (row, column)
-        dx = x - column - (0.35 + 0.3 * jitter[0])[at]
-        dy = y - row - (0.35 + 0.3 * jitter[1])[at]
+        dx = x - column - (0.5 + spread * (jitter[0] - 0.5))[at]
+        dy = y - row - (0.5 + spread * (jitter[1] - 0.5))[at]
         return dx, dy, (jitter[2] < share).astype(np.float32)[at], jitter[3][at]
 
 

@@ -244,7 +244,9 @@ def _head(body: Body, s, dress: Dress) -> None:
     hair, edge = dress.hair, dress.edge
     body.ellipse(0, 0.77, 0.185, 0.185, hair, edge)
     if s.facing == "away":
-        body.line((0.0, 0.93), (0.0, 0.72), 0.008, hair[1] * np.float32(0.75))
+        for x, low in ((-0.09, 0.62), (0.0, 0.585), (0.09, 0.62)):
+            body.line((x, 0.9), (x * 1.1, low), 0.008, hair[1] * np.float32(0.7))
+        body.ellipse(-0.06, 0.86, 0.06, 0.025, mix(hair[0], np.ones(3, np.float32), 0.35), turn=0.4)
         return
     if s.facing == "viewer":
         body.ellipse(0, 0.735, 0.135, 0.125, dress.skin)

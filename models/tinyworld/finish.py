@@ -166,10 +166,7 @@ def finish(canvas: Canvas, kind: str, rng: np.random.Generator) -> Array:
     if kind == "watercolor":
         return _watercolor(canvas, rng)
     if kind == "flat":
-        steps = np.float32(7)
-        gray = (pixels @ LUMA)[..., None] * steps
-        band = (np.floor(gray) + smooth(gray - np.floor(gray), 0.35, 0.65)) / steps
-        return np.clip(pixels + (band - gray / steps) * np.float32(1.0), 0, 1)
+        return _flat(canvas)
     if kind == "painterly":
         return _painterly(canvas, rng)
     if kind == "grain":
@@ -195,6 +192,20 @@ def _watercolor(c: Canvas, rng: np.random.Generator) -> Array:
     rim = np.exp(-((((edge / np.float32(u)) - 0.052) / 0.011) ** 2))[..., None].astype(np.float32)
     paper = np.float32(0.985)
     return np.clip(paper + (washed * (1 - 0.22 * rim) - paper) * inside, 0, 1).astype(np.float32)
+
+
+def _flat(c: Canvas) -> Array:
+    """Five tones and ink lines between them."""
+    gray = (c.pixels @ LUMA)[..., None]
+    tone = gray * np.float32(5)
+    band = (np.floor(tone) + smooth(tone - np.floor(tone), 0.4, 0.6)) / np.float32(5)
+    soft = blur(band, c.u * 0.004)[..., 0]
+    across, down = np.zeros_like(soft), np.zeros_like(soft)
+    across[:, 1:-1] = soft[:, 2:] - soft[:, :-2]
+    down[1:-1] = soft[2:] - soft[:-2]
+    ink = smooth(np.hypot(across, down) * np.float32(c.u / 128), 0.1, 0.3)[..., None]
+    flat = c.pixels + (band - gray) * np.float32(0.85)
+    return np.clip(flat + (rgb("241c30") - flat) * ink * np.float32(0.7), 0, 1)
 
 
 def _painterly(c: Canvas, rng: np.random.Generator) -> Array:

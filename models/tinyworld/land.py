@@ -25,7 +25,7 @@ def _flat(stage: Stage) -> None:
 
 def _hills(stage: Stage) -> None:
     c, rng = stage.canvas, stage.plan.rng("land")
-    for high, across, haze in ((0.15, 2.2, 0.6), (0.105, 3.1, 0.42), (0.06, 4.2, 0.22)):
+    for high, across, haze in ((0.215, 2.2, 0.55), (0.145, 3.1, 0.38), (0.075, 4.2, 0.2)):
         top = stage.plan.horizon - c.u * high + waves(c.width, rng, ((across, 0.045 * c.u),))
         color = stage.light.far(GREEN[stage.scene.season] * np.float32(0.9), haze)
         c.under(
@@ -107,7 +107,7 @@ def _wood(stage: Stage, rng: np.random.Generator) -> None:
     )
     x, cell = c.x[0], u * 0.075
     tips = np.abs((x / cell + rng.random()) % 1 - 0.5) * 2  # 1 at the trees' feet
-    high = 0.15 + waves(c.width, rng, ((4, 0.022),))
+    high = 0.11 + waves(c.width, rng, ((4, 0.016),))
     c.under(
         stage.plan.horizon - u * (high - 0.06 * tips),
         (color, color * np.float32(0.7)),
@@ -143,7 +143,7 @@ def _skyline(stage: Stage, rng: np.random.Generator) -> None:
     c, u = stage.canvas, stage.canvas.u
     color = stage.light.far(rgb("6b7890"), 0.45)
     count = max(7, int(c.width / (u * 0.085)))
-    heights = u * rng.uniform(0.07, 0.19, count)
+    heights = u * rng.uniform(0.05, 0.13, count)
     top = stage.plan.horizon - np.repeat(heights, c.width // count + 1)[: c.width]
     c.under(top, (color, mix(color, stage.light.haze, 0.4)), bottom=stage.plan.horizon + 2)
 
@@ -191,7 +191,7 @@ def _texture(
         joint = np.minimum(np.abs(row - np.round(row)), np.abs(column - np.round(column)))
         c.cover(box, (1 - smooth(joint, 0.02, 0.1)) * smooth(depth, 0.02, 0.2) * 0.55, near * np.float32(0.5))
     else:
-        dx, dy, there, dice = c.scatter(box, u * 0.07, rng, share=0.75)
+        dx, dy, there, dice = c.scatter(box, u * 0.07, rng, share=0.75, spread=0.5)
         if kind == "grass":
             blade = np.clip(0.14 - np.abs(np.abs(dx) - 0.09 * (0.35 - dy)) * 1.8, 0, 1) * (np.abs(dy) < 0.24)
             c.cover(

@@ -14,7 +14,7 @@ from .scene import Scene
 
 SKIES = {
     ("dawn", "blue"): ("79b0e0", "b9d9ee", "fff3d0"),
-    ("dawn", "grey"): ("a3adb8", "cbd0d6", "f3ecdd"),
+    ("dawn", "grey"): ("aca9bc", "d4cbd2", "ffe9c6"),
     ("dawn", "orange"): ("f2a878", "fccf98", "fff2cc"),
     ("dawn", "pink"): ("ea9cc0", "f8c8d6", "fff0dc"),
     ("dawn", "purple"): ("a98fd6", "d6bfe8", "fff0dc"),
@@ -28,8 +28,8 @@ SKIES = {
     ("night", "purple"): ("2b1156", "4f2a86", "8a5aae"),
     ("night", "black"): ("04050c", "0a0d18", "232a3c"),
 }
-TINTS = {"dawn": "fff3ea", "day": "ffffff", "sunset": "eabb98", "night": "56689c"}
-NEAR = {"dawn": "fffaf4", "day": "ffffff", "sunset": "f6dcc6", "night": "a2aed6"}
+TINTS = {"dawn": "ffe6d8", "day": "ffffff", "sunset": "eabb98", "night": "56689c"}
+NEAR = {"dawn": "fff2e8", "day": "ffffff", "sunset": "f6dcc6", "night": "a2aed6"}
 DULL = {"clear": 1.0, "cloudy": 0.95, "overcast": 0.8, "rain": 0.76, "snow": 0.9, "fog": 0.9}
 HORIZON = {"wide": 0.5, "very wide": 0.39, "above": 0.27, "below": 0.71, "close": 0.56}
 SCALE = {"wide": 1.0, "very wide": 0.82, "above": 0.9, "below": 1.05, "close": 1.38}

@@ -85,7 +85,7 @@ def _paint_far(stage: Stage) -> None:
     plants.paint_bloom(stage)
     plants.paint_trees(stage)
     if scene.effect == "depth of field":
-        canvas.pixels = blur(canvas.pixels, canvas.u * 0.012)
+        canvas.pixels = blur(canvas.pixels, canvas.u * 0.0095)
     finish.paint_mist(stage)
     sky.paint_flight(stage)
 

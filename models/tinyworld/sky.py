@@ -45,6 +45,17 @@ def _gradient(stage: Stage) -> None:
     if stage.scene.time in ("dawn", "sunset"):
         color = rgb("fff2b8") if stage.scene.time == "dawn" else rgb("ff9a3c")
         c.glow(stage.column(stage.plan.focus), stage.plan.horizon, c.width * 0.55, color, 0.6)
+    if stage.scene.time == "dawn":
+        _rays(stage)
+
+
+def _rays(stage: Stage) -> None:
+    """The fan of light of a sun that is about to rise."""
+    c = stage.canvas
+    dx, dy = c.x - stage.column(stage.plan.focus), np.float32(stage.plan.horizon) - c.y
+    beam = smooth(np.sin(np.arctan2(dx, np.maximum(dy, 0.1)) * np.float32(13)), -0.15, 0.15)
+    beam = beam * (dy > 0) * np.clip(np.hypot(dx, dy) / np.float32(0.2 * c.u), 0, 1)
+    c.cover((slice(0, c.height), slice(0, c.width)), beam.astype(np.float32) * np.float32(0.3), rgb("fff3b0"))
 
 
 def _aurora(stage: Stage, rng: np.random.Generator) -> None:
@@ -64,7 +75,7 @@ def _stars(stage: Stage, rng: np.random.Generator) -> None:
     high = int(stage.plan.horizon * 0.95)
     if s.stars == "many":
         box = (slice(0, max(high, 4)), slice(0, c.width))
-        dx, dy, there, dice = c.scatter(box, u * 0.062, rng, share=0.9)
+        dx, dy, there, dice = c.scatter(box, u * 0.062, rng, share=0.9, spread=0.7)
         c.cover(box, np.clip(1.25 - np.hypot(dx, dy) * (7 - 3 * dice), 0, 1) * there, rgb("fffbe8"))
         return
     for i in range(6):
@@ -88,8 +99,8 @@ def _sparkle(c: Canvas, x: float, y: float, r: float, color: Array) -> None:
 
 def disc_place(stage: Stage) -> tuple[float, float, float]:
     """Returns column, row and radius of sun or moon."""
-    share = 0.0 if stage.scene.layout == "symmetrical" else -0.14
-    return stage.beside(share), stage.plan.horizon * 0.36, _size(stage) * 0.078
+    share, at = (0.0, 0.2) if stage.scene.layout == "symmetrical" else (-0.2, 0.36)
+    return stage.beside(share), stage.plan.horizon * at, _size(stage) * 0.078
 
 
 def _disc(stage: Stage) -> None:
@@ -175,17 +186,17 @@ def _clouds(stage: Stage, rng: np.random.Generator) -> None:
     u, high = _size(stage), stage.plan.horizon
     kind = stage.scene.clouds
     if kind == "few":
-        for share, at, size in ((0.3, 0.3, 0.17), (-0.37, 0.5, 0.14)):
+        for share, at, size in ((0.3, 0.3, 0.17), (-0.42, 0.66, 0.14)):
             x = stage.beside(share + rng.uniform(-0.04, 0.04))
             cloud(stage, x, high * (at + rng.uniform(-0.04, 0.04)), u * size, rng)
     elif kind == "many":
         spots = (
-            (-0.42, 0.24),
-            (0.04, 0.2),
+            (-0.45, 0.2),
+            (0.12, 0.18),
             (0.4, 0.26),
-            (-0.2, 0.5),
+            (-0.2, 0.7),
             (0.2, 0.54),
-            (-0.46, 0.74),
+            (-0.47, 0.6),
             (0.46, 0.78),
         )
         for share, at in spots:
@@ -273,11 +284,11 @@ def paint_flight(stage: Stage) -> None:
     dark = rgb("dfe6ff") if stage.light.night else rgb("26303c")
     if stage.scene.birds == "few":
         for dx, dy, size in ((0.0, 0.0, 0.07), (0.16, 0.06, 0.06), (0.09, -0.05, 0.052)):
-            _bird(c, stage.beside(0.12) + stage.plan.side * dx * u, high * 0.2 + dy * u, u * size, dark)
+            _bird(c, stage.beside(0.12) + stage.plan.side * dx * u, high * 0.27 + dy * u, u * size, dark)
     elif stage.scene.birds == "flock":
         for i in range(-5, 6):
             x = stage.beside(0.14) + stage.plan.side * (i * 0.052 * u)
-            _bird(c, x, high * 0.12 + abs(i) * 0.026 * u + rng.uniform(-0.5, 0.5), u * 0.029, dark)
+            _bird(c, x, high * 0.2 + abs(i) * 0.026 * u + rng.uniform(-0.5, 0.5), u * 0.029, dark)
     if stage.scene.event == "balloon":
         _balloon(stage, stage.beside(0.36), max(high * 0.36, u * 0.14), u * 0.1)
     if stage.scene.wind == "breezy":
@@ -315,7 +326,7 @@ def _gusts(stage: Stage, rng: np.random.Generator) -> None:
     c, u, high = stage.canvas, stage.canvas.u, stage.plan.horizon
     for share, at, size in ((-0.3, 0.72, 0.2), (0.2, 0.86, 0.24)):
         x, y = stage.beside(share + rng.uniform(-0.05, 0.05)), high * at
-        r, look, thick = u * size * 0.16, Look(0.85), u * 0.009
+        r, look, thick = u * size * 0.16, Look(0.95, edge=rgb("7f93ae")), u * 0.009
         wide = u * size
         c.line((x - wide * 0.7, y + r), (x + wide * 0.2, y + r), thick * 0.4, WHITE, look, end=thick)
         for a in np.linspace(np.pi / 2, -np.pi * 0.9, 7)[:-1]:

@@ -17,8 +17,8 @@ def paint_structure(stage: Stage) -> None:
     kind = stage.scene.structure
     if kind == "none":
         return
-    u = min(stage.unit, stage.canvas.height / 1.5)
     x, y = stage.column(work_column(stage)), stage.row(0.1)
+    u = min(stage.unit, (y - stage.canvas.height * 0.09) / 0.4)
     if kind == "bridge":
         _bridge(stage, stage.beside(0.22) if stage.scene.water == "river" else x, stage.row(0.34), u)
         return
@@ -356,7 +356,12 @@ def boat_place(stage: Stage) -> tuple[float, float]:
     s = stage.scene
     if s.water == "river":
         return stage.beside(0.27), stage.row(0.46)
-    return stage.beside(-0.12 if s.shore == "pier" else 0.02), stage.row(0.27 if s.water == "ocean" else 0.3)
+    far = (
+        (0.02 if s.shore == "pier" else 0.12)
+        if s.layout == "thirds"
+        else (-0.22 if s.shore == "pier" else 0.2)
+    )
+    return stage.beside(far), stage.row(0.27 if s.water == "ocean" else 0.3)
 
 
 def paint_boat(stage: Stage) -> None:
