@@ -10,7 +10,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -243,6 +243,16 @@ class Actions:
             options = replace(expansion.request.options, seed=expansion.seed)
             pairs = write(options, expansion.original, prose=expansion.request.prose, extras=said.extras())
             self.script.memory.add(expansion.request.prompt, expansion.prompt, pairs)
+
+
+def show_made(script) -> Callable[[], Any]:
+    """Returns a handler that shows the chips of a job's pictures, one page for each."""
+
+    def show() -> Any:
+        made = [payload(expansion) for expansion in script.made]
+        return result(shown=made) if made else gr.update()
+
+    return show
 
 
 def result(**said: Any) -> str:

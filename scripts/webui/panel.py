@@ -60,6 +60,11 @@ class Panel:
         """Returns the script's arguments in their order."""
         return [self.widgets[name] for name in self.facts]
 
+    def connect_pictures(self, info) -> None:
+        """Shows the chips of the pictures that were made, when the host has filled in their `info`."""
+        show = actions.show_made(self.script)
+        info.change(show, inputs=[], outputs=[self.result], queue=False, show_progress=False)
+
     def _id(self, name: str) -> str:
         return f"{self.tab}_presample_{name}"
 

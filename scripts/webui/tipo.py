@@ -73,6 +73,7 @@ class PresampleTIPO(scripts.Script):
         return self.panel.inputs()
 
     def setup(self, p, *args) -> None:
+        self.made = ()
         job.prepare(p)
 
     def before_process(self, p, *args) -> None:
@@ -84,11 +85,16 @@ class PresampleTIPO(scripts.Script):
     def before_process_batch(self, p, *args, **batch) -> None:
         job.note_hires(p)
 
+    def expand(self, requests: Sequence[Request]) -> Sequence[Expansion]:
+        """Returns the expansions of a job, which the chips show when it is done."""
+        self.made = expand(requests)
+        return self.made
+
     def run(self, step: Callable, p, args: Sequence[Any]) -> None:
         """Takes a step with what panel and axes say; what goes wrong is told under the picture."""
         try:
             said = values.from_args(args, getattr(p, job.OVERRIDES, {}))
-            step(p, said, expand, self.memory)
+            step(p, said, self.expand, self.memory)
         except (ValueError, TypeError) as error:
             job.forget(p)
             job.tell(p, f"the prompts were not expanded: {error}")

@@ -1,21 +1,25 @@
-"""A page of gradio with the panels and as much of a host around them as they use; also a program to look at it.
+"""A page of gradio with the panels and as much of a host around them as they use, also to look at.
 
-`python tests/webui/gradio_host.py PORT` serves it. The page still needs what a host's own scripts do: see PAGE.
+`python tests/webui/gradio_host.py PORT` serves it. The page still needs what a host's own scripts do: PAGE.
 """
 
 import importlib.util
 import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+
+from webui_fake import Processing
 
 ROOT = Path(__file__).parents[2]
 
 # What hosts' own scripts do: `onUiLoaded`, their accordion's checkbox, and counting tokens.
 PAGE = """
 globalThis.onUiLoaded = (callback) => {
-    const wait = () => (document.querySelector("#txt2img_prompt textarea") ? callback() : setTimeout(wait, 20));
+    const there = () => document.querySelector("#img2img_presample_chips textarea");
+    const wait = () => (there() ? callback() : setTimeout(wait, 20));
     wait();
 };
 globalThis.counted = [];
@@ -94,8 +98,11 @@ def _tab(gr, script, tab):
             script.after_component(size, elem_id=f"{tab}_{name}")
         script.inputs = script.ui(script.is_img2img)
         arguments = gr.Textbox("", label="Arguments", elem_id=f"{tab}_arguments", visible=False)
+        info = gr.Textbox("", label="Info", elem_id=f"generation_info_{tab}", visible=False)
+        script.after_component(info, elem_id=f"generation_info_{tab}")
         button = gr.Button("Generate", elem_id=f"{tab}_generate")
-        button.click(lambda *args: repr(args), inputs=script.inputs, outputs=[arguments])
+        make = partial(_make, script)
+        button.click(make, inputs=[script.prompt_box, *script.inputs], outputs=[arguments, info])
         pasted = gr.Textbox("", label="Pasted", elem_id=f"{tab}_pasted", visible=False)
         paste = gr.Button("Paste", elem_id=f"{tab}_paste")
         fields = [field for field in script.infotext_fields if field[0] is not script.prompt_box]
@@ -104,6 +111,12 @@ def _tab(gr, script, tab):
             lambda text: _pasted(gr, fields, eval(text)), inputs=[pasted], outputs=widgets, queue=False
         )
     return script
+
+
+def _make(script, prompt, *args):
+    """What a host does when its button is pressed, but for the pictures; returns arguments and prompts."""
+    p = Processing(prompt, batch_size=2).run(script, *args)
+    return repr(args), repr(p.all_prompts)
 
 
 def _pasted(gr, fields, pairs):
@@ -127,5 +140,6 @@ def serve(port: int | None = None):
 
 if __name__ == "__main__":
     install()
-    print(serve(int(sys.argv[1]))[0], flush=True)
+    sys.stdout.write(serve(int(sys.argv[1]))[0] + "\n")
+    sys.stdout.flush()
     threading.Event().wait()
