@@ -58,7 +58,8 @@ def _add_score(steps: argparse._SubParsersAction) -> None:
 
 def _add_texts(steps: argparse._SubParsersAction) -> None:
     texts = _step(steps, "texts", "encode captions with a frozen text encoder", run_texts, "bfloat16")
-    texts.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="T5 v1.1 XXL, or CLIP")
+    texts.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="T5's encoder, or CLIP")
+    texts.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="where it is not the model's folder")
     texts.add_argument("--length", type=int, default=256, metavar="N", help="most tokens of a caption [256]")
 
 
@@ -150,11 +151,14 @@ def run_texts(args: argparse.Namespace) -> int:
     """Encodes captions; returns the exit code."""
     from .mmh_dit.data import cache, texts
     from .mmh_dit.data.selection import Selection
+    from .mmh_dit.data.work import fingerprint
 
     work = _work(args)
     Selection(work).check()
     make = partial(texts.texts_step, length=args.length)
-    _run(args, "texts", make, length=args.length, selection=Selection(work).settings)
+    words = fingerprint(args.tokenizer) if args.tokenizer else ""
+    settings = {"tokenizer": words, "length": args.length, "selection": Selection(work).settings}
+    _run(args, "texts", make, args.tokenizer, **settings)
     cache.write_index(_folder(args, "texts"), work.parts)
     return _report(work)
 

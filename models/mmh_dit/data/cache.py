@@ -10,11 +10,10 @@ b batch  n items  m text tokens  d width of the text encoder  h w latent
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -146,6 +145,7 @@ def _spans(file: Any) -> tuple:
 class LatentBatches(torch.utils.data.Dataset):
     """Batch `step` of a run, for any step from 0 on; `len` is the batches of an epoch.
 
+    A loader that goes on at a step takes `sampler=itertools.count(step), batch_size=None`.
     `batch` is the size of one process's batch, `rank` this process and `count` how many there are. With
     `text_length` every text has that many tokens, else as many as the longest of its batch.
     """
@@ -228,15 +228,3 @@ def pad(texts: Sequence[Tensor], length: int | None = None) -> tuple[Tensor, Ten
         padded[row, : len(text)] = text
         mask[row, : len(text)] = True
     return padded, mask
-
-
-def stream(batches: LatentBatches, *, skip: int = 0, workers: int = 0) -> Iterator[Batch]:
-    """Yields batches for ever, from batch `skip` on; `workers` processes change nothing but the speed."""
-    yield from torch.utils.data.DataLoader(
-        batches,
-        batch_size=None,
-        sampler=itertools.count(skip),
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        generator=torch.Generator(),
-    )

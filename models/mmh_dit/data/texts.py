@@ -60,9 +60,14 @@ class Encoder:
 
 
 def load_encoder(
-    folder: Path, *, length: int = 256, device: str = "auto", precision: str = "bfloat16"
+    folder: Path,
+    tokenizer: Path | None = None,
+    *,
+    length: int = 256,
+    device: str = "auto",
+    precision: str = "bfloat16",
 ) -> Encoder:
-    """Returns the text encoder of a folder: T5's encoder, or CLIP's text model.
+    """Returns the text encoder of a folder, T5's encoder or CLIP's text model; its tokenizer may lie elsewhere.
 
     Raises:
         ValueError: it holds another kind of model, or weights are missing.
@@ -75,7 +80,8 @@ def load_encoder(
     if kind not in kinds:
         raise ValueError(f"{folder} must hold a T5 or CLIP text model, got {kind!r}; choose another folder")
     model, where = load_pretrained((kinds[kind],), folder, device=device, precision=precision)
-    return Encoder(AutoTokenizer.from_pretrained(folder, local_files_only=True), model, where, length)
+    words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
+    return Encoder(words, model, where, length)
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,14 @@ class Texts:
 
 
 def texts_step(
-    work: Work, folder: Path, *, length: int = 256, device: str = "auto", precision: str = "bfloat16"
+    work: Work,
+    folder: Path,
+    tokenizer: Path | None = None,
+    *,
+    length: int = 256,
+    device: str = "auto",
+    precision: str = "bfloat16",
 ) -> Step:
     """Returns the step that encodes the captions of the kept items with the encoder of `folder`."""
-    return Texts(Captions(work), load_encoder(folder, length=length, device=device, precision=precision))
+    encoder = load_encoder(folder, tokenizer, length=length, device=device, precision=precision)
+    return Texts(Captions(work), encoder)

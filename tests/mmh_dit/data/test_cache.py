@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presample.models.mmh_dit.data.cache import LatentBatches, LatentCache, pad, stream, write_index
+from presample.models.mmh_dit.data.cache import LatentBatches, LatentCache, pad, write_index
 from presample.models.mmh_dit.data.work import Folder, Made, NotReady
 
 SIZES = {"64x64": 9, "96x48": 4}
@@ -57,6 +57,12 @@ def make_cache(root, *, selection="s", texts=True):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     return make_cache(tmp_path_factory.mktemp("cache"))
+
+
+def stream(batches, *, skip=0, workers=0):
+    return torch.utils.data.DataLoader(
+        batches, batch_size=None, sampler=itertools.count(skip), num_workers=workers
+    )
 
 
 def same(a, b):

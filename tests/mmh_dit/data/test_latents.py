@@ -81,6 +81,16 @@ def test_states_of_a_caption_do_not_depend_on_the_others_beside_it(tmp_path, kin
         assert states.dtype == torch.bfloat16
 
 
+def test_a_tokenizer_may_lie_beside_its_model_as_in_a_pipeline_of_diffusers(tmp_path):
+    pytest.importorskip("transformers", reason="text encoders are transformers'")
+    whole, words = text_folder(tmp_path / "text_encoder_2"), tmp_path / "tokenizer_2"
+    wanted = load_encoder(whole, device="cpu").encode(["picture 3"])[0]
+    words.mkdir()
+    for path in whole.glob("token*"):
+        path.rename(words / path.name)
+    assert torch.equal(load_encoder(whole, words, device="cpu").encode(["picture 3"])[0], wanted)
+
+
 def test_a_folder_of_another_model_is_refused(tmp_path):
     pytest.importorskip("transformers", reason="models are transformers'")
     vision, text = vision_folder(tmp_path / "v"), text_folder(tmp_path / "t")
