@@ -67,7 +67,7 @@ def load_encoder(
     device: str = "auto",
     precision: str = "bfloat16",
 ) -> Encoder:
-    """Returns the text encoder of a folder, T5's encoder or CLIP's text model; its tokenizer may lie elsewhere.
+    """Returns the text encoder of a folder, T5's or CLIP's, with the tokenizer there or in another folder.
 
     Raises:
         ValueError: it holds another kind of model, or weights are missing.
