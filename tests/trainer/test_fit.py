@@ -1,18 +1,15 @@
-"""The loop: exact resume, interruption, accumulation, averaging, hooks and processes."""
+"""The loop: exact resume, interruption, accumulation, averaging and hooks."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import trainer_for_tests as small
 
 from presample.models.trainer import checkpoint
-from presample.models.trainer.fit import Hook, Place, fit
+from presample.models.trainer.fit import Hook, fit
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
 
@@ -187,39 +184,3 @@ def test_a_training_that_ended_goes_on_when_it_gets_more_steps_and_says_what_is_
     assert log(longer)[-1]["step"] == 20
     longer.discard_checkpoints()
     assert [p.name for p in longer.work.iterdir()] == ["log.jsonl"]
-
-
-@pytest.mark.slow
-def test_two_processes_make_the_steps_of_two_accumulated_batches(tmp_path):
-    """The batches of rank 0 and 1 in two processes, and one after the other in one."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import torch, trainer_for_tests as small\n"
-        "from presample.models.trainer.fit import fit\n"
-        f"chosen = small.options({str(tmp_path / 'two')!r}, steps=6)\n"
-        "model = small.network(dropout=0)\n"
-        "optimizers = small.optimizers(model, chosen)\n"
-        "fitted = fit(model, optimizers, data=small.Batches(), loss=small.quiet, options=chosen)\n"
-        "assert fitted.accelerator.num_processes == 2\n"
-    )
-    script = tmp_path / "two.py"
-    script.write_text(code)
-    # accelerate's own launcher needs mpirun for several processes without a GPU.
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launch += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, str(script)], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-    def both(place, skip):
-        streams = [small.Batches()(Place(rank, 2), skip // 2) for rank in (0, 1)]
-        while True:
-            yield from map(next, streams)
-
-    chosen = small.options(tmp_path / "one", steps=6, accumulate=2)
-    one = train(chosen, data=both, loss=small.quiet, model=small.network(dropout=0))
-    found, _ = checkpoint.read(checkpoint.find(tmp_path / "two" / "training") / "0.safetensors")
-    for name, parameter in one.model.named_parameters():
-        torch.testing.assert_close(found[f"model.{name}"], parameter.detach(), rtol=1e-3, atol=1e-5)
