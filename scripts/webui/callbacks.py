@@ -9,15 +9,19 @@ SECTION = ("presample", "Presample")
 
 
 def register() -> None:
-    """Registers what there is; hosts forget callbacks at Reload UI and run the script again.
-
-    Hosts look through all modules for whoever registers a callback, a hundredth of a second a time and more.
-    """
+    """Registers what there is; hosts forget callbacks at Reload UI and run the script again."""
     from modules import script_callbacks
 
     add_settings()
-    script_callbacks.on_before_ui(add_axes)
+    # Hosts look up who registers a callback in all modules, 30 ms a time while a script is being imported.
+    script_callbacks.on_before_ui(_prepare)
+
+
+def _prepare() -> None:
+    from modules import script_callbacks
+
     script_callbacks.on_infotext_pasted(restore)
+    add_axes()
 
 
 def add_settings() -> None:

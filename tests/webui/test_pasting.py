@@ -16,7 +16,9 @@ ONWARD = "go on generating"
 def restore(shared):
     callbacks = importlib.import_module("presample.scripts.webui.callbacks")
     callbacks.register()
-    return sys.modules["modules.script_callbacks"].registered["infotext_pasted"]
+    registered = sys.modules["modules.script_callbacks"].registered
+    registered["before_ui"]()
+    return registered["infotext_pasted"]
 
 
 def pasted(prompt, *, original, negative="", styles=None, **extras):

@@ -27,7 +27,7 @@ class Options:
 
     def add_option(self, name, info):
         self.labels[name] = info
-        setattr(self, name, info.default)
+        vars(self).setdefault(name, info.default)
 
 
 class Styles:
