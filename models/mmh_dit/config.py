@@ -67,7 +67,7 @@ class MMHDiTConfig:
             object.__setattr__(self, "heads", tuple(self.heads))
         for f in fields(self):
             value = getattr(self, f.name)
-            values = value if f.name == "heads" and isinstance(value, tuple) else (value,)
+            values = (value if isinstance(value, tuple) else (None,)) if f.name == "heads" else (value,)
             wanted = {"text_pos": str, "qk_norm": bool}.get(f.name)
             wanted = wanted or ((int, float) if isinstance(f.default, float) else int)
             for each in values:
