@@ -148,8 +148,8 @@ class Canvas:
     def rect(
         self, x0: float, y0: float, x1: float, y1: float, color: Color, look: Look = PLAIN, *, r: float = 0.0
     ) -> None:
-        """Fills an upright rectangle with corners of radius `r`."""
-        box = self.window(x0, y0, x1, y1)
+        """Fills an upright rectangle, given by two opposite corners, its own corners of radius `r`."""
+        box = self.window(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
         if box is None:
             return
         dx = np.abs(self.x[:, box[1]] - np.float32((x0 + x1) / 2)) - np.float32(abs(x1 - x0) / 2 - r)

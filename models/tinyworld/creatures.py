@@ -80,7 +80,7 @@ def paint_figure(stage: Stage) -> None:
     side = stage.plan.side
     x, y = stage.column(stage.plan.focus), stage.row(0.86)
     low = {"sitting": 0.17, "standing": 0.0, "walking": 0.0}[s.pose] * size
-    near = mix(stage.light.near, np.ones(3, np.float32), 0.25)
+    near = mix(stage.light.near, np.ones(3, np.float32), 0.4)
     c = stage.canvas
     if stage.light.night:
         c.glow(x, y - size * 0.5, size * 0.75, rgb("aab8e8"), 0.55)

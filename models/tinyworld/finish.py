@@ -49,9 +49,9 @@ def paint_fall(stage: Stage) -> None:
         _rain(stage, rng)
     elif s.weather == "snow":
         box = (slice(0, c.height), slice(0, c.width))
-        for cell, share in ((0.075, 0.8), (0.13, 0.7)):
-            dx, dy, there, dice = c.scatter(box, u * cell, rng, share=share)
-            flake = np.clip((0.12 + 0.07 * dice - np.hypot(dx, dy)) * cell * u * 0.9 + 0.5, 0, 1) * there
+        for cell, share in ((0.075, 0.75), (0.13, 0.5)):
+            dx, dy, there, dice = c.scatter(box, u * cell, rng, share=share, spread=0.55)
+            flake = np.clip((0.1 + 0.06 * dice - np.hypot(dx, dy)) * cell * u + 0.5, 0, 1) * there
             c.cover(box, flake * 0.95, rgb("ffffff"))
     if s.event in ("petals", "leaves"):
         _drift(stage, rng, ("ff9cc6", "ffd2e6") if s.event == "petals" else ("e8661c", "f8b42a"))

@@ -74,7 +74,7 @@ def _cliffs(stage: Stage) -> None:
     base, u = stage.plan.horizon, c.u
     x = (c.x[0] / c.width - 0.5) * stage.plan.side  # -0.5 at the cliff's edge of the picture
     rough = waves(c.width, rng, ((9, 0.008), (21, 0.006)))
-    steps = 0.3 * smooth(-(x + rough), 0.2, 0.215) + 0.12 * smooth(-(x + rough), 0.05, 0.065)
+    steps = 0.3 * smooth(-(x + rough), 0.33, 0.342) + 0.13 * smooth(-(x + rough), 0.17, 0.182)
     top = base - u * steps * 0.95
     rock = light.far(rgb("b57f58"), 0.12)
     box = c.under(top, (mix(rock, rgb("ffffff"), 0.12), rock * np.float32(0.7)), bottom=base + 3)
