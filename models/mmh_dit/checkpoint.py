@@ -25,7 +25,8 @@ from .layers import PLAIN, sdpa
 from .model import Attention, MMHDiT
 
 CONFIG_KEY = "mmh_dit_config"
-"""Where the metadata of a file holds the config."""
+"""Where a file holds the config: in its metadata and, for hosts that hand on tensors only, in a tensor of
+the same text as bytes."""
 
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")  # a host's, when it saves a model
 COMPUTED = (torch.float32, torch.bfloat16, torch.float16)
@@ -53,10 +54,16 @@ def save_state(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial, metadata=facts)
+        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+        save_file({**tensors, CONFIG_KEY: config_tensor(config)}, partial, metadata=facts)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def config_tensor(config: MMHDiTConfig) -> Tensor:
+    """Returns the config as the bytes of its JSON, for a file whose metadata is another's to write."""
+    return torch.tensor(list(json.dumps(config.to_dict()).encode()), dtype=torch.uint8)
 
 
 # What is in a file
@@ -111,7 +118,8 @@ def read(
     path = Path(path)
     tensors, metadata = _tensors(path)
     try:
-        renamed = key_map.apply(tensors) if key_map else Renamed(without_prefix(tensors))
+        tensors, metadata = take_config(tensors if key_map else without_prefix(tensors), metadata)
+        renamed = key_map.apply(tensors) if key_map else Renamed(tensors)
         given = {**(key_map.config if key_map else {}), **({"heads": tuple(heads)} if heads else {})}
         config = infer_config(renamed.tensors, metadata, given)
     except (ValueError, TypeError) as error:
@@ -140,6 +148,26 @@ def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if inner:
             return inner
     return dict(tensors)
+
+
+def take_config(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Returns the tensors without the one that holds the config, and metadata that has it if the file has.
+
+    Raises ValueError for a tensor that is no text; where both hold a config, the metadata counts.
+    """
+    rest, facts = dict(tensors), dict(metadata or {})
+    held = rest.pop(CONFIG_KEY, None)
+    if held is None or CONFIG_KEY in facts:
+        return rest, facts
+    if held.dtype != torch.uint8 or held.ndim != 1:
+        raise ValueError(
+            f"{CONFIG_KEY} must be the bytes of a JSON object, got {held.dtype} {tuple(held.shape)}; "
+            "get the file again"
+        )
+    facts[CONFIG_KEY] = bytes(held.tolist()).decode(errors="replace")
+    return rest, facts
 
 
 def infer_config(
@@ -218,11 +246,9 @@ def _stated(metadata: Mapping[str, str]) -> dict[str, Any]:
     try:
         facts = json.loads(metadata[CONFIG_KEY])
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{CONFIG_KEY} in the metadata must be JSON, but {error}; get the file again"
-        ) from error
+        raise ValueError(f"{CONFIG_KEY} of the file must be JSON, but {error}; get the file again") from error
     if not isinstance(facts, dict):
-        raise ValueError(f"{CONFIG_KEY} in the metadata must be a JSON object, got a {type(facts).__name__}")
+        raise ValueError(f"{CONFIG_KEY} of the file must be a JSON object, got a {type(facts).__name__}")
     return facts
 
 
@@ -318,3 +344,12 @@ def _usable(path: Path | str, name: str, tensor: Tensor, dtype: torch.dtype, dev
             "the file is damaged or its training broke down: get it again, or an earlier one"
         )
     return tensor
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Returns the names of tensors whose sum is no number, which costs no more than reading them."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not bool(tensor.sum(dtype=torch.float32).isfinite())
+    ]
