@@ -5,6 +5,7 @@ there is none it says what to type. What is installed already stays as it is, no
 running it again does nothing.
 """
 
+import contextlib
 import importlib.util
 import re
 import sys
@@ -32,7 +33,7 @@ def host_pip() -> Callable[[str, str], object] | None:
     """Returns the host's `run_pip(command, description)`; None in ComfyUI and in plain Python."""
     try:
         from launch import run_pip
-    except ImportError:
+    except Exception:  # whatever keeps a host's launcher from being imported, it cannot install either
         return None
     return run_pip
 
@@ -41,7 +42,9 @@ def install(requirements: dict[str, str], *, needed: Iterable[str], pip: Callabl
     """Installs what is listed and missing, and returns what is still missing after that."""
     for name, requirement in requirements.items():
         if pip and not is_installed(name):
-            pip(f'install "{requirement}"', f"{name} for Presample")
+            # Hosts raise RuntimeError where pip fails; what is missing is told below.
+            with contextlib.suppress(RuntimeError, OSError):
+                pip(f'install "{requirement}"', f"{name} for Presample")
     importlib.invalidate_caches()
     return [name for name in dict.fromkeys((*requirements, *needed)) if not is_installed(name)]
 

@@ -59,6 +59,22 @@ def test_it_asks_the_host_for_nothing_that_requirements_do_not_list(tmp_path):
     assert "Presample needs torch" in result.stdout
 
 
+@pytest.mark.parametrize("trouble", ["raise AttributeError('no such option')", "import no_such_module"])
+def test_a_launcher_that_cannot_be_imported_stops_nothing(tmp_path, trouble):
+    (tmp_path / "launch.py").write_text(trouble + "\n")
+    result = _run("-I", "-S", path=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Presample needs torch" in result.stdout
+
+
+def test_a_pip_that_fails_is_no_failed_start(installer):
+    def pip(command, desc):
+        raise RuntimeError("Couldn't install")
+
+    missing = installer.install({"no_such_package": "no-such-package"}, needed=(), pip=pip)
+    assert missing == ["no_such_package"]
+
+
 def test_what_is_listed_and_missing_is_installed_by_the_host(installer, pip):
     requirements = installer.listed("# nothing\n\nno-such-package>=1.2  # why\npytest\n")
     missing = installer.install(requirements, needed=("pytest",), pip=installer.host_pip())
