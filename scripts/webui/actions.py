@@ -23,7 +23,7 @@ from ...models.tipo.infotext import write
 from ...models.tipo.options import MAX_SEED
 from . import job, values
 
-SECONDS = 0.15  # between two looks
+SECONDS = 0.1  # between two looks
 VARIATIONS = 4
 LEFT = 50  # steps that can be undone
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from webui_fake import Processing
+import webui_fake
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,33 +29,16 @@ globalThis.recalculate_prompts_txt2img = () =>
 
 
 def install(models_path: str = "", **settings) -> SimpleNamespace:
-    """Puts a fake host's modules in place; returns its `shared`."""
-    import torch
-
-    class Script:
-        is_img2img = False
-
-    state = SimpleNamespace(
-        interrupted=False, skipped=False, stopping_generation=False, textinfo=None, job_count=0
-    )
-    opts = SimpleNamespace(**{f"presample_{name}": value for name, value in settings.items()})
-    parts = {
-        "scripts": {"Script": Script, "AlwaysVisible": object(), "scripts_data": []},
-        "shared": {"state": state, "opts": opts},
-        "devices": {"device": torch.device("cpu"), "torch_gc": lambda: None},
-        "paths": {"models_path": models_path},
-        "call_queue": {"queue_lock": threading.Lock()},
-        "script_callbacks": {
-            name: lambda call: None for name in ("on_ui_settings", "on_before_ui", "on_infotext_pasted")
-        },
-        "ui_components": _components(),
-    }
-    host = sys.modules["modules"] = ModuleType("modules")
+    """Puts a fake host's modules in place, for good; returns its `shared`."""
+    shared = webui_fake.install(SimpleNamespace(setitem=dict.__setitem__), models_path)
+    shared.state.job_count = 0
+    vars(shared.opts).update({f"presample_{name}": value for name, value in settings.items()})
+    parts = {"call_queue": {"queue_lock": threading.Lock()}, "ui_components": _components()}
     for name, content in parts.items():
         module = sys.modules[f"modules.{name}"] = ModuleType(f"modules.{name}")
         vars(module).update(content)
-        setattr(host, name, module)
-    return sys.modules["modules.shared"]
+        setattr(sys.modules["modules"], name, module)
+    return shared
 
 
 def _components() -> dict:
@@ -115,7 +98,7 @@ def _tab(gr, script, tab):
 
 def _make(script, prompt, *args):
     """What a host does when its button is pressed, but for the pictures; returns arguments and prompts."""
-    p = Processing(prompt, batch_size=2).run(script, *args)
+    p = webui_fake.Processing(prompt, batch_size=2).run(script, *args)
     return repr(args), repr(p.all_prompts)
 
 

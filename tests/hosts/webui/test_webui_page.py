@@ -1,6 +1,7 @@
 """The panel in a real WebUI's page, in headless Chromium; PRESAMPLE_SHOTS names a folder for pictures."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ CHROMIUM = os.environ.get("PRESAMPLE_CHROMIUM") or shutil.which("chromium") or s
 SECONDS = 60_000  # milliseconds, as Playwright counts
 PROMPT = "#txt2img_prompt textarea"
 STATUS = "#txt2img_presample_status"
+CHIP = "button.presample-chip"
 
 
 class Page:
@@ -21,10 +23,11 @@ class Page:
 
     def __init__(self, page, url):
         self.page, self.errors = page, []
-        page.on("pageerror", lambda error: self.errors.append(error.message))
+        page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
+        page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
         page.goto(url, timeout=2 * SECONDS)
         page.wait_for_selector(PROMPT, timeout=2 * SECONDS)
-        page.wait_for_timeout(3000)
+        page.wait_for_selector("link[href*='presample.css']", state="attached", timeout=SECONDS)
         for name, value in (("width", 64), ("height", 64), ("steps", 1)):
             field = page.locator(f"#txt2img_{name} input[type=number]").first
             field.fill(str(value))
@@ -59,7 +62,30 @@ class Page:
         return self.page.evaluate("document.querySelector('#txt2img_presample_tipo-checkbox input').checked")
 
     def choose(self, name, value):
-        self.page.locator(f"#txt2img_presample_{name} label", has_text=re.compile(f"^ *{value} *$")).click()
+        box = self.page.locator(f"#txt2img_presample_{name} input").first
+        box.click()
+        box.fill(value)
+        self.page.locator(f"#txt2img_presample_{name} [role=option]", has_text=value).first.wait_for()
+        box.press("Enter")
+        self.page.wait_for_timeout(200)
+
+    def chip(self, number):
+        return self.page.locator(f"#txt2img_presample_shown {CHIP}").nth(number)
+
+    def chips(self):
+        return self.page.locator(f"#txt2img_presample_shown {CHIP}").all_inner_texts()
+
+    def summary(self):
+        return self.page.locator("#txt2img_presample_shown .presample-status").inner_text()
+
+    def write(self, prompt):
+        """Has the prompt expanded with the button, and waits for the chips."""
+        self.prompt = prompt
+        self.press("generate")
+        self.wait_for(lambda: self.prompt != prompt and self.chips())
+
+    def decisions(self):
+        return json.loads(self.page.input_value("#txt2img_presample_chips textarea"))
 
     def shot(self, name):
         if folder := os.environ.get("PRESAMPLE_SHOTS"):
@@ -80,14 +106,38 @@ def page(webui):
 
 
 def test_a_button_writes_into_the_prompt_box_and_undo_takes_it_back(page):
-    page.prompt = "lake, night"
     page.choose("tag_length", "short")
-    page.press("generate")
-    page.wait_for(lambda: "tags and" in page.said())
+    page.write("lake, night")
     assert page.prompt.startswith("lake, night, ")
+    assert "added" in page.summary()
+    page.wait_for(
+        lambda: page.page.inner_text("#txt2img_token_counter").split("/")[0].strip() not in ("", "0")
+    )
     page.shot("generated")
     page.press("undo")
     page.wait_for(lambda: page.prompt == "lake, night")
+
+
+def test_chips_decide_and_the_rest_is_written_anew(page):
+    page.write("lake, night")
+    before = page.prompt
+    keep, ban = page.chips()[:2]
+    page.chip(0).click()
+    page.chip(1).click()
+    page.chip(1).focus()
+    page.page.keyboard.press("Enter")  # a second time: banned
+    assert page.decisions() == {"keep": [keep], "ban": [ban]}
+    assert page.chip(0).get_attribute("aria-label") == f"{keep}, keep"
+    page.page.locator("#txt2img_presample_shown").get_by_role("button", name="Reroll the rest").click()
+    page.wait_for(lambda: page.prompt != before and page.chips() and keep in page.chips())
+    page.wait_for(lambda: page.page.locator("#txt2img_presample_shown [aria-busy=true]").count() == 0)
+    words = page.prompt.replace("\\", "").partition("\n")[0].split(", ")
+    assert words[:2] == ["lake", "night"]
+    assert keep in words
+    assert ban not in words
+    page.shot("chips")
+    page.page.locator("#txt2img_presample_shown").get_by_role("button", name="Clear").click()
+    assert page.decisions() == {"keep": [], "ban": []}
 
 
 def test_a_stop_leaves_the_prompt_as_it_was(page):
@@ -100,6 +150,7 @@ def test_a_stop_leaves_the_prompt_as_it_was(page):
     page.press("stop")
     page.wait_for(lambda: "Stopped" in page.said())
     assert page.prompt == long
+    page.wait_for(lambda: page.page.locator("#txt2img_presample_generate").is_visible())
     page.choose("tag_length", "short")
     page.choose("prose_length", "none")
 
@@ -107,13 +158,15 @@ def test_a_stop_leaves_the_prompt_as_it_was(page):
 def test_a_click_takes_one_of_the_variations(page):
     page.prompt = "forest"
     page.press("vary")
-    page.wait_for(lambda: page.page.locator("#txt2img_presample_variations label").count() == 4)
-    shown = page.page.locator("#txt2img_presample_variations label").nth(1)
-    added = shown.inner_text().strip().partition(". ")[2]
-    shown.click()
-    page.wait_for(lambda: page.prompt != "forest")
-    assert page.prompt.split() == f"forest, {added}".split()
+    items = page.page.locator("#txt2img_presample_shown .presample-choice")
+    page.wait_for(lambda: items.count() == 4 and items.first.is_visible())
     page.shot("variations")
+    items.nth(1).click()
+    page.wait_for(lambda: page.prompt != "forest")
+    assert items.nth(1).get_attribute("aria-pressed") == "true"
+    assert page.chips()
+    words = page.prompt.replace("\\", "").partition("\n")[0].split(", ")
+    assert set(words) == {"forest", *page.chips()}
 
 
 def test_a_generated_picture_says_how_it_came_about_and_pasting_restores_it(page):
@@ -125,6 +178,7 @@ def test_a_generated_picture_says_how_it_came_about_and_pasting_restores_it(page
     said = info.inner_text()
     seed = re.search(r"Presample seed: (\d+)", said)[1]
     final = said.partition("\nSteps:")[0].strip()
+    page.wait_for(lambda: page.chips() and all(tag in final.replace("\\", "") for tag in page.chips()))
     page.shot("infotext")
     page.prompt = said
     page.page.click("#paste")
@@ -132,6 +186,26 @@ def test_a_generated_picture_says_how_it_came_about_and_pasting_restores_it(page
     assert final.startswith("mountain, snow, ")
     assert page.wait_for(lambda: page.prompt == final)
     assert page.page.input_value("#txt2img_presample_seed input") == seed
+
+
+def test_completion_of_tags_finds_the_box_for_natural_language(page):
+    box = page.page.locator("#txt2img_presample_prose textarea")
+    assert box.evaluate("e => e.matches('.prompt > label > textarea')")  # a1111-sd-webui-tagcomplete's
+
+
+@pytest.mark.parametrize("width", [1400, 700])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_panel_fits_and_can_be_read(page, width, theme):
+    page.page.set_viewport_size({"width": width, "height": 1300})
+    page.page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+    page.write("lake, night")
+    page.chip(1).click()
+    page.page.wait_for_timeout(300)
+    page.shot(f"{theme}-{width}")
+    wide = page.page.locator("#txt2img_presample_tipo").evaluate("e => e.scrollWidth - e.clientWidth")
+    assert wide <= 1
+    page.chip(1).click()
+    page.chip(1).click()
 
 
 def test_the_page_has_no_errors_of_ours(page):

@@ -1,0 +1,203 @@
+"""What the panel's buttons do, without a page: the handlers are called as gradio calls them."""
+
+import importlib
+import json
+import sys
+import threading
+import types
+
+import pytest
+
+KEEP = "unchanged"
+
+
+@pytest.fixture
+def actions(shared, monkeypatch):
+    """The module beside a gradio of just the names that handlers use, and a host's lock."""
+    gradio = types.SimpleNamespace(update=lambda: KEEP, __version__="4.40.0", Radio=object())
+    monkeypatch.setitem(sys.modules, "gradio", gradio)
+    queue = types.ModuleType("modules.call_queue")
+    queue.queue_lock = threading.Lock()
+    monkeypatch.setitem(sys.modules, "modules.call_queue", queue)
+    return importlib.import_module("presample.scripts.webui.actions")
+
+
+@pytest.fixture
+def acts(actions, script):
+    return actions.Actions(script, sized=True)
+
+
+def arguments(**said):
+    """Width, height and the panel's arguments in their order."""
+    from presample.scripts.webui import values
+
+    said = {"seed": 5, "tag_length": "very_short", "prose_length": "none", **said}
+    return [512, 768, *(said.get(name, fact.default) for name, fact in values.facts().items())]
+
+
+def told(outputs):
+    """What the chips were told with one set of outputs of `generate`."""
+    return json.loads(outputs[3])
+
+
+def last(handler):
+    *_, outputs = handler
+    return outputs
+
+
+def test_what_is_written_streams_into_the_box_and_ends_as_the_expansion(acts):
+    steps = list(acts.generate("lake, night", [], *arguments(tag_length="long")))
+    assert told(steps[0])["live"] == []
+    assert len(steps) > 2
+    for box, *_ in steps[1:]:
+        assert box.startswith("lake, night")
+    live = [progress for step in steps[1:-1] for progress in told(step)["live"]]
+    assert {progress["writes"] for progress in live} == {"tags"}
+    box, history, status, _, varied = steps[-1]
+    shown = told(steps[-1])["shown"]
+    assert box == shown[0]["prompt"] != "lake, night"
+    assert (history, status, varied) == (["lake, night"], "", [box])
+
+
+def test_no_two_messages_to_the_chips_are_alike(acts):
+    messages = [step[3] for step in acts.generate("lake", [], *arguments())]
+    messages += [step[3] for step in acts.generate("lake", [], *arguments())]
+    assert len(set(messages)) == len(messages)
+
+
+def test_undo_goes_back_step_by_step(acts):
+    box, history, *_ = last(acts.generate("lake", [], *arguments()))
+    box, history, _ = acts.undo(box, history)
+    assert (box, history) == ("lake", [])
+    assert "Nothing to undo" in acts.undo(box, history)[2]
+
+
+def test_an_expansion_is_written_anew_from_what_it_was_made_of(acts):
+    first, history, *_ = last(acts.generate("lake, night", [], *arguments()))
+    again, history, *_ = last(acts.generate(first, history, *arguments(seed=6)))
+    assert again.startswith("lake, night, ")
+    assert again == last(acts.generate("lake, night", [], *arguments(seed=6)))[0]
+    assert history == ["lake, night", first]
+
+
+def test_a_text_that_was_changed_by_hand_is_a_prompt_of_its_own(acts):
+    first = last(acts.generate("lake, night", [], *arguments()))[0]
+    changed = first + ", boat"
+    assert last(acts.generate(changed, [], *arguments(tag_length="long")))[0].startswith(changed)
+
+
+def test_kept_tags_come_again_and_banned_ones_do_not(acts):
+    words = [
+        chip["text"]
+        for chip in told(last(acts.generate("lake", [], *arguments())))["shown"][0]["chips"]
+        if not chip["own"]
+    ]
+    keep, ban = words[0], words[1]
+    chips = json.dumps({"keep": [keep], "ban": [ban]})
+    *_, outputs = acts.reroll("lake", [], *arguments(chips=chips))
+    again = [chip["text"] for chip in told(outputs)["shown"][0]["chips"]]
+    assert keep in again
+    assert ban not in again
+
+
+def test_a_reroll_has_another_seed_and_changes_that_of_the_panel_where_it_has_one(acts):
+    fixed, drawn = (last(acts.reroll("lake", [], *arguments(seed=seed))) for seed in (5, -1))
+    assert fixed[5] != 5
+    assert told(fixed)["shown"][0]["seed"] == str(fixed[5])
+    assert drawn[5] == KEEP
+
+
+def test_variations_differ_and_a_click_takes_one(acts):
+    _, result, varied = last(acts.vary("lake", ["before"], *arguments(temperature=1.5)))
+    shown = json.loads(result)
+    assert shown["listed"]
+    assert [each["seed"] for each in shown["shown"]] == ["5", "6", "7", "8"]
+    assert [each["prompt"] for each in shown["shown"]] == varied
+    assert len(set(varied)) > 1
+    assert acts.take("lake", ["before"], varied, 2) == [varied[2], ["before", "lake"], ""]
+    for place in (None, -1, 4, "2", float("nan")):
+        assert acts.take("lake", [], varied, place) == [KEEP] * 3
+
+
+def test_all_variations_are_told_of_while_they_are_written(acts, actions, monkeypatch):
+    monkeypatch.setattr(actions, "SECONDS", 0.02)
+    seen = set()
+    for _, result, _ in acts.vary("lake", [], *arguments(tag_length="very_long")):
+        seen |= {progress["variation"] for progress in json.loads(result).get("live", ())}
+    assert seen == {0, 1, 2, 3}
+
+
+def test_a_stop_gives_the_prompt_back(acts):
+    handler = acts.generate("lake", [], *arguments(tag_length="very_long", prose_length="very_long"))
+    next(handler)
+    next(handler)
+    acts.stop()
+    box, history, status, *_ = last(handler)
+    assert (box, history) == ("lake", KEEP)
+    assert "Stopped" in status
+
+
+def test_a_stop_is_obeyed_while_the_host_makes_a_picture(acts, shared, monkeypatch):
+    shared.state.job_count = 1
+    lock = sys.modules["modules.call_queue"].queue_lock
+    with lock:
+        handler = acts.generate("lake", [], *arguments())
+        assert "when the picture is done" in next(handler)[2]
+        timer = threading.Timer(0.1, acts.stop)
+        timer.start()
+        assert "Stopped" in last(handler)[2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"model": "no such model"}, "no model named"),
+        ({"ban": "/(/"}, "/(/"),
+        ({"chips": "[1"}, "chips must be like"),
+        ({"model": "<b>x</b>"}, "&lt;b&gt;"),
+    ],
+)
+def test_what_is_wrong_is_said_and_the_prompt_stays(acts, wrong, said):
+    box, history, status, result, _ = last(acts.generate("lake", [], *arguments(**wrong)))
+    assert (box, history) == ("lake", KEEP)
+    assert said in status
+    assert "role='alert'" in status
+    assert "<b>" not in status
+    assert "shown" not in json.loads(result)
+
+
+def test_a_picture_made_of_the_text_says_what_it_was_made_of(acts, script):
+    from webui_fake import Processing
+
+    chips = json.dumps({"keep": ["boat"], "ban": []})
+    box = last(acts.generate("lake", [], *arguments(chips=chips)))[0]
+    p = Processing(box).run(script, {"enabled": True})
+    assert p.all_prompts == [box]
+    assert p.extra_generation_params["Presample prompt"] == "lake"
+    assert "boat" in p.extra_generation_params["Presample chips"]
+
+
+def test_the_pictures_of_a_job_have_their_chips_one_page_each(actions, script):
+    from webui_fake import Processing
+
+    show = actions.show_made(script)
+    assert show() == KEEP
+    p = Processing("lake", batch_size=2).run(script, {"enabled": True, "tag_length": "short", "seed": 1})
+    shown = json.loads(show())
+    assert [each["prompt"] for each in shown["shown"]] == p.all_prompts
+    assert "listed" not in shown
+
+
+def test_expanding_a_batch_with_decisions_obeys_them_and_says_so(script):
+    from webui_fake import Processing
+
+    chips = {"keep": ["boat"], "ban": ["water"]}
+    settings = {"enabled": True, "tag_length": "short", "seed": 1, "chips": chips}
+    p = Processing("lake", batch_size=2).run(script, settings)
+    for prompt in p.all_prompts:
+        words = prompt.partition("\n")[0].split(", ")
+        assert "boat" in words
+        assert "water" not in words
+    assert json.loads(p.extra_generation_params["Presample chips"]) == chips
+    plain = Processing("lake").run(script, {"enabled": True, "seed": 1})
+    assert "Presample chips" not in plain.extra_generation_params
