@@ -267,14 +267,12 @@ def _long_hair(body: Body, s, dress: Dress) -> None:
     low = 0.555 if s.hair_length == "medium" else 0.3
     wide = 0.18 if s.hair_length == "medium" else 0.165
     lean = -0.06 if s.facing == "aside" else 0.0
-    body.line(
-        (lean, 0.74),
-        (lean * (2 if s.hair_length == "long" else 1), low),
-        0.17,
-        dress.hair,
-        dress.edge,
-        end=wide * 0.8,
-    )
+    if s.hair_length == "long":
+        body.line((lean, 0.74), (lean * 1.5, 0.5), 0.17, dress.hair, dress.edge, end=0.11)
+        body.line((lean * 1.5, 0.52), (lean * 2, low), 0.11, dress.hair, dress.edge, end=0.085)
+        body.line((lean, 0.74), (lean * 1.5, 0.5), 0.165, dress.hair, end=0.105)
+    else:
+        body.line((lean, 0.74), (lean, low), 0.17, dress.hair, dress.edge, end=wide * 0.8)
     if s.facing != "away":
         for k in (-1, 1) if s.facing == "viewer" else (-1,):
             body.line((k * 0.15, 0.72), (k * 0.17, low), 0.045, dress.hair, dress.edge, end=0.035)

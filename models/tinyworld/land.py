@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .brush import Array, blur, mix, rgb, smooth, waves
+from .brush import Array, Look, blur, mix, rgb, smooth, waves
 from .light import Stage
 
 GREEN = {"spring": rgb("93d356"), "summer": rgb("3f9c3c"), "autumn": rgb("c98f2c"), "winter": rgb("a9b9b4")}
@@ -72,7 +72,8 @@ def _cliffs(stage: Stage) -> None:
     c, rng, light = stage.canvas, stage.plan.rng("land"), stage.light
     _flat(stage)
     base, u = stage.plan.horizon, c.u
-    x = (c.x[0] / c.width - 0.5) * stage.plan.side  # -0.5 at the cliff's edge of the picture
+    away = -stage.plan.side if stage.scene.layout == "symmetrical" else stage.plan.side
+    x = (c.x[0] / c.width - 0.5) * away  # -0.5 at the cliff's edge of the picture
     rough = waves(c.width, rng, ((9, 0.008), (21, 0.006)))
     steps = 0.3 * smooth(-(x + rough), 0.33, 0.342) + 0.13 * smooth(-(x + rough), 0.17, 0.182)
     top = base - u * steps * 0.95
@@ -169,7 +170,9 @@ def paint_ground(stage: Stage) -> None:
     _texture(stage, box, depth, near, rng)
     if s.place == "field":
         _crops(stage, box, depth)
-    c.glow(stage.column(stage.plan.focus), stage.row(0.62), c.u * 0.34, mix(near, rgb("fff6d8"), 0.6), 0.35)
+    pool = mix(near, rgb("fff0b4") * stage.light.near, 0.5)
+    at = (stage.column(stage.plan.focus), stage.row(0.7))
+    c.ellipse(*at, c.u * 0.25, (c.height - stage.plan.horizon) * 0.3, pool, Look(0.55, soft=c.u * 0.2))
 
 
 def _texture(
@@ -215,7 +218,7 @@ def _crops(stage: Stage, box: tuple[slice, slice], depth: Array) -> None:
     strip = smooth(depth, 0.03, 0.06) * (1 - smooth(depth, 0.19, 0.23))
     rows = 0.5 + 0.5 * np.sin(c.x[:, box[1]] / np.float32(c.u) * np.float32(70) + depth * np.float32(40))
     c.cover(box, strip * (0.55 + 0.45 * (rows > 0.45)), rgb(color) * stage.light.land)
-    c.cover(box, strip * (rows < 0.4) * 0.5, rgb("8a6a24") * stage.light.land)
+    c.cover(box, strip * (rows < 0.4) * 0.2, rgb("8a6a24") * stage.light.land)
 
 
 def paint_path(stage: Stage) -> None:
@@ -226,7 +229,8 @@ def paint_path(stage: Stage) -> None:
     box = c.window(0, stage.row(0.06), c.width, c.height)
     depth = (c.y[box[0]] - stage.plan.horizon) / np.float32(c.height - stage.plan.horizon)
     reach = {"trail": 0.14, "road": 0.24, "stairs": 0.17}[s.path] * c.u
-    middle = stage.column(stage.plan.focus) - stage.plan.side * c.u * 0.12 * depth
+    aside = 0.0 if s.layout == "symmetrical" else 0.12
+    middle = stage.column(stage.plan.focus) - stage.plan.side * c.u * aside * depth
     if s.path == "trail":
         middle = middle + np.sin(depth * np.float32(8)) * (c.u * 0.07) * depth
     half = reach * (0.06 + depth * 0.94)

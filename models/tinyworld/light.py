@@ -78,7 +78,10 @@ def light_of(scene: Scene) -> Light:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where things go: the row of the horizon, a scale of sizes, the subject's column and the open side."""
+    """Where things go: the row of the horizon, a scale of sizes, the subject's column and the open side.
+
+    The open side of a symmetrical picture is the left one, whose background is mirrored to the right.
+    """
 
     horizon: float
     scale: float
@@ -94,7 +97,7 @@ class Plan:
 def plan_of(scene: Scene, canvas: Canvas, seed: int) -> Plan:
     """Returns the composition that shot and layout ask for; the seed chooses the side and small shifts."""
     rng = np.random.default_rng((seed, NAMES.index("place")))
-    side = 1.0 if rng.random() < 0.5 else -1.0
+    side = 1.0 if rng.random() < 0.5 and scene.layout != "symmetrical" else -1.0
     focus = 0.5 - side / 6 if scene.layout == "thirds" else 0.5
     horizon = HORIZON[scene.shot] + rng.uniform(-0.015, 0.015)
     scale = SCALE[scene.shot] * rng.uniform(0.97, 1.03)

@@ -167,6 +167,7 @@ def paint_trees(stage: Stage) -> None:
         tree(stage, stage.beside(share), stage.row(0.36), min(u * 0.46, stage.canvas.height * 0.5), rng)
     elif s.stand == "few":
         for share, depth, high in ((-0.25, 0.12, 0.26), (0.43, 0.26, 0.34), (-0.42, 0.34, 0.38)):
+            share = abs(share) if s.layout == "symmetrical" else share
             tree(stage, stage.beside(share), stage.row(depth), u * high * rng.uniform(0.95, 1.05), rng)
 
 

@@ -72,6 +72,7 @@ def _paint_far(stage: Stage) -> None:
     land.paint_relief(stage)
     land.paint_backdrop(stage)
     land.paint_ground(stage)
+    plants.paint_bloom(stage)
     land.paint_path(stage)
     plants.paint_wood(stage)
     if scene.structure != "bridge":
@@ -79,11 +80,14 @@ def _paint_far(stage: Stage) -> None:
     land.paint_water(stage)
     if scene.structure == "bridge":
         works.paint_structure(stage)
+    if scene.stand == "few":
+        plants.paint_trees(stage)
     if scene.layout == "symmetrical":
         half = canvas.width // 2
         canvas.pixels[:, canvas.width - half :] = canvas.pixels[:, :half][:, ::-1]
-    plants.paint_bloom(stage)
-    plants.paint_trees(stage)
+        works.paint_posts(stage)
+    if scene.stand == "lone":
+        plants.paint_trees(stage)
     if scene.effect == "depth of field":
         canvas.pixels = blur(canvas.pixels, canvas.u * 0.0095)
     finish.paint_mist(stage)

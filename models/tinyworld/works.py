@@ -272,6 +272,17 @@ def _skyscrapers(stage: Stage, x: float, y: float, u: float) -> None:
     c.line((x + u * 0.055, y - u * 0.38), (x + u * 0.055, y - u * 0.43), u * 0.005, INK)
 
 
+def paint_posts(stage: Stage) -> None:
+    """Paints the pair of stone posts that flanks a symmetrical view."""
+    c, u = stage.canvas, stage.canvas.u
+    stone, edge = stage.light.pair(rgb("d6d0c4")), Look(edge=INK)
+    y = stage.row(0.62)
+    for x in (c.width * 0.5 - c.width * 0.44, c.width * 0.5 + c.width * 0.44):
+        c.rect(x - u * 0.03, y - u * 0.15, x + u * 0.03, y, stone, edge)
+        c.rect(x - u * 0.042, y - u * 0.165, x + u * 0.042, y - u * 0.14, stone, edge)
+        c.ellipse(x, y - u * 0.2, u * 0.034, u * 0.034, stone, edge)
+
+
 def paint_fixture(stage: Stage) -> None:
     """Paints a fence, a bench, a lamppost or a lantern beside the subject."""
     kind = stage.scene.fixture
