@@ -113,14 +113,17 @@ class Selection:
 
 def drop_duplicates(
     work: Work, numbers: Tensor, embeddings: Tensor, *, settings: dict[str, Any], options: DedupOptions, each
-) -> Deduplicated:
+) -> None:
     """Deduplicates the items with these numbers (n,) and embeddings (n, e), and writes the result.
 
-    Goes on after the last whole round of an interrupted call with the same settings and options.
+    Goes on after the last whole round of an interrupted call with the same settings and options; what is
+    finished is not done again.
     """
     asked = json.dumps({**settings, **asdict(options)})
     half = work.folder / "dedup.rounds.safetensors"
     with alone(work.folder):
+        if _asked(work.folder / DEDUP) == asked:
+            return
 
         def keep(state: Deduplicated) -> None:
             rounds = json.dumps([asdict(one) for one in state.rounds])
@@ -131,7 +134,7 @@ def drop_duplicates(
         stands_for[numbers] = numbers[found.stands_for]
         rounds = [asdict(one) for one in found.rounds]
         write_json(work.folder / DEDUP_FACTS, {**settings, **asdict(options), "rounds": rounds})
-        save(work.folder / DEDUP, {"stands_for": stands_for}, {})
+        save(work.folder / DEDUP, {"stands_for": stands_for}, {"asked": asked})
         half.unlink(missing_ok=True)
     if options.partition == "random" and met(found.rounds) < 0.99:
         log.warning(
@@ -139,17 +142,22 @@ def drop_duplicates(
             "take --partition nearby, or a larger --subset",
             100 * met(found.rounds),
         )
-    return found
 
 
-def _begun(path: Path, asked: str) -> Deduplicated | None:
+def _asked(path: Path) -> str | None:
     from safetensors import safe_open
 
     if not path.is_file():
         return None
     with safe_open(path, "pt") as file:
-        told = file.metadata()
-        if told["asked"] != asked:
-            return None
-        rounds = tuple(Round(**one) for one in json.loads(told["rounds"]))
+        return (file.metadata() or {}).get("asked")
+
+
+def _begun(path: Path, asked: str) -> Deduplicated | None:
+    from safetensors import safe_open
+
+    if _asked(path) != asked:
+        return None
+    with safe_open(path, "pt") as file:
+        rounds = tuple(Round(**one) for one in json.loads(file.metadata()["rounds"]))
         return Deduplicated(file.get_tensor("stands_for"), rounds)

@@ -7,7 +7,6 @@ the part, so the number of workers and machines changes only the time.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,8 +19,6 @@ from .sources import Item
 from .work import Folder, Made, Work, alone
 
 CHUNK = 32  # items that are computed together
-
-log = logging.getLogger("presample")
 
 
 @dataclass(frozen=True)

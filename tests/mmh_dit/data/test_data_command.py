@@ -22,6 +22,7 @@ from pictures_for_tests import (
 from safetensors.torch import save_file
 
 from presample.models import cli
+from presample.models.mmh_dit.data import dedup as clustering
 from presample.models.mmh_dit.data.cache import LatentBatches, LatentCache
 from presample.models.mmh_dit.data.scores import make_head
 from presample.models.mmh_dit.data.work import Folder
@@ -156,6 +157,34 @@ def test_given_embeddings_take_the_place_of_a_model(run, pictures, tmp_path, cap
     assert "each of 13 items" in err
 
 
+def test_dedup_goes_on_after_its_last_round_and_is_not_done_twice(run, tmp_path, monkeypatch):
+    work, table = tmp_path / "work", tmp_path / "e.safetensors"
+    run("scan", folder_of(tmp_path / "p", 40), "--work", work)
+    save_file({"embeddings": torch.eye(20).repeat(2, 1)}, table)
+    dedup = ("dedup", work, "--embeddings", table, "--subset", 5)
+    calls, cluster, lives = [], clustering.clusters, 10**9
+
+    def counted(*args):
+        calls.append(args)
+        if len(calls) > lives:
+            raise KeyboardInterrupt
+        return cluster(*args)
+
+    monkeypatch.setattr(clustering, "clusters", counted)
+    assert run(*dedup)[0] == 0
+    whole, subsets = (work / "dedup.safetensors").read_bytes(), len(calls)
+    assert run(*dedup)[0] == 0
+    assert len(calls) == subsets, "what is finished is not done again"
+    (work / "dedup.safetensors").unlink()
+    calls, lives = [], 12
+    assert run(*dedup)[0] == 130
+    calls, lives = [], 10**9
+    assert run(*dedup)[0] == 0
+    assert len(calls) == subsets - 8, "the first round, of eight subsets, was whole"
+    assert (work / "dedup.safetensors").read_bytes() == whole
+    assert not (work / "dedup.rounds.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
@@ -196,12 +225,12 @@ def test_latents_of_another_selection_are_refused(run, pictures, models, tmp_pat
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_process_that_was_killed_goes_on_to_the_same_files(run, models, tmp_path):
-    pictures = folder_of(tmp_path / "pictures", 40, width=200, height=200)
+    pictures = folder_of(tmp_path / "pictures", 24, width=100, height=100)
     for name in ("whole", "killed"):
-        run("scan", pictures, "--work", tmp_path / name, "--part", 4)
-    latents = ["--autoencoder", str(models / "tiny.safetensors"), "--sizes", "128x128"]
+        run("scan", pictures, "--work", tmp_path / name, "--part", 2)
+    latents = ["--autoencoder", str(models / "tiny.safetensors"), "--sizes", "96x96"]
     run("latents", tmp_path / "whole", *latents)
-    folder = tmp_path / "killed" / "latents" / "128x128"
+    folder = tmp_path / "killed" / "latents" / "96x96"
     command = [
         sys.executable,
         "-m",
@@ -218,9 +247,9 @@ def test_a_process_that_was_killed_goes_on_to_the_same_files(run, models, tmp_pa
         process.send_signal(signal.SIGKILL)
     assert not (folder / "index.json").exists()
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
-    assert 0 < len(done) < 10
+    assert 0 < len(done) < 12
     assert run("latents", tmp_path / "killed", *latents)[0] == 0
-    whole = tmp_path / "whole" / "latents" / "128x128"
+    whole = tmp_path / "whole" / "latents" / "96x96"
     for path in whole.iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes()
     assert {name: (folder / name).stat().st_mtime_ns for name in done} == done
