@@ -86,6 +86,22 @@ def read_words(folder: Path) -> Words:
     return Words(load_tokenizer(folder))
 
 
+def text_config(words: Words) -> dict[str, Any]:
+    """Returns the shape of the text encoder, in the words of transformers and ComfyUI."""
+    return {
+        "vocab_size": words.end + 1,
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "max_position_embeddings": LENGTH,
+        "hidden_act": "quick_gelu",
+        "bos_token_id": words.tokenizer.bos,
+        "eos_token_id": words.end,
+        "pad_token_id": words.end,
+    }
+
+
 def make_clip(words: Words) -> TinyClip:
     """Returns a fresh one; the weights come from the global generator, so seed it in a fork.
 
@@ -94,17 +110,6 @@ def make_clip(words: Words) -> TinyClip:
     """
     from transformers import CLIPConfig, CLIPModel
 
-    text = {
-        "vocab_size": words.end + 1,
-        "hidden_size": WIDTH,
-        "intermediate_size": 4 * WIDTH,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "max_position_embeddings": LENGTH,
-        "bos_token_id": words.tokenizer.bos,
-        "eos_token_id": words.end,
-        "pad_token_id": words.end,
-    }
     vision = {
         "hidden_size": 192,
         "intermediate_size": 768,
@@ -113,7 +118,7 @@ def make_clip(words: Words) -> TinyClip:
         "image_size": SIDE,
         "patch_size": 16,
     }
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=SHARED)
+    config = CLIPConfig(text_config=text_config(words), vision_config=vision, projection_dim=SHARED)
     return TinyClip(CLIPModel(config), words)
 
 
