@@ -60,13 +60,13 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     """Paints with the bundled autoencoder and reads prompts with the bundled CLIP."""
     from ...tinyworld.autoencoder import load_autoencoder
     from ...tinyworld.clip import load_clip, read_words
-    from ...tinyworld.render import paint
+    from ...tinyworld.pictures import picture
 
     words = read_words(BUNDLED / WORDS)
     autoencoder, clip = load_autoencoder(BUNDLED / AUTOENCODER), load_clip(BUNDLED / CLIP, words)
     how = Painting(options.pictures, text_len=options.text_len, seed=options.seed)
     folder, place = work / "world", Place(accelerator.process_index, accelerator.num_processes)
-    tools = Tools(paint, torch.no_grad()(autoencoder.encode), words.ids)
+    tools = Tools(picture, torch.no_grad()(autoencoder.encode), words.ids)
     paint_all(folder, how, tools, place=place)
     accelerator.wait_for_everyone()
     bank = Bank.read(folder, how)

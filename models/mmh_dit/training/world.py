@@ -1,7 +1,7 @@
 """The little world as training data: latents of painted scenes, and the tokens of what may be said of them.
 
-Convention: scene i of a seed is always the same; painting is done once, in files of `CHUNK` scenes, and goes
-on where it stopped. A picture's shape is its scene's: all have about 256 latent cells. Sizes are (width,
+Convention: the pictures are those of `tinyworld.pictures`; painting is done once, in files of `CHUNK`, and
+goes on where it stopped. A picture's shape is its scene's: all have about 256 latent cells. Sizes are (width,
 height) in latent cells. Prompts are kept as tokens and encoded on use, since states are 100 times as big.
 
 b batch  n pictures of a size  m text tokens  d width of the text encoder  h w latent
@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ...tinyworld.prompts import prompt_of
-from ...tinyworld.scene import Scene, sample_many
+from ...tinyworld.pictures import Draw, draws, prompt
 from ...trainer.fit import Place
 from ...trainer.seeds import generator_for
 from .batches import Batch
@@ -28,16 +27,8 @@ CHUNK = 256
 STRIDE = 8  # pixels of a latent cell
 WINDOW = 8  # batches whose prompts are sorted by length together
 Size = tuple[int, int]
-SIZES: Mapping[str, Size] = {
-    "tall": (12, 20),
-    "portrait": (14, 18),
-    "square": (16, 16),
-    "landscape": (18, 14),
-    "wide": (20, 12),
-}
-
-Paint = Callable[..., Tensor]  # (scene, *, width, height, seed) in pixels -> image (3, H, W) in 0..1
-Encode = Callable[[Tensor], Tensor]  # images (b, 3, H, W) -> latents (b, 16, h, w)
+Paint = Callable[[Draw], Tensor]  # -> image (3, H, W), uint8
+Encode = Callable[[Tensor], Tensor]  # images (b, 3, H, W) in 0..1 -> latents (b, 16, h, w)
 Tokens = Callable[[str], list[int]]
 States = Callable[[Tensor, Tensor], Tensor]  # ids and mask (b, m) -> states (b, m, d)
 
@@ -94,32 +85,22 @@ def _file(folder: Path, index: int) -> Path:
 def _chunk(index: int, how: Painting, tools: Tools) -> dict[str, Tensor]:
     """For each size `latents16x16` (n, 16, h, w), and all tokens of its prompts: those of prompt k of picture
     i begin at `starts[i * prompts + k]`."""
-    generator = generator_for(how.seed, index, 5)
-    scenes = list(sample_many(generator, CHUNK))
     found: dict[str, Tensor] = {}
-    for size in sorted(set(SIZES.values())):
-        here = [(number, scene) for number, scene in enumerate(scenes) if SIZES[scene.aspect] == size]
-        if not here:
-            continue
-        name = f"{size[0]}x{size[1]}"
-        images = torch.stack(
-            [_painted(scene, size, index * CHUNK + i, how, tools.paint) for i, scene in here]
-        )
+    these = draws(how.seed, CHUNK, start=index * CHUNK)
+    for width, height in sorted({(d.width, d.height) for d in these}):
+        here = [d for d in these if (d.width, d.height) == (width, height)]
+        name = f"{width // STRIDE}x{height // STRIDE}"
+        images = torch.stack([tools.paint(d) for d in here]).float() / 255
         found[f"latents{name}"] = tools.encode(images).half().contiguous()
-        rows = [_ids(scene, generator, how, tools.tokens) for _, scene in here for _ in range(how.prompts)]
+        rows = [_ids(d, k, how, tools.tokens) for d in here for k in range(how.prompts)]
         found[f"ids{name}"] = torch.tensor(list(itertools.chain(*rows)), dtype=torch.int32)
         found[f"starts{name}"] = torch.tensor([0, *itertools.accumulate(map(len, rows))], dtype=torch.int32)
     return found
 
 
-def _painted(scene: Scene, size: Size, number: int, how: Painting, paint: Paint) -> Tensor:
-    seed = generator_for(how.seed, number, 6).initial_seed()
-    return paint(scene, width=size[0] * STRIDE, height=size[1] * STRIDE, seed=seed)
-
-
-def _ids(scene: Scene, generator: torch.Generator, how: Painting, tokens: Tokens) -> list[int]:
+def _ids(draw: Draw, number: int, how: Painting, tokens: Tokens) -> list[int]:
     """A prompt's tokens; a longer one loses its end, but keeps the token that ends it."""
-    ids = tokens(prompt_of(scene, generator).text)
+    ids = tokens(prompt(draw, number=number).text)
     return ids if len(ids) <= how.text_len else [*ids[: how.text_len - 1], ids[-1]]
 
 

@@ -13,8 +13,8 @@ from presample.models.mmh_dit.model import MMHDiT, init_weights
 from presample.models.mmh_dit.training import batches, pictures, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
-from presample.models.mmh_dit.training.world import SIZES, Painting, Tools, paint_all
-from presample.models.tinyworld.scene import ASPECTS
+from presample.models.mmh_dit.training.world import Painting, Tools, paint_all
+from presample.models.tinyworld.pictures import SIZES
 from presample.models.trainer.fit import Place
 from presample.models.trainer.seeds import generator_for
 
@@ -34,12 +34,10 @@ def same(a, b):
 
 
 def test_every_shape_of_canvas_has_its_size(bank):
-    assert SIZES.keys() == ASPECTS.keys()
-    assert set(bank.latents) == set(SIZES.values())
-    for aspect, (width, height) in SIZES.items():
-        assert min(ASPECTS[aspect]) <= width / height <= max(ASPECTS[aspect]) + 0.1
+    assert set(bank.latents) == {(width // 8, height // 8) for width, height in SIZES.values()}
+    for (width, height), latents in bank.latents.items():
         assert 240 <= width * height <= 256
-        assert bank.latents[width, height].shape[1:] == (16, height, width)
+        assert latents.shape[1:] == (16, height, width)
     assert sum(map(len, bank.latents.values())) == world.HOW.pictures
     assert {len(p) for prompts in bank.prompts.values() for p in prompts} == {world.HOW.prompts}
     longest = max(len(t) for prompts in bank.prompts.values() for p in prompts for t in p)
@@ -48,10 +46,10 @@ def test_every_shape_of_canvas_has_its_size(bank):
 
 
 def test_painting_goes_on_where_it_stopped_and_is_the_same(tmp_path):
-    def broken(scene, **how):
+    def broken(draw):
         if next(count) > 300:
             raise RuntimeError("the power is gone")
-        return world.paint(scene, **how)
+        return world.paint(draw)
 
     count = iter(range(10**6))
     with pytest.raises(RuntimeError):
@@ -67,7 +65,7 @@ def test_an_epoch_shows_pictures_once_in_batches_of_one_size_and_like_length(ban
     data = world.batches(bank)
     seen = [data[i] for i in range(len(data))]
     for found in seen:
-        assert found["latents"].shape[2:] in {(h, w) for w, h in SIZES.values()}
+        assert found["latents"].shape[2:] in {(h, w) for w, h in bank.latents}
         assert found["text"].shape[:2] == found["mask"].shape
         assert found["mask"].any(1).all()
         assert found["mask"].any(0).all(), "a column of nothing but padding"

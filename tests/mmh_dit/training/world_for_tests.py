@@ -14,12 +14,12 @@ END = 97
 HOW = Painting(512, prompts=3, text_len=24)
 
 
-def paint(scene, *, width, height, seed):
+def paint(draw):
     """Seasons are colours; the seed shades them."""
-    season = ("spring", "summer", "autumn", "winter").index(scene.season)
-    shade = torch.rand(3, 1, 1, generator=torch.Generator().manual_seed(seed % 2**40)) * 0.1
-    colour = torch.tensor([[0.2, 0.9, 0.4], [0.9, 0.9, 0.1], [0.9, 0.3, 0.1], [0.9, 0.9, 1.0]])[season]
-    return (colour[:, None, None] + shade).expand(3, height, width).clamp(0, 1)
+    season = ("spring", "summer", "autumn", "winter").index(draw.scene.season)
+    shade = torch.rand(3, 1, 1, generator=generator_for(draw.seed)) * 50
+    colour = torch.tensor([[50, 200, 100], [200, 200, 25], [200, 75, 25], [200, 200, 200]])[season]
+    return (colour[:, None, None] + shade).expand(3, draw.height, draw.width).byte()
 
 
 def encode(images):
