@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -19,9 +20,12 @@ Color = Array | tuple[Array, Array]
 LONGEST = 1.35  # `u` is at most so many times the shorter side
 
 
+@cache
 def rgb(text: str) -> Array:
-    """Returns the colour of six hexadecimal digits."""
-    return np.array([int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)], dtype=np.float32)
+    """Returns the colour of six hexadecimal digits, read-only."""
+    color = np.array([int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)], dtype=np.float32)
+    color.flags.writeable = False
+    return color
 
 
 def mix(a: Array, b: Array, share: float) -> Array:
@@ -29,9 +33,14 @@ def mix(a: Array, b: Array, share: float) -> Array:
     return a + (b - a) * np.float32(share)
 
 
+def clip(x: Array) -> Array:
+    """Returns x held to 0..1; several times faster than `np.clip` on the small boxes of this file."""
+    return np.minimum(np.maximum(x, np.float32(0)), np.float32(1))
+
+
 def smooth(x: Array, low: float, high: float) -> Array:
     """Returns 0 below `low`, 1 above `high`, and a smooth step between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
+    t = clip((x - low) / (high - low))
     return t * t * (3 - 2 * t)
 
 
@@ -73,8 +82,8 @@ class Canvas:
     def fill(self, box: tuple[slice, slice], distance: Array, color: Color, look: Look = PLAIN) -> None:
         """Fills where the distance in pixels is below zero."""
         if look.edge is not None:
-            self.cover(box, np.clip(0.5 + self.pen - distance, 0, 1) * np.float32(look.alpha), look.edge)
-        cover = np.clip(0.5 - distance / np.float32(look.soft), 0, 1) * np.float32(look.alpha)
+            self.cover(box, clip(np.float32(0.5 + self.pen) - distance) * np.float32(look.alpha), look.edge)
+        cover = clip(np.float32(0.5) - distance / np.float32(look.soft)) * np.float32(look.alpha)
         self.cover(box, cover, self._shaded(box, color))
 
     def _shaded(self, box: tuple[slice, slice], color: Color) -> Array:
@@ -82,9 +91,11 @@ class Canvas:
             return color
         rows, columns = box
         high, wide = rows.stop - rows.start, columns.stop - columns.start
-        down = np.linspace(-0.1, 0.6, high, dtype=np.float32)[:, None]
-        right = np.linspace(-0.1, 0.6, wide, dtype=np.float32)[None, :]
-        share = np.clip(down + right, 0, 1)[..., None]
+        down = np.arange(high, dtype=np.float32)[:, None] * np.float32(0.7 / max(high - 1, 1)) - np.float32(
+            0.2
+        )
+        right = np.arange(wide, dtype=np.float32)[None, :] * np.float32(0.7 / max(wide - 1, 1))
+        share = clip(down + right)[..., None]
         return color[0] + (color[1] - color[0]) * share
 
     def ellipse(
@@ -117,7 +128,7 @@ class Canvas:
             return
         px, py = self.x[:, box[1]] - np.float32(a[0]), self.y[box[0]] - np.float32(a[1])
         bx, by = np.float32(b[0] - a[0]), np.float32(b[1] - a[1])
-        t = np.clip((px * bx + py * by) / (bx * bx + by * by + np.float32(1e-6)), 0, 1)
+        t = clip((px * bx + py * by) / (bx * bx + by * by + np.float32(1e-6)))
         d = np.sqrt((px - bx * t) ** 2 + (py - by * t) ** 2) - (np.float32(r) + np.float32(end - r) * t)
         self.fill(box, d, color, look)
 
