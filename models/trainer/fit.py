@@ -27,6 +27,7 @@ from .schedule import schedule
 from .seeds import generator_for
 from .signals import Wish
 
+COMPILED = "_orig_mod."  # what torch.compile puts before names
 LOST = 50  # updates in a row without a finite loss or gradient that end a training
 
 
@@ -67,6 +68,7 @@ class Fitted:
     """A trained model on every process: its last weights, and their average."""
 
     model: torch.nn.Module
+    prepared: torch.nn.Module  # the same as accelerate has wrapped it
     average: Average | None
     accelerator: Any
     work: Path
@@ -81,8 +83,8 @@ class Fitted:
     def weights(self) -> dict[str, torch.Tensor]:
         """Returns the whole state dict, averaged where there is an average; every process calls it."""
         with self.average.applied() if self.average else contextlib.nullcontext():
-            state = self.accelerator.get_state_dict(self.model)
-            return {name: t.detach().cpu().clone() for name, t in state.items()}
+            state = self.accelerator.get_state_dict(self.prepared)
+            return {name.removeprefix(COMPILED): t.detach().cpu().clone() for name, t in state.items()}
 
     def discard_checkpoints(self) -> None:
         """Removes what the training would go on from."""
@@ -135,8 +137,7 @@ def fit(
             if run.stopped:
                 raise KeyboardInterrupt
     run.accelerator.wait_for_everyone()
-    plain = run.accelerator.unwrap_model(run.model)
-    return Fitted(plain, run.average, run.accelerator, run.work, run.step, run.skipped)
+    return Fitted(run.plain, run.model, run.average, run.accelerator, run.work, run.step, run.skipped)
 
 
 class _Run:
@@ -161,7 +162,8 @@ class _Run:
 
     @property
     def plain(self) -> torch.nn.Module:
-        return self.accelerator.unwrap_model(self.model)
+        model = self.accelerator.unwrap_model(self.model)
+        return getattr(model, COMPILED.rstrip("."), model)
 
     def progress(self) -> Iterator[int]:
         from tqdm import tqdm

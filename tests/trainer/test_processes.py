@@ -104,3 +104,21 @@ def test_two_processes_make_the_steps_of_two_accumulated_batches(tmp_path):
 @pytest.mark.slow
 def test_sharded_weights_their_average_and_their_optimizers_resume_exactly(tmp_path):
     launch(SHARDED, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_has_its_own_names_in_every_file(tmp_path, monkeypatch):
+    plain = small.options(tmp_path / "plain", steps=4)
+    expected = small.network(dropout=0)
+    fit(expected, small.optimizers(expected, plain), data=small.Batches(), loss=small.quiet, options=plain)
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "AOT_EAGER")
+    chosen = small.options(tmp_path / "compiled", steps=4)
+    model = small.network(dropout=0)
+    fitted = fit(
+        model, small.optimizers(model, chosen), data=small.Batches(), loss=small.quiet, options=chosen
+    )
+    assert hasattr(fitted.prepared, "_orig_mod")
+    assert fitted.weights().keys() == expected.state_dict().keys()
+    tensors, _ = checkpoint.read(checkpoint.find(fitted.work) / "0.safetensors")
+    for name, parameter in expected.named_parameters():
+        torch.testing.assert_close(tensors[f"model.{name}"], parameter.detach(), rtol=1e-3, atol=1e-5)
