@@ -79,8 +79,8 @@ class Selection:
 
     @cached_property
     def _bounds(self) -> ScoreOptions | None:
-        path = self.work.folder / TAGS
-        return ScoreOptions(**read_json(path)) if path.is_file() else None
+        path, scored = self.work.folder / TAGS, (self.work.folder / SCORES).is_dir()
+        return ScoreOptions(**read_json(path)) if scored and path.is_file() else None
 
     def _broken(self, part: int) -> dict[str, str]:
         """Why an earlier step could not read an item, by key."""

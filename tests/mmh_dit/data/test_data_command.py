@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,10 @@ def test_low_scores_are_dropped_and_named(run, pictures, models, tmp_path):
     run(*score, "--good", -98, "--average", -99)
     report = json.loads((work / "report.json").read_text())["steps"]
     assert report[-1]["tags"] == {"good score": 12}, "other bounds need no new scores"
+    shutil.rmtree(work / "scores")
+    assert run("texts", work, "--model", models / "t5")[0] == 0
+    report = kept(json.loads((work / "report.json").read_text()))
+    assert report["texts"] == (13, {}), "without its folder a step is undone"
 
 
 def test_given_embeddings_take_the_place_of_a_model(run, pictures, tmp_path, caplog):
