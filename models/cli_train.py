@@ -3,7 +3,7 @@
 import importlib
 
 # Each module adds its own subcommand.
-TRAINERS = ("mmh_dit.training.train", "tipo.training.train")
+TRAINERS = ("mmh_dit.training.train", "tinyworld.training.oracle", "tipo.training.train")
 
 
 def add_parser(subparsers):

@@ -1,0 +1,217 @@
+"""Reads a scene back from its picture: one small network, with a head for each attribute that can be seen.
+
+Convention: images are (b, 3, h, w) in 0..1 of any size; they are scaled to about 128 x 128 pixels, the size
+that it learned. `quality` has three values, those of `finish.LEVELS`; `aspect` is read off the canvas.
+
+b batch  h w image  c channels  n places  a attributes  v values
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .finish import LEVELS
+from .render import INVISIBLE
+from .scene import ASPECTS, Scene, aspect_of, world
+
+SIDE = 128  # root of the area that the network sees, in pixels
+CELL, STRIDE = 4, 16
+WIDTHS = (64, 128, 160)
+LOOKS = 2  # places that each head may look at
+BUNDLED = Path(__file__).parents[1] / "bundled" / "tiny-oracle" / "model.safetensors"
+
+
+@cache
+def values() -> dict[str, tuple[str, ...]]:
+    """Returns the values of every attribute that the network reads, in the order of its heads."""
+    seen = {name: node.values for name, node in world().nodes.items() if name not in INVISIBLE}
+    return {k: v for k, v in seen.items() if k != "aspect"} | {
+        "quality": tuple(dict.fromkeys(LEVELS.values()))
+    }
+
+
+def visible() -> tuple[str, ...]:
+    """Returns the attributes that can be read off a picture."""
+    return (*values(), "aspect")
+
+
+def shown(scene: Scene) -> dict[str, str]:
+    """Returns what can be seen of a scene: its visible attributes, the quality as a level."""
+    return {k: v for k, v in asdict(scene).items() if k not in INVISIBLE} | {"quality": LEVELS[scene.quality]}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read off one picture, and how sure that is: for each attribute, values with probabilities."""
+
+    values: Mapping[str, str]
+    probabilities: Mapping[str, Mapping[str, float]]
+
+
+class Oracle(nn.Module):
+    """A convolutional network; each head looks at the places that tell its attribute."""
+
+    def __init__(self):
+        super().__init__()
+        first, second, third = WIDTHS
+        self.stem = _conv(3 * CELL * CELL + 2, first)
+        self.near = nn.Sequential(
+            _Block(first), _conv(first, second, stride=2), _Block(second), _Block(second)
+        )
+        self.far = nn.Sequential(_conv(second, third, stride=2), _Block(third))
+        self.across = nn.Conv2d(second, second, 1)
+        self.down = nn.Conv2d(third, second, 1)
+        heads, most = len(values()), max(map(len, values().values()))
+        self.look = nn.Parameter(torch.zeros(heads * LOOKS, second))
+        self.tell = nn.Parameter(torch.zeros(heads, LOOKS * second + third, most))
+        self.bias = nn.Parameter(torch.zeros(heads, most))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns scores (b, a, v) of images (b, 3, h, w); values that an attribute lacks have none."""
+        x = functional.pixel_unshuffle(images * 2 - 1, CELL)
+        x = torch.cat((x, _coordinates(x)), 1).contiguous(memory_format=torch.channels_last)
+        near = self.near(self.stem(x))
+        far = self.far(near)
+        up = functional.interpolate(self.down(far), size=near.shape[-2:], mode="nearest")
+        places = (self.across(near) + up).relu().flatten(2)  # (b, c, n)
+        weights = (self.look @ places / math.sqrt(places.shape[1])).softmax(-1)  # (b, a * looks, n)
+        seen = (weights @ places.transpose(1, 2)).unflatten(1, (-1, LOOKS)).flatten(2)  # (b, a, looks * c)
+        whole = far.mean((2, 3))[:, None].expand(-1, seen.shape[1], -1)
+        return torch.einsum("bac,acv->bav", torch.cat((seen, whole), -1), self.tell) + self.bias
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Draws all weights from the generator."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                spread = math.sqrt(2 / module.weight[0].numel())
+                module.weight.data.normal_(0, spread, generator=generator)
+                if module.bias is not None:
+                    module.bias.data.zero_()
+        self.look.data.normal_(0, 1, generator=generator)
+        self.tell.data.normal_(0, 0.02, generator=generator)
+
+
+class _Block(nn.Module):
+    """Two convolutions and a way round them."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.body(x)).relu()
+
+
+def _conv(width: int, out: int, *, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, out, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()
+    )
+
+
+def _coordinates(x: Tensor) -> Tensor:
+    """Row and column of every place, from -1 to 1, as two channels more."""
+    b, _, h, w = x.shape
+    rows = torch.linspace(-1, 1, h, device=x.device, dtype=x.dtype)[None, None, :, None]
+    columns = torch.linspace(-1, 1, w, device=x.device, dtype=x.dtype)[None, None, None, :]
+    return torch.cat((rows.expand(b, 1, h, w), columns.expand(b, 1, h, w)), 1)
+
+
+def load_oracle(path: Path = BUNDLED, *, device: str = "cpu") -> Oracle:
+    """Returns the network of a safetensors file, the bundled one by default.
+
+    Raises:
+        ValueError: the file's tensors are not those of this world's oracle.
+    """
+    from safetensors.torch import load_file
+
+    with torch.device("meta"):
+        model = Oracle()
+    found = load_file(path)
+    wanted = {name: t.shape for name, t in model.state_dict().items()}
+    if wanted != {name: t.shape for name, t in found.items()}:
+        raise ValueError(f"{path} must hold this world's oracle: make it by `presample train tiny-oracle`")
+    model.load_state_dict(
+        {k: t.float() if t.is_floating_point() else t for k, t in found.items()}, assign=True
+    )
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def scores(images: Tensor, *, oracle: Oracle) -> Tensor:
+    """Returns the probabilities (b, a, v) of every value; those that an attribute lacks have 0."""
+    scaled = _scaled(images.float())
+    found = torch.cat([oracle(part) for part in scaled.split(64)]).float()
+    lengths = torch.tensor([len(v) for v in values().values()], device=found.device)
+    lacks = torch.arange(found.shape[-1], device=found.device) >= lengths[:, None]
+    return found.masked_fill(lacks, -torch.inf).softmax(-1)
+
+
+def _scaled(images: Tensor) -> Tensor:
+    """The images at the size that the network knows, sides in whole strides."""
+    height, width = images.shape[-2:]
+    ratio = math.sqrt(width / height)
+    size = [max(STRIDE, round(side / STRIDE) * STRIDE) for side in (SIDE / ratio, SIDE * ratio)]
+    if [height, width] == size:
+        return images
+    return functional.interpolate(images, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def read(images: Tensor, *, oracle: Oracle | None = None) -> list[Reading]:
+    """Returns what can be read off each image (b, 3, h, w) in 0..1.
+
+    Raises:
+        ValueError: the images are not a batch of three channels.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be (b, 3, h, w) in 0..1, got {tuple(images.shape)}")
+    aspect = aspect_of(images.shape[-1] / images.shape[-2])
+    return [_reading(row, aspect) for row in scores(images, oracle=oracle or load_oracle()).tolist()]
+
+
+def _reading(row: Sequence[Sequence[float]], aspect: str) -> Reading:
+    pairs = zip(values().items(), row, strict=True)
+    chances = {name: dict(zip(words, chance, strict=False)) for (name, words), chance in pairs}
+    chances["aspect"] = {shape: float(shape == aspect) for shape in ASPECTS}
+    return Reading({name: max(c, key=c.__getitem__) for name, c in chances.items()}, chances)
+
+
+def accuracy(
+    images: Tensor,
+    scenes: Sequence[Scene],
+    *,
+    named: Sequence[Collection[str]] | None = None,
+    oracle: Oracle | None = None,
+) -> dict[str, tuple[int, int]]:
+    """Returns for each attribute how many images (b, 3, h, w) show their scene's value, and of how many.
+
+    With `named` an image counts only for the attributes that its own entry names, such as the keys of
+    `prompts.demands`; invisible ones never count.
+
+    Raises:
+        ValueError: there are not as many scenes, or entries of `named`, as images.
+    """
+    if len(images) != len(scenes) or (named is not None and len(named) != len(images)):
+        raise ValueError(
+            f"every image needs its scene and names, got {len(images)} images, {len(scenes)} scenes"
+        )
+    found = dict.fromkeys(visible(), (0, 0))
+    for i, reading in enumerate(read(images, oracle=oracle)):
+        for name, value in shown(scenes[i]).items():
+            if named is None or name in named[i]:
+                right, count = found[name]
+                found[name] = right + (reading.values[name] == value), count + 1
+    return found

@@ -1,0 +1,1 @@
+"""How the little world's own models are made."""
