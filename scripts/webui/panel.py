@@ -80,8 +80,10 @@ class Panel:
             self.stop = self._button("stop", "Stop", scale=2)
             self.vary = self._button("vary", "Variations", scale=1)
             self.undo = self._button("undo", "Undo", scale=1)
-        self.status = gr.HTML("", elem_id=self._id("status"), elem_classes=["presample-said"])
-        gr.HTML(self._help(), elem_id=self._id("shown"), elem_classes=["presample-web"])
+        with gr.Column(elem_id=self._id("status"), elem_classes=["presample-said"]):
+            self.status = gr.HTML("")
+        with gr.Column(elem_id=self._id("shown"), elem_classes=["presample-web"]):
+            gr.HTML(self._help())
 
     def _button(self, name: str, text: str, **how: Any):
         classes = [f"presample-{name}"]
@@ -102,10 +104,10 @@ class Panel:
             lines=1,
             elem_classes=["prompt"],  # completion of tags looks for it
         )
-        with gr.Row(elem_classes=["presample-row-of-two"]):
+        with gr.Row():
             for name in ("tag_length", "prose_length"):
                 self._add(name, info=None)
-        with gr.Row(elem_classes=["presample-row-of-two"]):
+        with gr.Row(elem_classes=["presample-ends"]):
             self._add("model", info=None)
             with gr.Row(elem_classes=["presample-seed"]):
                 self._add("seed", info=None)

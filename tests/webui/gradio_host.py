@@ -28,15 +28,17 @@ globalThis.recalculate_prompts_txt2img = () =>
 """
 
 
-def install(models_path: str = "", **settings) -> SimpleNamespace:
-    """Puts a fake host's modules in place, for good; returns its `shared`."""
-    shared = webui_fake.install(SimpleNamespace(setitem=dict.__setitem__), models_path)
+def install(models_path: str = "", *, patch=None, **settings) -> SimpleNamespace:
+    """Puts a fake host's modules in place, for good where there is no monkeypatch; returns its `shared`."""
+    patch = patch or SimpleNamespace(setitem=dict.__setitem__)
+    shared = webui_fake.install(patch, models_path)
     shared.state.job_count = 0
     vars(shared.opts).update({f"presample_{name}": value for name, value in settings.items()})
     parts = {"call_queue": {"queue_lock": threading.Lock()}, "ui_components": _components()}
     for name, content in parts.items():
-        module = sys.modules[f"modules.{name}"] = ModuleType(f"modules.{name}")
+        module = ModuleType(f"modules.{name}")
         vars(module).update(content)
+        patch.setitem(sys.modules, f"modules.{name}", module)
         setattr(sys.modules["modules"], name, module)
     return shared
 

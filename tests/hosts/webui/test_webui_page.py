@@ -32,8 +32,13 @@ class Page:
             field = page.locator(f"#txt2img_{name} input[type=number]").first
             field.fill(str(value))
             field.press("Tab")
-        page.locator("#txt2img_presample_tipo .label-wrap").first.click()
-        page.wait_for_selector("#txt2img_presample_generate", state="visible", timeout=SECONDS)
+        self.open()
+
+    def open(self):
+        """Opens the panel, which switches it on; pasting a picture's own prompt has closed it."""
+        if not self.page.locator("#txt2img_presample_generate").is_visible():
+            self.page.locator("#txt2img_presample_tipo .label-wrap").first.click()
+        self.page.wait_for_selector("#txt2img_presample_generate", state="visible", timeout=SECONDS)
 
     @property
     def prompt(self):
@@ -64,9 +69,7 @@ class Page:
     def choose(self, name, value):
         box = self.page.locator(f"#txt2img_presample_{name} input").first
         box.click()
-        box.fill(value)
-        self.page.locator(f"#txt2img_presample_{name} [role=option]", has_text=value).first.wait_for()
-        box.press("Enter")
+        self.page.click(f"#txt2img_presample_{name} .options li[aria-label={value}]")
         self.page.wait_for_timeout(200)
 
     def chip(self, number):
@@ -136,7 +139,7 @@ def test_chips_decide_and_the_rest_is_written_anew(page):
     assert keep in words
     assert ban not in words
     page.shot("chips")
-    page.page.locator("#txt2img_presample_shown").get_by_role("button", name="Clear").click()
+    page.page.locator("#txt2img_presample_shown").get_by_role("button", name="Clear", exact=True).click()
     assert page.decisions() == {"keep": [], "ban": []}
 
 
@@ -198,6 +201,7 @@ def test_completion_of_tags_finds_the_box_for_natural_language(page):
 def test_the_panel_fits_and_can_be_read(page, width, theme):
     page.page.set_viewport_size({"width": width, "height": 1300})
     page.page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+    page.open()
     page.write("lake, night")
     page.chip(1).click()
     page.page.wait_for_timeout(300)

@@ -1,0 +1,106 @@
+"""The panel as gradio builds it, 3.41 or 4.40, whichever is there: `nox` runs this with both."""
+
+import importlib
+import re
+
+import pytest
+
+gradio = pytest.importorskip("gradio", reason="the panel needs gradio; nox has 3.41.2 and 4.40.0")
+
+# Hosts hand arguments over by their place: names are only ever added at the end.
+ORDER = re.findall(
+    r"\w+",
+    """
+enabled prose seed seed_from batch timing
+model tag_length prose_length ban protect layout layout_template form regions rating meta quality
+temperature top_k top_p min_p tag_repetition_penalty prose_repetition_penalty max_new_tokens
+avoid_conflicts ban_mode variety compat task chips
+""",
+)
+
+
+@pytest.fixture
+def build(shared, monkeypatch):
+    """Builds the panels of both tabs; gives the panel of txt2img, and all components."""
+    import gradio_host
+
+    def make(**settings):
+        gradio_host.install(patch=monkeypatch, **settings)
+        module = importlib.import_module("presample.scripts.webui.tipo")
+        panels = []
+        with gradio.Blocks() as demo:
+            for tab in ("txt2img", "img2img"):
+                script = module.PresampleTIPO()
+                script.is_img2img = tab == "img2img"
+                box = gradio.Textbox(label="Prompt", elem_id=f"{tab}_prompt")
+                script.after_component(box, elem_id=f"{tab}_prompt")
+                script.arguments = script.ui(script.is_img2img)
+                panels.append(script)
+        return panels, demo
+
+    return make
+
+
+def test_the_arguments_have_their_places_for_ever(build):
+    from presample.scripts.webui import values
+
+    (script, _), _ = build()
+    assert list(values.names()) == ORDER
+    places = [f"txt2img_presample_{name}" for name in ORDER[1:]]
+    assert [widget.elem_id for widget in script.arguments[1:]] == places
+    assert script.arguments[0].elem_id == "txt2img_presample_tipo-checkbox"
+
+
+def test_labels_and_ids_are_unique(build):
+    scripts, demo = build()
+    for script in scripts:
+        labels = [widget.label for widget in script.arguments]
+        assert len(set(labels)) == len(labels)
+        assert all(labels)
+    ids = [block.elem_id for block in demo.blocks.values() if getattr(block, "elem_id", None)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_widgets_stand_at_the_options_own_defaults_and_types(build):
+    """An API's values are cast to the type of a widget's value: a float slider at an int would lose 0.25."""
+    from presample.scripts.webui import values
+
+    (script, _), _ = build()
+    defaults = {name: fact.default for name, fact in values.facts().items()}
+    for widget, (name, default) in zip(script.arguments, defaults.items(), strict=True):
+        assert (type(widget.value), widget.value) == (type(default), default), name
+    assert values.from_args([widget.value for widget in script.arguments]) == values.Values()
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_box_for_natural_language_is_found_by_completion_and_can_be_hidden(build, hidden):
+    (script, _), _ = build(hide_prose=hidden)
+    assert "prompt" in script.panel.widgets["prose"].elem_classes
+    assert script.panel.widgets["prose"].visible != hidden
+    assert len(script.arguments) == len(ORDER)
+
+
+def test_what_the_page_and_the_server_say_to_each_other_is_no_users_default(build):
+    (script, _), _ = build()
+    panel = script.panel
+    for hidden in (panel.result, panel.place, panel.widgets["chips"]):
+        assert hidden.do_not_save_to_config
+        assert not hidden.visible
+
+
+def test_a_pasted_infotext_sets_plain_values(build):
+    from presample.models.tipo.infotext import write
+    from presample.models.tipo.options import ExpandOptions
+
+    (script, _), _ = build()
+    chips = '{"keep": ["boat, red"], "ban": []}'
+    pairs = write(ExpandOptions(seed=7, ban="x\ny", layout="<|tags|>"), "lake", extras={"chips": chips})
+    names = {id(widget): name for name, widget in script.panel.widgets.items()}
+    got = {names.get(id(widget)): get(pairs) for widget, get in script.infotext_fields}
+    assert got["seed"] == 7
+    assert got["ban"] == "x\ny"
+    assert (got["layout"], got["layout_template"]) == ("custom", "<|tags|>")
+    assert got["chips"] == chips
+    assert got["temperature"] == 0.5
+    assert not any(isinstance(value, dict) for value in got.values())
+    assert all(get({}) in (None, False) for _, get in script.infotext_fields)
