@@ -1,10 +1,15 @@
 """`presample eval`: the bundled models, measured again."""
 
+import importlib
+
+# Each module adds its own subcommand.
+MEASURES = ("mmh_dit.training.evaluate", "tipo.training.evaluate")
+
 
 def add_parser(subparsers):
     """Adds the command `eval` with one subcommand for each model that can be measured."""
-    from .tipo.training import evaluate
-
     parser = subparsers.add_parser("eval", help="measure a bundled model and write its card")
-    evaluate.add_parser(parser.add_subparsers(metavar="MODEL", required=True))
+    models = parser.add_subparsers(metavar="MODEL", required=True)
+    for module in MEASURES:
+        importlib.import_module(f".{module}", __package__).add_parser(models)
     return parser

@@ -1,0 +1,203 @@
+"""Measures how well pictures follow their prompts: `presample eval mmh-dit` writes the bundled model's card.
+
+Held-out scenes give prompts, the model paints them, and the oracle reads the pictures. What a prompt's tags
+demand of a picture counts: the share of demanded attributes that have a demanded value. The same for the
+scenes' own paintings, through the autoencoder, is what no model can be expected to exceed, and for pictures
+of other prompts what chance gives. Source: spec 5.3 (caption accuracy).
+
+b batch  h w latent  H W image
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...options import add_flags, from_flags, option
+from ...tinyworld.oracle import read, visible
+from ...tinyworld.pictures import Draw, draws, picture, prompt
+from ...tinyworld.prompts import Prompt, demands
+from ...tinyworld.scene import ASPECTS
+from ...trainer.card import Card, Measure, write
+from .. import checkpoint, flow
+from ..pipeline import Pipeline
+from .sources import AUTOENCODER, BUNDLED, CLIP, WORDS
+
+HELD_OUT = 10**6  # added to the seed: a stream that no training sees
+LEAST = 0.9
+WHAT = (
+    "A very small MMH-DiT: it paints the little world of this repository (`models/tinyworld`) at about "
+    "128x128 pixels from tags and captions, with the bundled tiny CLIP and tiny autoencoder. It is meant for "
+    "trying things without a download, for tests and for experiments where the truth is known, and knows "
+    "nothing but that world."
+)
+DATA = "Paintings of random scenes and what may be said of them, made by this repository's own code."
+HOW = (
+    "Share of what the tags of held-out prompts demand that the oracle reads off the pictures. *Paintings* "
+    "are the scenes' own, through the autoencoder; *other prompts* are the model's pictures, judged by a "
+    "prompt of another scene."
+)
+
+Wanted = Mapping[str, frozenset[str]]
+Read = Callable[[Tensor], Sequence[Mapping[str, str]]]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """What is measured, and how much of it."""
+
+    model: str = option("models/bundled/mmh-dit-tiny", "Folder of the model; the card is written into it.")
+    pictures: int = option(512, "Pictures to paint and read.", low=16, high=10**6, step=16)
+    steps: int = option(28, "Steps from noise to picture.", low=1, high=1000, step=1)
+    cfg: float = option(3.0, "How much the text is followed.", low=0.0, high=30.0, step=0.1)
+    batch: int = option(32, "Pictures painted together.", low=1, high=4096, step=1)
+    seed: int = option(0, "Decides scenes, prompts and noise.", low=0, high=2**31, step=1)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A held-out scene, a prompt that is true of it and has tags, and what they demand of a picture."""
+
+    draw: Draw
+    prompt: Prompt
+    wanted: Wanted
+
+
+def add_parser(subparsers) -> ArgumentParser:
+    """Adds `mmh-dit` to the subparsers of `presample eval`, and returns its parser."""
+    parser = subparsers.add_parser("mmh-dit", help="measure how well pictures follow their prompts")
+    add_flags(parser, EvalOptions)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Measures and writes the card; returns 0 if every threshold is reached."""
+    options = from_flags(args, EvalOptions)
+    folder = Path(options.model)
+    found = measure(bundled_pipeline(folder / "model.safetensors"), options)
+    return 0 if write(folder, card(folder, found, options)) else 1
+
+
+def bundled_pipeline(path: Path) -> Pipeline:
+    """Returns a model of the little world with the bundled text encoder and autoencoder."""
+    from ...tinyworld.autoencoder import load_autoencoder
+    from ...tinyworld.clip import load_clip, read_words
+
+    clip = load_clip(BUNDLED / CLIP, read_words(BUNDLED / WORDS))
+    model = checkpoint.load(path, dtype=torch.float32)
+
+    def encode(prompts: Sequence[str]) -> flow.Text:
+        found = clip.text_states(prompts)
+        return flow.Text(found.hidden, found.mask)
+
+    return Pipeline(model, encode, load_autoencoder(BUNDLED / AUTOENCODER).decode)
+
+
+def requests(seed: int, count: int) -> list[Request]:
+    """Returns held-out requests whose tags demand something that can be seen."""
+    found: list[Request] = []
+    for start in range(0, 100 * count, 1024):
+        for draw in draws(seed + HELD_OUT, 1024, start=start):
+            said = prompt(draw)
+            wanted = visible_demands(said.tags)
+            if wanted:
+                found.append(Request(draw, said, wanted))
+            if len(found) == count:
+                return found
+    raise AssertionError("prompts of the little world have tags")
+
+
+def visible_demands(tags: Sequence[str]) -> Wanted:
+    """Returns what tags demand of attributes that can be read off a picture, its shape left out."""
+    read_off = set(visible()) - {"aspect", "quality"}  # asked of the canvas; said in words of their own
+    return {name: values for name, values in demands(tags).items() if name in read_off}
+
+
+def followed(readings: Sequence[Mapping[str, str]], wanted: Sequence[Wanted]) -> dict[str, tuple[int, int]]:
+    """Returns for each attribute how often it has a demanded value, and how often one is demanded."""
+    found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for reading, demanded in zip(readings, wanted, strict=True):
+        for name, values in demanded.items():
+            right, count = found[name]
+            found[name] = right + (reading[name] in values), count + 1
+    return dict(sorted(found.items()))
+
+
+def share(found: Mapping[str, tuple[int, int]]) -> float:
+    """Returns the share of all demands that are met."""
+    return sum(right for right, _ in found.values()) / max(1, sum(count for _, count in found.values()))
+
+
+def _reader() -> Read:
+    from ...tinyworld.oracle import load_oracle
+
+    oracle = load_oracle()
+    return lambda images: [reading.values for reading in read(images, oracle=oracle)]
+
+
+def measure(
+    pipeline: Pipeline, options: EvalOptions, *, reader: Read | None = None, encode=None
+) -> dict[str, dict[str, tuple[int, int]]]:
+    """Returns what `followed` finds for the model's pictures, for the paintings, and for other prompts.
+
+    `encode` makes latents of pictures, of the bundled autoencoder by default, as `reader` is of the oracle.
+    """
+    reader, encode = reader or _reader(), encode or _encoder()
+    found: dict[str, list] = defaultdict(list)
+    wanted: list[Wanted] = []
+    asked = requests(options.seed, options.pictures)
+    for group in _groups(asked, options.batch):
+        width, height = group[0].draw.width, group[0].draw.height
+        how = flow.SampleOptions(
+            steps=options.steps, cfg=options.cfg, icfm_sigma=pipeline.model.config.icfm_sigma
+        )
+        prompts, seeds = [r.prompt.text for r in group], [r.draw.seed for r in group]
+        images = pipeline.pictures(prompts, seeds, width=width, height=height, options=how)
+        found["pictures"] += reader(images)
+        paintings = torch.stack([picture(r.draw) for r in group]).float() / 255
+        found["paintings"] += reader(pipeline.decode(encode(paintings)))
+        wanted += [r.wanted for r in group]
+    others = wanted[1:] + wanted[:1]
+    results = {name: followed(readings, wanted) for name, readings in found.items()}
+    return results | {"other prompts": followed(found["pictures"], others)}
+
+
+def _encoder() -> Callable[[Tensor], Tensor]:
+    from ...tinyworld.autoencoder import load_autoencoder
+
+    return torch.no_grad()(load_autoencoder(BUNDLED / AUTOENCODER).encode)
+
+
+def _groups(asked: Sequence[Request], batch: int) -> Iterator[list[Request]]:
+    """Requests of one size together."""
+    for aspect in ASPECTS:
+        here = [r for r in asked if r.draw.scene.aspect == aspect]
+        yield from (here[i : i + batch] for i in range(0, len(here), batch))
+
+
+def card(folder: Path, found: Mapping[str, Mapping], options: EvalOptions) -> Card:
+    """Returns the card of a measured model."""
+    path = folder / "card.json"
+    training = json.loads(path.read_text(encoding="utf-8")).get("training", {}) if path.exists() else {}
+    measures = {
+        "accuracy": Measure("pictures", share(found["pictures"]), ".1%", least=LEAST),
+        "paintings": Measure("paintings", share(found["paintings"]), ".1%"),
+        "others": Measure("other prompts", share(found["other prompts"]), ".1%"),
+    }
+    rows = [
+        f"| {name} | {count} | {right / count:.1%} | {painted / count:.1%} |"
+        for (name, (right, count)), (painted, _) in zip(
+            found["pictures"].items(), found["paintings"].values(), strict=True
+        )
+    ]
+    table = "\n".join(["| attribute | demanded | pictures | paintings |", "|---|---|---|---|", *rows])
+    how = f"{HOW} {options.pictures} prompts, {options.steps} Euler steps, guidance {options.cfg:g}."
+    return Card(WHAT, "presample train mmh-dit", DATA, training, how, measures, [table])
