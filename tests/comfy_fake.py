@@ -120,6 +120,154 @@ class ModelPatcher:
         return self.size
 
 
+def _with_torch():
+    """What stands for the parts of ComfyUI that hold models: a pass, guidance, no memory management."""
+    import torch
+
+    class ModelType(enum.Enum):
+        FLOW = 6
+
+    class LatentFormat:
+        latent_channels = 16
+
+        def process_in(self, latent):
+            return (latent - 0.1159) * 0.3611
+
+        def process_out(self, latent):
+            return latent / 0.3611 + 0.1159
+
+    class BASE:
+        latent_format = LatentFormat
+        text_encoder_key_prefix = ("cond_stage_model.",)
+
+        def __init__(self, unet_config):
+            self.unet_config, self.latent_format = dict(unet_config), self.latent_format()
+
+        def process_unet_state_dict_for_saving(self, state_dict):
+            return {f"model.diffusion_model.{name}": tensor for name, tensor in state_dict.items()}
+
+    class ClipTarget:
+        def __init__(self, tokenizer, clip):
+            self.tokenizer, self.clip = tokenizer, clip
+
+    class BaseModel(torch.nn.Module):
+        def __init__(self, model_config, model_type=None, device=None, unet_model=None):
+            super().__init__()
+            self.model_config, self.latent_format = model_config, model_config.latent_format
+            self.model_sampling = types.SimpleNamespace(multiplier=1000.0)
+            self.diffusion_model = unet_model(
+                **model_config.unet_config, device=device, operations=torch.nn
+            ).requires_grad_(False)
+
+        def extra_conds(self, **kwargs):
+            return {"c_crossattn": CONDRegular(kwargs.get("cross_attn"))}
+
+    class CONDRegular:
+        def __init__(self, cond):
+            self.cond = cond
+
+    def answer(model, cond, x, sigma):
+        text, facts = cond[0]
+        given = model.extra_conds(cross_attn=text, **facts)
+        t = model.process_timestep(sigma * model.model_sampling.multiplier)
+        context, mask = (
+            given[name].cond if name in given else None for name in ("c_crossattn", "attention_mask")
+        )
+        return x - sigma.view(-1, 1, 1, 1) * model.diffusion_model(x, t, context, mask, {})
+
+    def sample_custom(
+        model,
+        noise,
+        cfg,
+        sampler,
+        sigmas,
+        positive,
+        negative,
+        latent_image,
+        noise_mask=None,
+        callback=None,
+        disable_pbar=False,
+        seed=None,
+    ):
+        def guided(x, sigma):
+            away, towards = (answer(model.model, each, x, sigma) for each in (negative, positive))
+            return away + cfg * (towards - away)
+
+        form, steps = model.model.latent_format, len(sigmas) - 1
+        latent = form.process_in(latent_image) if latent_image.any() else latent_image
+        made = sampler.sampler_function(
+            guided,
+            sigmas[0] * noise + (1 - sigmas[0]) * latent,
+            sigmas,
+            callback=lambda said: callback(said["i"], said["denoised"], said["x"], steps),
+            disable=True,
+            **sampler.extra_options,
+        )
+        return form.process_out(made)
+
+    class KSAMPLER:
+        def __init__(self, sampler_function, extra_options=None):
+            self.sampler_function, self.extra_options = sampler_function, extra_options or {}
+
+    def prepare_noise(latent_image, seed, noise_inds=None):
+        return torch.randn(latent_image.shape, generator=torch.Generator().manual_seed(seed))
+
+    def fix_empty_latent_channels(model, latent_image):
+        return latent_image if latent_image.any() else latent_image[:, :1].repeat(1, 16, 1, 1)
+
+    def optimized_attention(q, k, v, heads, mask=None, skip_reshape=False, **kwargs):
+        made = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return made.transpose(1, 2).flatten(2)
+
+    def detect_unet_config(state_dict, key_prefix, metadata=None):
+        return {"image_model": "other"} if f"{key_prefix}other" in state_dict else None
+
+    class WrapperExecutor:
+        def __init__(self, function, owner):
+            self.function, self.owner = function, owner
+
+        @classmethod
+        def new_class_executor(cls, original, class_obj, wrappers):
+            return cls(original, class_obj)
+
+        def execute(self, *args, **kwargs):
+            return self.function(*args, **kwargs)
+
+    return {
+        "comfy.conds": {"CONDRegular": CONDRegular},
+        "comfy.latent_formats": {"Flux": LatentFormat},
+        "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType},
+        "comfy.model_detection": {"detect_unet_config": detect_unet_config},
+        "comfy.patcher_extension": {
+            "get_all_wrappers": lambda wrapper_type, options: [],
+            "WrappersMP": type("WrappersMP", (), {"DIFFUSION_MODEL": "diffusion_model"}),
+            "WrapperExecutor": WrapperExecutor,
+        },
+        "comfy.supported_models": {"models": []},
+        "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
+        "comfy.ldm": {},
+        "comfy.ldm.modules": {},
+        "comfy.ldm.modules.attention": {"optimized_attention": optimized_attention},
+        "comfy.sample": {
+            "sample_custom": sample_custom,
+            "prepare_noise": prepare_noise,
+            "fix_empty_latent_channels": fix_empty_latent_channels,
+        },
+        "comfy.samplers": {"KSAMPLER": KSAMPLER},
+        "comfy.sd": {"CLIP": Nothing, "VAE": Nothing, "load_diffusion_model": lambda unet_path: None},
+        "comfy.sd1_clip": {
+            name: type(name, (), {})
+            for name in ("SDTokenizer", "SD1Tokenizer", "SDClipModel", "SD1ClipModel")
+        },
+        "comfy.clip_model": {"CLIPTextModel": type("CLIPTextModel", (), {})},
+        "latent_preview": {"prepare_callback": lambda model, steps: lambda step, x0, x, total_steps: None},
+    }
+
+
+class Nothing:
+    """A class that no test makes one of."""
+
+
 class ProgressBar:
     def __init__(self, total, node_id=None):
         self.total, self.node_id, self.values = total, node_id, []
@@ -153,6 +301,9 @@ def _io():
         Latent=_type("LATENT"),
         Clip=_type("CLIP"),
         Conditioning=_type("CONDITIONING"),
+        Model=_type("MODEL"),
+        Vae=_type("VAE"),
+        Sigmas=_type("SIGMAS"),
         Custom=_custom,
     )
 
@@ -208,7 +359,12 @@ def modules(base="/nowhere"):
         "comfy": {},
         "comfy.model_management": _management(torch.device),
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
-        "comfy.utils": {"ProgressBar": ProgressBar},
+        "comfy.utils": {
+            "ProgressBar": ProgressBar,
+            "load_torch_file": lambda ckpt, safe_load=False: {},
+            "calculate_parameters": len,
+        },
+        **_with_torch(),
         "folder_paths": _paths(base),
         "server": {"PromptServer": PromptServer},
     }

@@ -177,6 +177,11 @@ def denoised(x_t: Tensor, t: Tensor, velocity: Tensor) -> Tensor:
     return x_t + _beside(1 - t, x_t) * velocity
 
 
+def velocity_to(denoised: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    """Returns the velocity that leads from x_t (b, ...) at t (b) below 1 to `denoised`; undoes `denoised`."""
+    return (denoised - x_t) / _beside(1 - t, x_t)
+
+
 def cfg(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
     """Returns the guided velocity uncond + scale·(cond - uncond)."""
     return uncond + scale * (cond - uncond)
@@ -212,6 +217,7 @@ class SampleOptions:
         low=0,
         high=1,
         step=0.001,
+        advanced=True,
     )
 
     def __post_init__(self):
@@ -316,3 +322,8 @@ def from_comfyui_sigma(sigma: Tensor) -> Tensor:
 def to_comfyui_output(velocity: Tensor) -> Tensor:
     """Returns what ComfyUI expects of a network: noise - data, so that x - sigma·output is the picture."""
     return -velocity
+
+
+def to_comfyui_noise(noise: Tensor, *, t: float, sigma: float) -> Tensor:
+    """Returns the noise that ComfyUI, which scales it by 1 - t, makes into that of `start`."""
+    return start(noise, torch.zeros_like(noise), t=t, sigma=sigma) / (1 - t) if sigma else noise

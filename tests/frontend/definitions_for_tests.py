@@ -30,7 +30,7 @@ def _schemas():
         try:
             fake = comfy_fake.install(base)
             importlib.import_module(f"{NODES}.tipo_model").register_folders()
-            modules = importlib.import_module(f"{NODES}.registry").MODULES
+            modules = importlib.import_module(f"{NODES}.registry").modules()
             yield [node.GET_SCHEMA() for module in modules for node in module.NODES]
         finally:
             for name in [name for name in sys.modules if name in fake or name.startswith(NODES)]:

@@ -1,4 +1,4 @@
-"""Makes the pictures of the nodes' help pages: `python tests/frontend/make_help_pictures.py`.
+"""Makes the pictures of the nodes' help pages: `python tests/frontend/make_help_pictures.py [NODE ...]`.
 
 Each is the node in ComfyUI's own page, expanded with the bundled model.
 """
@@ -22,13 +22,18 @@ SIZES = {
     "PresamplePromptLayout": (320, 110),
     "PresampleTIPOTextEncode": (320, 90),
     "PresamplePromptBatch": (340, 220),
+    "PresampleMMHDiTTextEncode": (360, 200),
+    "PresampleICFMSigmas": (300, 110),
+    "PresampleMMHDiTSampler": (340, 300),
+    "PresampleMMHHeadAllocation": (360, 190),
+    "PresampleTinyWorldLoader": (260, 80),
 }
 MARGIN, TITLE = 8, 30
 PLACE = [110, 160]  # clear of what floats over the canvas
 
 
 def main() -> None:
-    """Writes one picture for each node."""
+    """Writes one picture for each node, or for those named on the command line."""
     import importlib.util
 
     from conftest import browser_path
@@ -46,8 +51,8 @@ def main() -> None:
         )
         page = Page(browser, backend, "classic")
         page.page.set_viewport_size({"width": 1100, "height": 1300})
-        for name, size in SIZES.items():
-            picture(page, name, size)
+        for name in sys.argv[1:] or SIZES:
+            picture(page, name, SIZES[name])
         page.close()
         browser.close()
     backend.close()
@@ -59,6 +64,7 @@ def picture(page, name: str, size: tuple[int, int]) -> None:
         "prompt": PROMPT,
         "task": "tag_to_long",
         "prompts": "a lake at night\na red fox\nan old library",
+        "text": "a lake at night, full moon, winter",
     }
     box = page.run(
         """const node = window.LiteGraph.createNode(argument.name);

@@ -45,7 +45,7 @@ def comfy(_loaded):
 @pytest.fixture
 def nodes(comfy):
     """Every node class by its id."""
-    modules = comfy.registry.MODULES
+    modules = comfy.registry.modules()
     return {node.GET_SCHEMA().node_id: node for module in modules for node in module.NODES}
 
 

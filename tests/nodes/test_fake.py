@@ -70,7 +70,9 @@ def used() -> set[tuple[str, str]]:
             elif isinstance(node, ast.Import):
                 found |= {(alias.name, "") for alias in node.names}
     return {
-        (m, n) for m, n in found if m.partition(".")[0] in ("comfy", "comfy_api", "folder_paths", "server")
+        (m, n)
+        for m, n in found
+        if m.partition(".")[0] in ("comfy", "comfy_api", "folder_paths", "latent_preview", "server")
     }
 
 
