@@ -18,7 +18,9 @@ SHOTS = os.environ.get("PRESAMPLE_SHOTS")
 CHROMIUM = os.environ.get("PRESAMPLE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = [name for name in ("gradio", "playwright") if importlib.util.find_spec(name) is None]
 MISSING += [] if CHROMIUM else ["a Chromium (PATH, or PRESAMPLE_CHROMIUM)"]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the panel's page needs {', '.join(MISSING)}")
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"the panel's page needs {', '.join(MISSING)}; `make webui` has gradio"
+)
 
 PART = "#txt2img_presample_"
 LAKE = {"Presample": "TIPO 1", "Presample prompt": "lake", "Presample seed": "3"}

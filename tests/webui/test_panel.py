@@ -1,11 +1,11 @@
-"""The panel as gradio builds it, 3.41 or 4.40, whichever is there: `nox` runs this with both."""
+"""The panel as gradio builds it, 3.41 or 4.40, whichever is there: `make webui` has both."""
 
 import importlib
 import re
 
 import pytest
 
-gradio = pytest.importorskip("gradio", reason="the panel needs gradio; nox has 3.41.2 and 4.40.0")
+gradio = pytest.importorskip("gradio", reason="the panel needs gradio; `make webui` has it")
 
 # Hosts hand arguments over by their place: names are only ever added at the end.
 ORDER = re.findall(
