@@ -1,9 +1,9 @@
-"""Reads a scene back from its picture: one small network, with a head for each attribute that can be seen.
+"""Reads a scene back from its picture, by one small network for all attributes that can be seen.
 
 Convention: images are (b, 3, h, w) in 0..1 of any size; they are scaled to about 128 x 128 pixels, the size
 that it learned. `quality` has three values, those of `finish.LEVELS`; `aspect` is read off the canvas.
 
-b batch  h w image  c channels  n places  a attributes  v values
+b batch  h w image  a attributes  v values
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .scene import ASPECTS, Scene, aspect_of, world
 
 SIDE = 128  # root of the area that the network sees, in pixels
 CELL, STRIDE = 4, 16
-WIDTHS = (64, 128, 160)
-LOOKS = 2  # places that each head may look at
+WIDTHS = (64, 112, 120)
+GRID, NARROW = 8, 28  # rows and columns of the coarse grid, and its channels
 BUNDLED = Path(__file__).parents[1] / "bundled" / "tiny-oracle" / "model.safetensors"
 
 
@@ -57,7 +57,7 @@ class Reading:
 
 
 class Oracle(nn.Module):
-    """A convolutional network; each head looks at the places that tell its attribute."""
+    """A convolutional network that ends in a coarse grid, of which one linear map reads all attributes."""
 
     def __init__(self):
         super().__init__()
@@ -67,36 +67,43 @@ class Oracle(nn.Module):
             _Block(first), _conv(first, second, stride=2), _Block(second), _Block(second)
         )
         self.far = nn.Sequential(_conv(second, third, stride=2), _Block(third))
-        self.across = nn.Conv2d(second, second, 1)
         self.down = nn.Conv2d(third, second, 1)
-        heads, most = len(values()), max(map(len, values().values()))
-        self.look = nn.Parameter(torch.zeros(heads * LOOKS, second))
-        self.tell = nn.Parameter(torch.zeros(heads, LOOKS * second + third, most))
-        self.bias = nn.Parameter(torch.zeros(heads, most))
+        self.squeeze = nn.Sequential(
+            nn.Conv2d(second, NARROW, 1, bias=False), nn.BatchNorm2d(NARROW), nn.ReLU()
+        )
+        self.heads = nn.Linear(NARROW * GRID * GRID + third, sum(map(len, values().values())))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Returns scores (b, a, v) of images (b, 3, h, w); values that an attribute lacks have none."""
+        """Returns scores (b, a, v) of images (b, 3, h, w); a value that an attribute lacks has -10,000."""
         x = functional.pixel_unshuffle(images * 2 - 1, CELL)
         x = torch.cat((x, _coordinates(x)), 1).contiguous(memory_format=torch.channels_last)
         near = self.near(self.stem(x))
         far = self.far(near)
-        up = functional.interpolate(self.down(far), size=near.shape[-2:], mode="nearest")
-        places = (self.across(near) + up).relu().flatten(2)  # (b, c, n)
-        weights = (self.look @ places / math.sqrt(places.shape[1])).softmax(-1)  # (b, a * looks, n)
-        seen = (weights @ places.transpose(1, 2)).unflatten(1, (-1, LOOKS)).flatten(2)  # (b, a, looks * c)
-        whole = far.mean((2, 3))[:, None].expand(-1, seen.shape[1], -1)
-        return torch.einsum("bac,acv->bav", torch.cat((seen, whole), -1), self.tell) + self.bias
+        both = (near + functional.interpolate(self.down(far), size=near.shape[-2:])).relu()
+        grid = functional.adaptive_avg_pool2d(self.squeeze(both), GRID).flatten(1)
+        found = self.heads(torch.cat((grid, far.mean((2, 3))), 1)).float()
+        has = has_value(found.device)
+        padded = found.new_full((len(found), *has.shape), -1e4)
+        padded[:, has] = found
+        return padded
 
     def init_weights(self, generator: torch.Generator) -> None:
-        """Draws all weights from the generator."""
+        """Draws all weights from the generator; every block starts as its way round."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 spread = math.sqrt(2 / module.weight[0].numel())
                 module.weight.data.normal_(0, spread, generator=generator)
-                if module.bias is not None:
-                    module.bias.data.zero_()
-        self.look.data.normal_(0, 1, generator=generator)
-        self.tell.data.normal_(0, 0.02, generator=generator)
+            elif isinstance(module, _Block):
+                module.body[-1].weight.data.zero_()
+        self.down.bias.data.zero_()
+        self.heads.weight.data.normal_(0, 0.005, generator=generator)
+        self.heads.bias.data.zero_()
+
+
+def has_value(device: torch.device) -> Tensor:
+    """Returns which of as many values as the longest attribute has each attribute has (a, v), boolean."""
+    lengths = torch.tensor([len(words) for words in values().values()], device=device)
+    return torch.arange(int(lengths.max()), device=device) < lengths[:, None]
 
 
 class _Block(nn.Module):
@@ -154,10 +161,7 @@ def load_oracle(path: Path = BUNDLED, *, device: str = "cpu") -> Oracle:
 def scores(images: Tensor, *, oracle: Oracle) -> Tensor:
     """Returns the probabilities (b, a, v) of every value; those that an attribute lacks have 0."""
     scaled = _scaled(images.float())
-    found = torch.cat([oracle(part) for part in scaled.split(64)]).float()
-    lengths = torch.tensor([len(v) for v in values().values()], device=found.device)
-    lacks = torch.arange(found.shape[-1], device=found.device) >= lengths[:, None]
-    return found.masked_fill(lacks, -torch.inf).softmax(-1)
+    return torch.cat([oracle(part) for part in scaled.split(64)]).softmax(-1)
 
 
 def _scaled(images: Tensor) -> Tensor:
