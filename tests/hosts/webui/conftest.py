@@ -1,8 +1,8 @@
 """A WebUI: the one at WEBUI_URL, or the checkout WEBUI_PATH, run by WEBUI_PYTHON with WEBUI_FLAGS.
 
 The extension must be in its `extensions` folder (a link will do), `--api` among its flags, and a checkpoint
-loaded; one of random weights is enough, for pictures are only compared with each other. Some prompts make such
-weights overflow, which A1111 and reForge take for an error without `--disable-nan-check`.
+loaded; one of random weights is enough, for pictures are only compared with each other. Some prompts make
+such weights overflow, which A1111 and reForge take for an error without `--disable-nan-check`.
 """
 
 import base64
