@@ -16,11 +16,15 @@ def shared(monkeypatch, tmp_path):
     """The fake host's `shared`; our modules are imported anew, for they import the host's by name."""
     from webui_fake import install
 
-    for name in OURS:
-        monkeypatch.delitem(sys.modules, f"presample.scripts.webui.{name}", raising=False)
+    _forget()
     yield install(monkeypatch, tmp_path / "models")
+    _forget()
+
+
+def _forget():
     for name in OURS:
         sys.modules.pop(f"presample.scripts.webui.{name}", None)
+        vars(importlib.import_module("presample.scripts.webui")).pop(name, None)
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ def test_chips_decide_and_the_rest_is_written_anew(page):
 
 
 def test_a_stop_leaves_the_prompt_as_it_was(page):
-    long = "\nBREAK\n".join(["city, rain"] * 12)  # or it is written before one can press anything
+    long = "\nBREAK\n".join(["city, rain"] * 40)  # or it is written before one can press anything
     page.prompt = long
     page.choose("tag_length", "very_long")
     page.choose("prose_length", "very_long")
