@@ -191,20 +191,20 @@ def test_attention_written_out_is_attention(padded):
 def test_it_learns_and_writes_a_model(bank, tmp_path):
     chosen = world.options(
         tmp_path,
-        steps=120,
+        steps=80,
         lr=0.02,
         hidden=48,
         heads="2,4",
         mlp=64,
         samples=3,
-        samples_every=100,
+        samples_every=50,
         dtype="bf16",
     )
     fitted = train.train(chosen, data=world.source(bank))
     lines = [json.loads(line) for line in (tmp_path / "training" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[0] > 1.2  # at first the answer is 0, and the loss the variance of data - noise
-    assert sum(losses[-20:]) / 20 < 0.45
+    assert sum(losses[-20:]) / 20 < 0.6
     model = checkpoint.load(tmp_path / "model.safetensors")
     assert model.config == train.shape(chosen)
     assert model.config.icfm_sigma == chosen.sigma == 0.01
@@ -212,9 +212,9 @@ def test_it_learns_and_writes_a_model(bank, tmp_path):
         assert torch.equal(weight, fitted.average.values[name].bfloat16()), name
     card = json.loads((tmp_path / "card.json").read_text())["training"]
     assert card["parameters"] == model.config.parameters
-    assert card["options"]["steps"] == 120
+    assert card["options"]["steps"] == 80
     names = [p.name for p in sorted((tmp_path / "training" / "samples").iterdir())]
-    assert names == ["step-000100.png", "step-000120.png"]
+    assert names == ["step-000050.png", "step-000080.png"]
 
 
 def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monkeypatch):

@@ -1,0 +1,92 @@
+"""Training on folders that `presample data` makes, in stages of their own sizes, by the command line."""
+
+import json
+
+import pytest
+import torch
+
+from presample.models import cli
+from presample.models.mmh_dit import checkpoint
+from presample.models.mmh_dit.data.cache import write_index
+from presample.models.mmh_dit.data.work import Folder, Made
+from presample.models.mmh_dit.training import train
+from presample.models.trainer.seeds import generator_for
+
+pytest.importorskip("accelerate", reason="training needs presample[train]")
+
+
+def folders(root, name, sizes, *, count=12, dim=12):
+    """One part of `count` items of each size, with a caption of three tokens each."""
+    latents, texts, draw = Folder(root / name), Folder(root / f"{name}-texts"), generator_for(len(name))
+    tensors, rows, captions = {}, {}, []
+    for width, height in sizes:
+        key = f"{width}x{height}"
+        tensors[key] = torch.randn(count, 16, height // 8, width // 8, generator=draw).half()
+        tensors[f"places{key}"] = torch.arange(len(captions), len(captions) + count)
+        told = [{"key": f"{key}/{i}", "captions": [f"{key} {i}"]} for i in range(count)]
+        rows[key] = "\n".join(map(json.dumps, told))
+        captions += [one["captions"] for one in told]
+    number = torch.arange(len(captions) + 1)
+    states = torch.randn(3 * len(captions), dim, generator=draw).bfloat16()
+    encoded = {"places": number[:-1].clone(), "captions": number, "starts": 3 * number, "states": states}
+    both = (latents, Made(tensors, {"rows": rows}, {})), (texts, Made(encoded, {"captions": captions}, {}))
+    for folder, made in both:
+        folder.open({"selection": "s"})
+        folder.write(0, made)
+        write_index(folder, range(1))
+    return f"latents={latents.path} texts={texts.path}"
+
+
+@pytest.fixture
+def command(tmp_path):
+    first = folders(tmp_path, "small", [(32, 32), (48, 32)])
+    second = folders(tmp_path, "large", [(64, 48)])
+    stages = ["--stage", f"begin=0 {first} batch=4", "--stage", f"begin=3 {second} batch=2"]
+    shape = ["--hidden", "24", "--heads", "2,6", "--mlp", "32", "--text-dim", "12", "--precision", "no"]
+    every = ["--save-every", "2", "--log-every", "1", "--samples-every", "5", "--samples", "2"]
+    return [
+        "train",
+        "mmh-dit",
+        *stages,
+        *shape,
+        *every,
+        "--milestones",
+        "0:0,2:1e-2,5:0",
+        "--accumulate",
+        "2",
+    ]
+
+
+def test_stages_follow_each_other_and_resume(command, tmp_path, monkeypatch):
+    seen = []
+    inner = train.make_loss
+
+    def make(*given, **named):
+        loss = inner(*given, **named)
+
+        def watch(model, batch, generator):
+            seen.append(tuple(batch["latents"].shape))
+            if len(seen) == stop:
+                raise KeyboardInterrupt
+            return loss(model, batch, generator)
+
+        return watch
+
+    monkeypatch.setattr(train, "make_loss", make)
+    stop = 9
+    assert cli.main([*command, "--steps", "5", "--out", str(tmp_path / "model")]) == 130
+    stop = 0
+    assert cli.main([*command, "--steps", "5", "--out", str(tmp_path / "model")]) == 0
+    assert {shape[:2] for shape in seen[:6]} == {(4, 16)}
+    assert {shape[2:] for shape in seen[:6]} <= {(4, 4), (4, 6)}
+    assert set(seen[6:]) == {(2, 16, 6, 8)}
+    assert len(seen) == 9 + 2  # step 5 is done again from the checkpoint after step 4
+    lines = [json.loads(line) for line in (tmp_path / "model" / "training" / "log.jsonl").open()]
+    assert [line["lr"] for line in lines] == pytest.approx([0, 5e-3, 1e-2, 2e-2 / 3, 1e-2 / 3])
+    assert (tmp_path / "model" / "training" / "samples" / "step-000005.png").exists()
+    assert checkpoint.load(tmp_path / "model" / "model.safetensors").config.heads == (2, 6)
+
+
+def test_a_folder_that_is_not_there_is_named(command, tmp_path, capsys):
+    assert cli.main(["train", "mmh-dit", "--stage", "latents=/nowhere/at/all", "--out", str(tmp_path)]) == 1
+    assert "/nowhere/at/all" in capsys.readouterr().err
