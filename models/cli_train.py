@@ -3,7 +3,13 @@
 import importlib
 
 # Each module adds its own subcommand.
-TRAINERS = ("mmh_dit.training.train", "tinyworld.training.oracle", "tipo.training.train")
+TRAINERS = (
+    "mmh_dit.training.train",
+    "tinyworld.training.autoencoder",
+    "tinyworld.training.clip",
+    "tinyworld.training.oracle",
+    "tipo.training.train",
+)
 
 
 def add_parser(subparsers):

@@ -77,7 +77,7 @@ class TinyClip:
 
     def images(self, images: Tensor) -> Tensor:
         """Returns pictures (b, 3, H, W) in 0..1 in the shared space, (b, e) of length 1."""
-        out = self.model.vision_model(pixel_values=_seen(images))
+        out = self.model.vision_model(pixel_values=seen(squeeze(images)))
         return _unit(self.model.visual_projection(out.pooler_output))
 
 
@@ -131,25 +131,29 @@ def load_clip(path: Path, words: Words) -> TinyClip:
     """
     from safetensors.torch import load_file
 
-    with torch.device("meta"):
-        clip = make_clip(words)
     tensors = load_file(path)
-    wanted = {name: tensor.shape for name, tensor in clip.model.state_dict().items()}
-    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise ValueError(f"{path.name} must hold the little world's CLIP, and does not")
     with torch.random.fork_rng(devices=[]):
         clip = make_clip(words)
-    clip.model.load_state_dict(tensors)
+    wanted = {name: weight.shape for name, weight in clip.model.named_parameters()}
+    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise ValueError(f"{path.name} must hold the little world's CLIP, and does not")
+    clip.model.load_state_dict(tensors, strict=False)  # older transformers keep positions as buffers
     clip.model.eval().requires_grad_(False)
     return clip
 
 
-def _seen(images: Tensor) -> Tensor:
-    if images.shape[-2:] != (SIDE, SIDE):
-        images = torch.nn.functional.interpolate(
-            images, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
-        )
-    return (images - MEAN) / STD
+def squeeze(images: Tensor) -> Tensor:
+    """Returns pictures (b, 3, H, W) of any range as squares (b, 3, SIDE, SIDE)."""
+    if images.shape[-2:] == (SIDE, SIDE):
+        return images
+    return torch.nn.functional.interpolate(
+        images, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
+
+
+def seen(squares: Tensor) -> Tensor:
+    """Returns squares (b, 3, SIDE, SIDE) in 0..1 as the tower takes them."""
+    return (squares - MEAN) / STD
 
 
 def _unit(x: Tensor) -> Tensor:

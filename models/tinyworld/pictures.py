@@ -128,6 +128,23 @@ def read_shard(path: Path) -> dict[tuple[int, int], Shard]:
     return found
 
 
+def cached(folder: Path, seed: int, count: int, *, workers: int = 0) -> list[Shard]:
+    """Returns the first `count` pictures of a stream, rounded up to whole chunks, from files of the folder.
+
+    What is missing is painted first; an interruption leaves whole files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for chunk in range(-(-count // CHUNK)):
+        path = folder / f"pictures-{seed}-{chunk}.safetensors"
+        if not path.exists():
+            part = path.with_suffix(".part")
+            write_shard(part, draws(seed, CHUNK, start=chunk * CHUNK), workers=workers)
+            part.replace(path)
+        found += read_shard(path).values()
+    return found
+
+
 @cache
 def _values() -> dict[str, tuple[str, ...]]:
     return {name: node.values for name, node in world().nodes.items()}

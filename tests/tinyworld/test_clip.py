@@ -50,7 +50,7 @@ def test_both_sides_give_directions_of_one_space(clip):
 def test_a_file_comes_back_and_another_is_refused(clip, tmp_path):
     from safetensors.torch import save_file
 
-    state = {name: tensor.contiguous() for name, tensor in clip.model.state_dict().items()}
+    state = {name: weight.detach().contiguous() for name, weight in clip.model.named_parameters()}
     path = tmp_path / "clip.safetensors"
     save_file(state, path)
     before = torch.random.get_rng_state()

@@ -8,7 +8,6 @@ b batch  h w image  a attributes
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import FitOptions, default, recipe
 from ...trainer.seeds import generator_for
 from ..oracle import Oracle, accuracy, load_oracle, shown, values, visible
-from ..pictures import CHUNK, draws, picture, read_shard, scene_of, write_shard
+from ..pictures import cached, draws, picture, scene_of
 
 WHAT = (
     "A small network that reads the little world's pictures: it says for each attribute of a scene which "
@@ -54,7 +53,7 @@ class OracleOptions(FitOptions):
     guard: bool = default(FitOptions, "guard", False)
     batch: int = option(32, "Pictures in a batch of one process.", low=1, high=4096, step=1)
     pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
-    cache: str = option("out/tiny-oracle-pictures", "Folder where painted pictures are kept.")
+    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
@@ -101,18 +100,10 @@ def train(options: OracleOptions) -> dict | None:
 
 def load_pictures(options: OracleOptions) -> list[tuple[Tensor, Tensor]]:
     """Returns the pictures (n, 3, h, w) of each size, uint8, and labels (n, a); paints what is missing."""
-    folder = Path(options.cache)
-    folder.mkdir(parents=True, exist_ok=True)
     found: dict[tuple[int, int], list] = {}
-    for chunk in range(-(-options.pictures // CHUNK)):
-        path = folder / f"pictures-{options.seed}-{chunk}.safetensors"
-        if not path.exists():
-            part = path.with_suffix(".part")
-            write_shard(part, draws(options.seed, CHUNK, start=chunk * CHUNK), workers=options.workers)
-            os.replace(part, path)
-        for size, shard in read_shard(path).items():
-            labels = torch.stack([targets(row) for row in shard.labels])
-            found.setdefault(size, []).append((shard.pixels, labels))
+    for shard in cached(Path(options.cache), options.seed, options.pictures, workers=options.workers):
+        labels = torch.stack([targets(row) for row in shard.labels])
+        found.setdefault(tuple(shard.pixels.shape[-2:]), []).append((shard.pixels, labels))
     return [tuple(map(torch.cat, zip(*parts, strict=True))) for _, parts in sorted(found.items())]
 
 

@@ -1,0 +1,190 @@
+"""Trains the little world's CLIP: `presample train tiny-clip`.
+
+Pictures are painted once and kept; what is said of them is drawn anew every time. Several processes contrast
+each its own pairs. Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
+Supervision".
+
+b batch  m text tokens  H W image
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...options import add_flags, from_flags, option
+from ...trainer.card import Card, Measure, write
+from ...trainer.fit import Place, fit, make_accelerator
+from ...trainer.optimizers import make_optimizers, title
+from ...trainer.options import FitOptions, default, recipe
+from ...trainer.seeds import generator_for
+from ..clip import TinyClip, Words, load_clip, make_clip, read_words, seen, squeeze
+from ..pictures import Draw, cached, draws, picture
+from ..prompts import prompt_of
+
+WHAT = (
+    "A small CLIP of this repository's little world: a text encoder over its language, which the little "
+    "world's denoiser listens to, and a tower for its pictures. It has seen nothing but that world. The "
+    "names are those of CLIP's files; the tokens are those of tipo-tiny and one that ends a prompt."
+)
+DATA = (
+    "Paintings of random scenes, and for each time a picture is seen another prompt that is true of it: "
+    "lists of tags and sentences, made by this repository's own code (`models/tinyworld`)."
+)
+HOW = (
+    "On 1,024 held-out pictures with a prompt each: how often the right one of 128 is found, and how often a "
+    "single tag fits the picture better than its rivals do."
+)
+HELD_OUT = 10**6  # added to the seed: a stream that no training sees
+AMONG = 128
+# Tags that say of one attribute what the others deny.
+RIVALS: Mapping[str, Mapping[str, str]] = {
+    "season": {"spring (season)": "spring", "summer": "summer", "autumn": "autumn", "winter": "winter"},
+    "time": {"sunrise": "dawn", "day": "day", "sunset": "sunset", "night": "night"},
+    "figure": {"1girl": "girl", "1boy": "boy", "no humans": "none"},
+}
+
+
+@dataclass(frozen=True)
+class ClipOptions(FitOptions):
+    """How the CLIP is trained. The defaults make the bundled one."""
+
+    out: str = default(FitOptions, "out", "models/bundled/tiny-clip")
+    steps: int = default(FitOptions, "steps", 2500)
+    lr: float = default(FitOptions, "lr", 2e-3)
+    warmup: int = default(FitOptions, "warmup", 100)
+    ema: float = default(FitOptions, "ema", 0.998)
+    batch: int = option(AMONG, "Pairs in a batch of one process.", low=2, high=65536, step=1)
+    pictures: int = option(16384, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
+    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
+    words: str = option("models/bundled/tipo-tiny", "Folder of the tokenizer.")
+    workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
+
+
+def add_parser(subparsers) -> ArgumentParser:
+    """Adds `tiny-clip` to the subparsers of `presample train`, and returns its parser."""
+    parser = subparsers.add_parser("tiny-clip", help="train the little world's text encoder and its tower")
+    add_flags(parser, ClipOptions)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Trains, writes the model and its card; returns the exit code."""
+    options = from_flags(args, ClipOptions)
+    facts = train(options)
+    return 0 if facts is None or write(Path(options.out), card(options, facts)) else 1
+
+
+def train(options: ClipOptions) -> dict | None:
+    """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
+
+    Raises:
+        ModuleNotFoundError: transformers or accelerate is missing (`presample[train]`).
+    """
+    accelerator = make_accelerator(options)
+    with accelerator.main_process_first():
+        pairs = load_pairs(options)
+    words = read_words(Path(options.words))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        clip = make_clip(words)
+
+    def data(place: Place, skip: int) -> Iterator[dict[str, Tensor]]:
+        return stream(pairs, words, options, place=place, skip=skip)
+
+    optimizers = make_optimizers(clip.model, options, inner=lambda name: ".layers." in name)
+    fitted = fit(clip.model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
+    weights = fitted.weights()
+    if not fitted.main:
+        return None
+    _save(weights, Path(options.out) / "model.safetensors")
+    fitted.discard_checkpoints()
+    return {"optimizer": title(options), "parameters": sum(w.numel() for w in weights.values())}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures (n, 3, SIDE, SIDE), uint8, and what they were painted from."""
+
+    pixels: Tensor
+    draws: Sequence[Draw]
+
+
+def load_pairs(options: ClipOptions) -> Pairs:
+    """Returns the pictures, squeezed to squares; paints what is missing."""
+    shards = cached(Path(options.cache), options.seed, options.pictures, workers=options.workers)
+    pixels = torch.cat([(squeeze(s.pixels.float()) + 0.5).clamp(0, 255).to(torch.uint8) for s in shards])
+    return Pairs(pixels, [shard.draw(i) for shard in shards for i in range(len(shard.pixels))])
+
+
+def stream(
+    pairs: Pairs, words: Words, options: ClipOptions, *, place: Place, skip: int
+) -> Iterator[dict[str, Tensor]]:
+    """Yields batches from number `skip` on, for ever: `ids` (b, m), `pixels` (b, 3, SIDE, SIDE) in 0..1."""
+    per_epoch = len(pairs.draws) // options.batch
+    number = skip * place.count + place.rank
+    while True:
+        epoch, within = divmod(number, per_epoch)
+        order = torch.randperm(len(pairs.draws), generator=generator_for(options.seed, epoch, 31))
+        chosen = order[within * options.batch :][: options.batch]
+        generator = generator_for(options.seed, number, 32)
+        prompts = [prompt_of(pairs.draws[i].scene, generator).text for i in chosen.tolist()]
+        yield {"ids": words.batch(prompts)[0], "pixels": pairs.pixels[chosen].float() / 255}
+        number += place.count
+
+
+def loss(model, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Returns CLIP's loss in nats, and how often a prompt finds its picture among the batch's."""
+    found = model(input_ids=batch["ids"], pixel_values=seen(batch["pixels"]), return_loss=True)
+    right = found.logits_per_text.argmax(1) == torch.arange(len(batch["ids"]), device=batch["ids"].device)
+    return {"loss": found.loss, "right": right.float().mean()}
+
+
+def _save(weights: dict[str, Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    halves = {name: t.half().contiguous() for name, t in weights.items() if t.is_floating_point()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(halves, path, metadata={"format": "pt"})
+
+
+def card(options: ClipOptions, facts: dict) -> Card:
+    """Returns the card of the folder's model, measured."""
+    clip = load_clip(Path(options.out) / "model.safetensors", read_words(Path(options.words)))
+    return Card(
+        what=WHAT,
+        command="presample train tiny-clip",
+        data=DATA,
+        training={"options": recipe(options), **facts},
+        how=HOW,
+        measures=measure(clip, options.seed),
+    )
+
+
+@torch.no_grad()
+def measure(clip: TinyClip, seed: int, *, count: int = 1024) -> dict[str, Measure]:
+    """Returns how well prompts and held-out pictures find each other."""
+    found = draws(seed + HELD_OUT, count)
+    squares = torch.cat([squeeze(picture(draw)[None].float() / 255) for draw in found])
+    images = torch.cat([clip.images(part) for part in squares.split(AMONG)])
+    generator = generator_for(seed, 33)
+    prompts = [prompt_of(draw.scene, generator).text for draw in found]
+    texts = torch.cat([clip.texts(prompts[i : i + AMONG]) for i in range(0, count, AMONG)])
+    places = torch.arange(AMONG)
+    scores = torch.stack([t @ i.T for t, i in zip(texts.split(AMONG), images.split(AMONG), strict=True)])
+    measures = {
+        "picture": Measure("right picture of 128", float((scores.argmax(2) == places).float().mean()), ".1%"),
+        "prompt": Measure("right prompt of 128", float((scores.argmax(1) == places).float().mean()), ".1%"),
+    }
+    for name, tags in RIVALS.items():
+        chosen = (images @ clip.texts(list(tags)).T).argmax(1).tolist()
+        right = [asdict(d.scene)[name] == list(tags.values())[k] for d, k in zip(found, chosen, strict=True)]
+        share = sum(right) / count
+        measures[name] = Measure(f"{name}, one of {', '.join(tags)}", share, ".1%", 0.9)
+    return measures

@@ -1,0 +1,107 @@
+"""The trainings of the autoencoder and the CLIP, a few steps of each; the bundled files where they are."""
+
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from presample.models.tinyworld.autoencoder import load_autoencoder
+from presample.models.tinyworld.clip import load_clip, read_words
+from presample.models.tinyworld.training import autoencoder, clip
+from presample.models.trainer.fit import Place
+
+pytest.importorskip("accelerate")
+pytest.importorskip("transformers")
+SHORT = {"steps": 4, "save_every": 2, "log_every": 2, "warmup": 1, "precision": "no"}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("pictures"))
+
+
+def options_for(module, out, pictures):
+    if module is autoencoder:
+        return autoencoder.AutoencoderOptions(out=str(out), batch=2, crop=32, **SHORT)
+    return clip.ClipOptions(out=str(out), batch=4, pictures=1, cache=pictures, **SHORT)
+
+
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch):
+    """A chunk of pictures is eight."""
+    monkeypatch.setattr("presample.models.tinyworld.pictures.CHUNK", 8)
+
+
+@pytest.mark.parametrize("module", [autoencoder, clip])
+def test_a_resumed_training_is_a_straight_one(module, tmp_path, pictures, monkeypatch):
+    module.train(options_for(module, tmp_path / "straight", pictures))
+    with monkeypatch.context() as patch:
+        patch.setattr("presample.models.trainer.fit.Fitted.discard_checkpoints", lambda self: None)
+        begun = options_for(module, tmp_path / "resumed", pictures)
+        seen = []
+
+        def stop(*args, **kwargs):
+            seen.append(1)
+            if len(seen) > 2:
+                raise RuntimeError("the power fails")
+            return losses(*args, **kwargs)
+
+        losses = module.losses if module is autoencoder else module.loss
+        patch.setattr(module, losses.__name__, stop)
+        with pytest.raises(RuntimeError, match="power"):
+            module.train(begun)
+    module.train(begun)
+    straight, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("straight", "resumed"))
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_a_trained_autoencoder_is_a_taesd_file_that_loads(tmp_path, pictures):
+    options = options_for(autoencoder, tmp_path, pictures)
+    fresh = autoencoder.make_model(options.seed).state_dict()
+    assert autoencoder.train(options)["parameters"] == sum(t.numel() for t in fresh.values())
+    model = load_autoencoder(tmp_path / "model.safetensors")
+    changed = [name for name, weight in model.state_dict().items() if not torch.equal(weight, fresh[name])]
+    assert len(changed) > 100
+    measures = autoencoder.measure(tmp_path, 0, count=2)
+    assert 3 < measures["psnr"].value < 20
+    assert not measures["psnr"].reached
+
+
+def test_a_trained_clip_loads_and_is_measured(tmp_path, pictures):
+    options = options_for(clip, tmp_path, pictures)
+    clip.train(options)
+    loaded = load_clip(tmp_path / "model.safetensors", read_words(clip.Path(options.words)))
+    measures = clip.measure(loaded, 0, count=128)
+    assert 0 <= measures["picture"].value <= 0.2
+
+
+def test_every_process_gets_pictures_of_its_own(pictures):
+    pairs = clip.load_pairs(options_for(clip, "", pictures))
+    options = dataclasses.replace(options_for(clip, "", pictures), batch=2)
+    words = read_words(clip.Path(options.words))
+    whole = clip.stream(pairs, words, options, place=Place(), skip=0)
+    halves = [clip.stream(pairs, words, options, place=Place(rank, 2), skip=0) for rank in (0, 1)]
+    for number, batch in enumerate(itertools.islice(whole, 4)):
+        assert torch.equal(batch["pixels"], next(halves[number % 2])["pixels"])
+
+
+def test_the_bundled_autoencoder_gives_pictures_back():
+    path = autoencoder.Path(__file__).parents[2] / "models" / "bundled" / "tiny-autoencoder"
+    if not (path / "model.safetensors").exists():
+        pytest.skip(f"{path.name} is not there: presample train tiny-autoencoder makes it")
+    measures = autoencoder.measure(path, 1, count=32)
+    assert measures["psnr"].value > 24
+    assert 0.85 < measures["latent_std"].value < 1.15
+
+
+def test_the_bundled_clip_finds_pictures():
+    path = clip.Path(__file__).parents[2] / "models" / "bundled" / "tiny-clip"
+    if not (path / "model.safetensors").exists():
+        pytest.skip(f"{path.name} is not there: presample train tiny-clip makes it")
+    loaded = load_clip(path / "model.safetensors", read_words(path.parent / "tipo-tiny"))
+    measures = clip.measure(loaded, 1, count=128)
+    assert measures["picture"].value > 0.5
+    assert measures["time"].value > 0.8
