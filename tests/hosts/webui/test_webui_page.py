@@ -24,7 +24,7 @@ class Page:
     def __init__(self, page, url):
         self.page, self.errors = page, []
         page.on("pageerror", lambda error: self.errors.append(f"{error.message}\n{error.stack}"))
-        page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        page.on("console", self.heard)
         page.goto(url, timeout=2 * SECONDS)
         page.wait_for_selector(PROMPT, timeout=2 * SECONDS)
         page.wait_for_selector("link[href*='presample.css']", state="attached", timeout=SECONDS)
@@ -33,6 +33,10 @@ class Page:
             field.fill(str(value))
             field.press("Tab")
         self.open()
+
+    def heard(self, said):
+        if said.type == "error":
+            self.errors.append(f"{said.text} {said.location.get('url')}")
 
     def open(self):
         """Opens the panel, which switches it on; pasting a picture's own prompt has closed it."""
