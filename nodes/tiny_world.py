@@ -100,7 +100,6 @@ class TinyEncoder(comfy.sd1_clip.SDClipModel):
             model_class=TinyText,
             special_tokens=tokens,
             return_projected_pooled=False,
-            return_attention_masks=True,
             model_options=model_options or {},
         )
 
@@ -108,15 +107,11 @@ class TinyEncoder(comfy.sd1_clip.SDClipModel):
         """Returns states (1, m, d) and pooled state; nothing but start and end is masked, as no text."""
         pad = (self.special_tokens["pad"], 1.0)
         rows = [[*row, *[pad] * (LENGTH - len(row))] for row in token_weight_pairs]
-        cond, pooled, facts = super().encode_token_weights(rows)
-        kept = facts["attention_mask"][0].bool()
+        cond, pooled = super().encode_token_weights(rows)
+        cond = cond[:, torch.cat([torch.arange(LENGTH) < len(row) for row in token_weight_pairs])]
         if all(len(row) == self.start + 1 for row in token_weight_pairs):
-            return (
-                cond[:, kept],
-                pooled,
-                {"attention_mask": torch.zeros(1, int(kept.sum()), dtype=torch.long)},
-            )
-        return cond[:, kept], pooled
+            return cond, pooled, {"attention_mask": torch.zeros(cond.shape[:2], dtype=torch.long)}
+        return cond, pooled
 
 
 class TinyClip(comfy.sd1_clip.SD1ClipModel):

@@ -215,23 +215,26 @@ def _with_torch():
     def fix_empty_latent_channels(model, latent_image):
         return latent_image if latent_image.any() else latent_image[:, :1].repeat(1, 16, 1, 1)
 
-    def optimized_attention(q, k, v, heads, mask=None, skip_reshape=False, **kwargs):
-        made = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return made.transpose(1, 2).flatten(2)
+    def attend(q, k, v, mask):
+        return (
+            torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+            .transpose(1, 2)
+            .flatten(2)
+        )
 
     def detect_unet_config(state_dict, key_prefix, metadata=None):
         return {"image_model": "other"} if f"{key_prefix}other" in state_dict else None
 
     class WrapperExecutor:
-        def __init__(self, function, owner):
-            self.function, self.owner = function, owner
+        def __init__(self, original, class_obj, wrappers):
+            self.original = original
 
         @classmethod
         def new_class_executor(cls, original, class_obj, wrappers):
-            return cls(original, class_obj)
+            return cls(original, class_obj, wrappers)
 
         def execute(self, *args, **kwargs):
-            return self.function(*args, **kwargs)
+            return self.original(*args, **kwargs)
 
     return {
         "comfy.conds": {"CONDRegular": CONDRegular},
@@ -247,7 +250,9 @@ def _with_torch():
         "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
         "comfy.ldm": {},
         "comfy.ldm.modules": {},
-        "comfy.ldm.modules.attention": {"optimized_attention": optimized_attention},
+        "comfy.ldm.modules.attention": {  # the real one calls q, k and v as it likes
+            "optimized_attention": lambda q, k, v, heads, mask=None, **_: attend(q, k, v, mask)
+        },
         "comfy.sample": {
             "sample_custom": sample_custom,
             "prepare_noise": prepare_noise,

@@ -42,3 +42,27 @@ def templates():
 
     folder = Path(__file__).parents[3] / "example_workflows"
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+@pytest.fixture(scope="session")
+def in_comfyui(tmp_path_factory):
+    """Runs a program of this folder in ComfyUI's Python; returns a function from a check to what it gave."""
+    import json
+    import subprocess
+
+    def run(program):
+        python = os.environ.get("COMFYUI_PYTHON", sys.executable)
+        folder = tmp_path_factory.mktemp(Path(program).stem)
+        command = [python, Path(__file__).with_name(program), folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found = json.loads(done.stdout.splitlines()[-1])
+
+        def check(name):
+            said = found[name]
+            assert not (isinstance(said, dict) and "error" in said), said["error"]
+            return said
+
+        return check
+
+    return run
