@@ -299,6 +299,8 @@ class _Run:
         self.guard.load(state["guard"])
         if self.average:
             self.average.updates = state["average"]
+        if not self.main:
+            return
         now = recipe(self.options)
         other = [f"{k} {v} -> {now[k]}" for k, v in state["recipe"].items() if k in now and now[k] != v]
         changed = f", with other options than before: {', '.join(other)}" if other else ""

@@ -51,5 +51,6 @@ BESIDE = ("out", "work", "save_every", "log_every", "resume", "workers")
 
 
 def recipe(options: FitOptions) -> dict:
-    """Returns the options that change the model: what a card tells, and a checkpoint remembers."""
-    return {k: v for k, v in dataclasses.asdict(options).items() if k not in BESIDE}
+    """Returns the options that change the model, as JSON has them: for a card and a checkpoint."""
+    found = {k: v for k, v in dataclasses.asdict(options).items() if k not in BESIDE}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}

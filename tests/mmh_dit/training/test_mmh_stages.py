@@ -57,7 +57,7 @@ def command(tmp_path):
     ]
 
 
-def test_stages_follow_each_other_and_resume(command, tmp_path, monkeypatch):
+def test_stages_follow_each_other_and_resume(command, tmp_path, monkeypatch, caplog):
     seen = []
     inner = train.make_loss
 
@@ -76,7 +76,10 @@ def test_stages_follow_each_other_and_resume(command, tmp_path, monkeypatch):
     stop = 9
     assert cli.main([*command, "--steps", "5", "--out", str(tmp_path / "model")]) == 130
     stop = 0
+    caplog.clear()
     assert cli.main([*command, "--steps", "5", "--out", str(tmp_path / "model")]) == 0
+    assert "going on after step 4" in caplog.text
+    assert "other options" not in caplog.text
     assert {shape[:2] for shape in seen[:6]} == {(4, 16)}
     assert {shape[2:] for shape in seen[:6]} <= {(4, 4), (4, 6)}
     assert set(seen[6:]) == {(2, 16, 6, 8)}
