@@ -55,6 +55,7 @@ ARROWS = {
     "tinyworld": {"options", "lm.tokenizer"},
     "trainer": {"options"},
     "transfer": set(),
+    "sheet": set(),
     "hub": {"transfer", "tipo.registry"},
     "tipo": {"options", "hub", "lm", "prompt"},
 }

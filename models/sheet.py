@@ -1,0 +1,126 @@
+"""A contact sheet: rows of pictures with a title each, and what is said of every picture below it.
+
+Convention: pictures are tensors (3, H, W) in 0..1, sizes in pixels. Text is drawn with Pillow's own font and
+cut where it does not fit: a prompt may be long, and may come from anyone.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+MARGIN, GAP = 24, 14
+TEXT, TITLE = 13, 17  # size of letters
+LINE = 18
+LINES = 4  # of a caption, at most
+PAPER, INK, QUIET = "#fbfaf8", "#26231f", "#77716a"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture (3, H, W) in 0..1, and a caption."""
+
+    image: Tensor
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Pictures beside each other, and what they have in common."""
+
+    title: str
+    cells: Sequence[Cell]
+
+
+def draw_sheet(rows: Sequence[Row], *, scale: int = 1) -> Any:
+    """Returns the sheet as a picture of Pillow; each picture is `scale` times as large on it.
+
+    Raises:
+        ValueError: there is no picture.
+    """
+    from PIL import Image, ImageDraw
+
+    rows = [row for row in rows if row.cells]
+    if not rows:
+        raise ValueError("a contact sheet must have a picture, got none")
+    width = max(sum(_size(cell, scale)[0] + GAP for cell in row.cells) - GAP for row in rows) + 2 * MARGIN
+    heights = [_height(row, scale) for row in rows]
+    sheet = Image.new("RGB", (width, sum(heights) + 2 * MARGIN - GAP), PAPER)
+    pen, y = ImageDraw.Draw(sheet), MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        _draw_row(sheet, pen, row, y, scale)
+        y += height
+    return sheet
+
+
+def save_png(sheet: Any, path: Path, texts: Mapping[str, str]) -> None:
+    """Writes a picture of Pillow with texts in it, as ComfyUI reads a `workflow` from a picture."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_text(name, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path, pnginfo=info)
+
+
+def to_pillow(image: Tensor, scale: int = 1) -> Any:
+    """Returns a picture (3, H, W) in 0..1 as one of Pillow, `scale` times as large."""
+    from PIL import Image
+
+    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    picture = Image.fromarray(pixels)
+    size = (picture.width * scale, picture.height * scale)
+    return picture.resize(size, Image.Resampling.LANCZOS) if scale != 1 else picture
+
+
+def _draw_row(sheet: Any, pen: Any, row: Row, y: int, scale: int) -> None:
+    if row.title:
+        most = (sheet.width - 2 * MARGIN) // (TITLE // 2)
+        pen.text((MARGIN, y), _cut(row.title, most), fill=INK, font=_font(TITLE))
+        y += TITLE + GAP
+    x, tallest = MARGIN, max(_size(cell, scale)[1] for cell in row.cells)
+    for cell in row.cells:
+        width, height = _size(cell, scale)
+        sheet.paste(to_pillow(cell.image, scale), (x, y + tallest - height))
+        for line, text in enumerate(_lines(cell, scale)):
+            pen.text((x, y + tallest + 6 + line * LINE), text, fill=QUIET, font=_font(TEXT))
+        x += width + GAP
+
+
+def _height(row: Row, scale: int) -> int:
+    title = TITLE + GAP if row.title else 0
+    lines = max(len(_lines(cell, scale)) for cell in row.cells)
+    return title + max(_size(cell, scale)[1] for cell in row.cells) + 6 + lines * LINE + GAP
+
+
+def _lines(cell: Cell, scale: int) -> list[str]:
+    """The caption in the width of its picture."""
+    if not cell.caption.strip():
+        return []
+    letters = max(8, int(_size(cell, scale)[0] / (TEXT * 0.54)))
+    return textwrap.wrap(" ".join(cell.caption.split()), letters, max_lines=LINES, placeholder=" …")
+
+
+def _cut(text: str, most: int) -> str:
+    return textwrap.shorten(text, max(8, most), placeholder=" …")
+
+
+def _size(cell: Cell, scale: int) -> tuple[int, int]:
+    height, width = cell.image.shape[-2:]
+    return width * scale, height * scale
+
+
+def _font(size: int) -> Any:
+    """Pillow's own font; before Pillow 10.1 it has one size."""
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size)
+    except TypeError:
+        return ImageFont.load_default()

@@ -1,0 +1,44 @@
+"""The contact sheet."""
+
+import pytest
+import torch
+
+from presample.models.sheet import Cell, Row, draw_sheet, save_png
+
+pytest.importorskip("PIL")
+RED, BLUE = (torch.tensor(c).view(3, 1, 1) for c in ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0)))
+
+
+def count(sheet, colour):
+    pixels = torch.tensor(list(sheet.getdata()), dtype=torch.uint8)
+    return int((pixels == torch.tensor(colour, dtype=torch.uint8)).all(1).sum())
+
+
+def test_every_picture_is_on_it_whole_and_as_large_as_asked():
+    rows = [
+        Row("wide and tall", [Cell(RED.expand(3, 20, 60)), Cell(BLUE.expand(3, 50, 20), "a caption " * 40)]),
+        Row("", [Cell(BLUE.expand(3, 10, 10))]),
+        Row("nothing", []),
+    ]
+    for scale in (1, 2):
+        sheet = draw_sheet(rows, scale=scale)
+        assert count(sheet, (255, 0, 0)) == 20 * 60 * scale**2
+        assert count(sheet, (0, 0, 255)) == (50 * 20 + 10 * 10) * scale**2
+
+
+@pytest.mark.parametrize("text", ["", "x" * 500, "a\n\nb", "日本語のタグ", "\x00<b>&amp;", " "])
+def test_any_text_can_stand_on_it(text):
+    draw_sheet([Row(text, [Cell(RED.expand(3, 16, 16), text)])])
+
+
+def test_a_sheet_without_a_picture_is_refused():
+    with pytest.raises(ValueError, match="must have a picture"):
+        draw_sheet([Row("empty", [])])
+
+
+def test_a_png_carries_its_texts(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "deep" / "sheet.png"
+    save_png(draw_sheet([Row("", [Cell(RED.expand(3, 8, 8))])]), path, {"workflow": '{"é": 1}'})
+    assert Image.open(path).text == {"workflow": '{"é": 1}'}
