@@ -23,7 +23,7 @@ from ...models.tipo.infotext import write
 from ...models.tipo.options import MAX_SEED
 from . import job, values
 
-SECONDS = 0.1  # between two looks
+SECONDS = 0.25  # between two looks; a host's page takes its time over each
 VARIATIONS = 4
 LEFT = 50  # steps that can be undone
 
