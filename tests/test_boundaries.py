@@ -52,7 +52,7 @@ ARROWS = {
     "metrics": set(),
     "mmh_dit": {"interrupt", "options"},
     "bench": {"options", "lm", "metrics", "mmh_dit", "tipo"},
-    "tinyworld": {"options", "lm.tokenizer"},
+    "tinyworld": {"options", "hub", "mmh_dit", "lm.tokenizer"},
     "trainer": {"options"},
     "transfer": set(),
     "sheet": set(),

@@ -35,13 +35,13 @@ class Words:
         """The id that ends a prompt and fills a shorter one up."""
         return self.tokenizer.vocab_size
 
-    def ids(self, prompt: str) -> list[int]:
-        """Returns the ids of a prompt, the two ends included; what is beyond `LENGTH` is cut."""
-        return [*self.tokenizer.encode(prompt)[: LENGTH - 1], self.end]
+    def ids(self, prompt: str, *, length: int = LENGTH) -> list[int]:
+        """Returns the ids of a prompt, the two ends included; a longer one is cut to `length` of them."""
+        return [*self.tokenizer.encode(prompt)[: length - 1], self.end]
 
-    def batch(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def batch(self, prompts: Sequence[str], *, length: int = LENGTH) -> tuple[Tensor, Tensor]:
         """Returns ids and mask (b, m), filled up to the longest of the prompts."""
-        rows = [self.ids(prompt) for prompt in prompts]
+        rows = [self.ids(prompt, length=length) for prompt in prompts]
         longest = max(map(len, rows))
         ids = torch.tensor([row + [self.end] * (longest - len(row)) for row in rows])
         lengths = torch.tensor([[len(row)] for row in rows])
@@ -64,9 +64,9 @@ class TinyClip:
     model: Any
     words: Words
 
-    def text_states(self, prompts: Sequence[str]) -> TextStates:
-        """Returns the states of prompts, as a denoiser sees them."""
-        ids, mask = self.words.batch(prompts)
+    def text_states(self, prompts: Sequence[str], *, length: int = LENGTH) -> TextStates:
+        """Returns the states of prompts, as a denoiser sees them; longer ones are cut to `length` tokens."""
+        ids, mask = self.words.batch(prompts, length=length)
         device = self.model.logit_scale.device
         out = self.model.text_model(input_ids=ids.to(device))
         return TextStates(out.last_hidden_state, mask.to(device), out.pooler_output)

@@ -27,6 +27,7 @@ def test_ids_begin_and_end_and_are_cut_to_the_length(clip):
     assert clip.words.ids("lake, " * 500)[-1] == clip.words.end
     assert len(clip.words.ids("lake, " * 500)) == LENGTH
     assert clip.words.ids("") == [ids[0], ids[-1]]
+    assert clip.text_states(["lake, " * 500], length=9).hidden.shape == (1, 9, WIDTH)
 
 
 def test_what_fills_a_prompt_up_has_no_influence(clip):
