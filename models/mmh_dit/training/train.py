@@ -38,7 +38,7 @@ class TrainOptions(FitOptions, flow.FlowOptions):
 
     out: str = default(FitOptions, "out", "models/bundled/mmh-dit-tiny")
     steps: int = default(FitOptions, "steps", 7000)
-    lr: float = default(FitOptions, "lr", 5e-3)
+    lr: float = default(FitOptions, "lr", 6e-3)
     beta2: float = default(FitOptions, "beta2", 0.99)
     ema: float = default(FitOptions, "ema", 0.999)
     weight_decay: float = default(FitOptions, "weight_decay", 0.0)
