@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,9 +95,11 @@ def validate(options: Any) -> None:
             raise ValueError(f"{fact.name} must lie in {fact.low} to {fact.high}, got {value!r}")
 
 
-def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Adds one `--flag` for every option of `cls`; a tuple takes its flag several times."""
+def add_flags(parser: argparse.ArgumentParser, cls: type, *, leave_out: Collection[str] = ()) -> None:
+    """Adds a `--flag` for every option of `cls` but those to leave out; a tuple takes its flag many times."""
     for fact in describe(cls):
+        if fact.name in leave_out:
+            continue
         flag = "--" + fact.name.replace("_", "-")
         text = fact.help.replace("%", "%%")
         bounds = f" ({fact.low:g} to {fact.high:g})" if fact.low is not None and fact.high < 2**31 else ""
@@ -113,10 +115,11 @@ def add_flags(parser: argparse.ArgumentParser, cls: type) -> None:
             )
 
 
-def from_flags(arguments: argparse.Namespace, cls: type) -> Any:
-    """Returns the options that a command line named, checked."""
-    given = {fact.name: getattr(arguments, fact.name) for fact in describe(cls)}
-    for fact in describe(cls):
+def from_flags(arguments: argparse.Namespace, cls: type, *, leave_out: Collection[str] = ()) -> Any:
+    """Returns the options that a command line named, checked; those that were left out have their default."""
+    facts = [fact for fact in describe(cls) if fact.name not in leave_out]
+    given = {fact.name: getattr(arguments, fact.name) for fact in facts}
+    for fact in facts:
         if fact.type is tuple:
             given[fact.name] = tuple(given[fact.name] or ())
     options = cls(**given)
