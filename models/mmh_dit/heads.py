@@ -75,6 +75,7 @@ def show_heads(config: MMHDiTConfig) -> str:
         heads = "head" if count == 1 else "heads"
         lines.append(f"{blocks}: {count} {heads} of size {config.hidden // count}")
         first = last + 1
-    sizes = len(set(config.head_dims))
-    lines.append(f"width {config.hidden}, {config.depth} blocks, {sizes} head size{'s' * (sizes > 1)}")
+    blocks, sizes = config.depth, len(set(config.head_dims))
+    whole = f"{blocks} block{'s' * (blocks > 1)}, {sizes} head size{'s' * (sizes > 1)}"
+    lines.append(f"width {config.hidden}, {whole}")
     return "\n".join(lines)
