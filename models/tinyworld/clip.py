@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..lm.tokenizer import Tokenizer, load_tokenizer
 
-LENGTH = 256  # tokens of a prompt, the two ends included
+LENGTH = 128  # tokens of a prompt, the two ends included
 WIDTH, SIDE = 128, 128  # of the text encoder; of pictures, in pixels
 SHARED = 128
 MEAN, STD = 0.5, 0.25  # of pictures in 0..1, as the tower sees them

@@ -55,7 +55,7 @@ class ClipOptions(FitOptions):
     """How the CLIP is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-clip")
-    steps: int = default(FitOptions, "steps", 2500)
+    steps: int = default(FitOptions, "steps", 1500)
     lr: float = default(FitOptions, "lr", 2e-3)
     warmup: int = default(FitOptions, "warmup", 100)
     ema: float = default(FitOptions, "ema", 0.998)
@@ -94,6 +94,8 @@ def train(options: ClipOptions) -> dict | None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         clip = make_clip(words)
+    if hasattr(clip.model, "set_attn_implementation"):
+        clip.model.set_attn_implementation("eager")  # backwards, fused attention is slower on a CPU
 
     def data(place: Place, skip: int) -> Iterator[dict[str, Tensor]]:
         return stream(pairs, words, options, place=place, skip=skip)
