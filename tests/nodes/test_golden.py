@@ -14,11 +14,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from workflows_for_tests import CONTROL, inputs, to_prompt, widgets
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-RELEASES = ("0.1.0",)
-IDS = (
-    *("PresampleTIPOLoader", "PresampleTIPOExpand", "PresampleTIPOTask"),
-    *("PresamplePromptLayout", "PresampleTIPOTextEncode", "PresamplePromptBatch"),
-)
+RELEASES = {
+    "0.1.0": (
+        *("PresampleTIPOLoader", "PresampleTIPOExpand", "PresampleTIPOTask"),
+        *("PresamplePromptLayout", "PresampleTIPOTextEncode", "PresamplePromptBatch"),
+    ),
+    "0.1.0-mmh-dit": (
+        *("PresampleTinyWorldLoader", "PresampleMMHDiTTextEncode", "PresampleICFMSigmas"),
+        *("PresampleMMHDiTSampler", "PresampleMMHHeadAllocation"),
+    ),
+}
+IDS = tuple(each for ids in RELEASES.values() for each in ids)
 
 
 def read(name):
@@ -41,26 +47,32 @@ def definitions(nodes, comfy):
 
 
 @pytest.fixture(params=RELEASES)
-def saved(request):
+def release(request):
+    """The name of a saved workflow."""
+    return request.param
+
+
+@pytest.fixture
+def saved(release):
     """The workflow of a release as the page saved it."""
-    return read(f"comfyui-{request.param}.json")
+    return read(f"comfyui-{release}.json")
 
 
-@pytest.fixture(params=RELEASES)
-def queued(request):
+@pytest.fixture
+def queued(release):
     """The same as the page queued it."""
-    return read(f"comfyui-{request.param}-api.json")
+    return read(f"comfyui-{release}-api.json")
 
 
 def ours(workflow):
     return [node for node in workflow["nodes"] if node["type"].startswith("Presample")]
 
 
-def test_every_node_id_is_still_there(saved, queued, nodes):
-    assert {node["type"] for node in ours(saved)} == set(IDS)
-    assert set(IDS) <= set(nodes)
-    kinds = {node["class_type"] for node in queued.values()}
-    assert set(IDS) <= kinds
+def test_every_node_id_is_still_there(release, saved, queued, nodes):
+    ids = set(RELEASES[release])
+    assert {node["type"] for node in ours(saved)} == ids
+    assert ids <= set(nodes)
+    assert ids <= {node["class_type"] for node in queued.values()}
 
 
 def test_values_by_position_are_the_values_by_name(saved, queued, definitions):
@@ -144,7 +156,8 @@ def test_a_saved_workflow_becomes_the_prompt_that_was_queued(saved, queued, defi
             assert made[number]["inputs"] == node["inputs"]
 
 
-def test_the_frozen_text_of_a_saved_node_comes_out(queued, nodes, hidden):
+def test_the_frozen_text_of_a_saved_node_comes_out(nodes, hidden):
+    queued = read("comfyui-0.1.0-api.json")
     node = next(n for n in queued.values() if n["class_type"] == "PresampleTIPOExpand")
     values = {name: v for name, v in node["inputs"].items() if not isinstance(v, list)}
     made = nodes["PresampleTIPOExpand"].execute(prompt="1girl", **values)

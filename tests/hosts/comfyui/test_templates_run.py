@@ -1,9 +1,16 @@
 """Every template runs in the real ComfyUI with what is bundled, and gives what its note says."""
 
+import json
+
 import pytest
+from server_for_tests import ROOT
 from workflows_for_tests import to_prompt
 
-NAMES = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
+WRITING = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
+PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 4, "image_to_image": 2}  # pictures that each paints
+LARGE = "full_size"
+FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
+PAINTER = ROOT / "models/bundled/mmh-dit-tiny/model.safetensors"
 
 
 def titled(workflow, title):
@@ -27,10 +34,10 @@ def results(server, templates):
 
 
 def test_the_templates_are_those_that_are_tested(templates):
-    assert set(templates) == set(NAMES)
+    assert set(templates) == {*WRITING, *PAINTING, LARGE}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WRITING)
 def test_it_runs(results, name):
     assert results[name].end == "execution_success", results[name].error
 
@@ -78,3 +85,34 @@ def test_freeze_and_edit_gives_the_frozen_text_and_another_layout_of_it(results,
     other = result.output(titled(workflow, "prose first"))["text"][0]
     assert other.index("The moon") < other.index("full moon")
     assert result.output(expander(workflow))["presample"][0]["tokens"] == 0
+
+
+@pytest.mark.skipif(not PAINTER.is_file(), reason=f"{PAINTER} is not bundled yet")
+@pytest.mark.parametrize("name", PAINTING)
+def test_it_paints_pictures_that_differ(results, server, name):
+    from PIL import Image, ImageStat
+
+    result = results[name]
+    assert result.end == "execution_success", result.error
+    shown = [data["output"].get("images", []) for _, kind, data in result.events if kind == "executed"]
+    pictures = [picture for each in shown for picture in each]
+    assert len(pictures) == PAINTING[name]
+    seen = set()
+    for picture in pictures:
+        with Image.open(server.base / picture["type"] / picture["filename"]) as image:
+            assert max(ImageStat.Stat(image.convert("L")).stddev) > 10, "there is nothing in the picture"
+            seen.add(image.tobytes())
+    assert len(seen) == len(pictures)
+
+
+def test_the_full_size_template_lacks_its_files_and_nothing_else(results, templates):
+    refused = results[LARGE]
+    assert refused.status == 400
+    errors = [error for node in refused.answer["node_errors"].values() for error in node["errors"]]
+    assert {error["type"] for error in errors} == {"value_not_in_list"}
+    assert {name for name in FILES for error in errors if name in error["details"]} == set(FILES)
+    assert len(errors) == len(FILES)
+    note = next(n for n in templates[LARGE]["nodes"] if n["type"] == "MarkdownNote")["widgets_values"][0]
+    folders = ("models/diffusion_models/", "models/text_encoders/", "models/vae/")
+    assert all(folder + name in note for folder, name in zip(folders, FILES, strict=True))
+    assert "huggingface.co" in json.dumps(templates[LARGE])
