@@ -15,12 +15,13 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 # What the pack imports (the dependencies in pyproject.toml); every host ships them.
-NEEDED = ("torch", "numpy", "safetensors", "tqdm", "huggingface_hub")
+NEEDED = ("torch", "numpy", "safetensors", "tqdm", "huggingface_hub", "transformers", "pillow")
+IMPORTED_AS = {"pillow": "PIL"}
 
 
 def is_installed(name: str) -> bool:
     """True when `name` can be imported; nothing is imported to find out."""
-    return importlib.util.find_spec(name.replace("-", "_")) is not None
+    return importlib.util.find_spec(IMPORTED_AS.get(name, name.replace("-", "_"))) is not None
 
 
 def listed(text: str) -> dict[str, str]:

@@ -76,6 +76,17 @@ def bundled_folder() -> Path:
     return Path(__file__).resolve().parent / "bundled"
 
 
+def bundled_weights(name: str, folder: Path | None = None) -> Path:
+    """Returns the weights file of a model that comes with this package, or lies in `folder` in its place.
+
+    Raises FileNotFoundError where the package is not whole.
+    """
+    path = (folder or bundled_folder()) / name / "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} must be there, and is not: install the package again, or train it")
+    return path
+
+
 def hub_cache() -> Path:
     """Returns where huggingface_hub keeps repositories, from the variables that it reads itself."""
     env = os.environ

@@ -50,7 +50,7 @@ ARROWS = {
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
     "metrics": set(),
-    "mmh_dit": {"interrupt", "options"},
+    "mmh_dit": {"hub", "interrupt", "options"},
     "bench": {"options", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {"options", "hub", "mmh_dit", "lm.tokenizer"},
     "trainer": {"options"},

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..hub import bundled_weights
 from .finish import LEVELS
 from .render import INVISIBLE
 from .scene import ASPECTS, Scene, aspect_of, world
@@ -26,7 +27,7 @@ SIDE = 128  # root of the area that the network sees, in pixels
 CELL, STRIDE = 4, 16
 WIDTHS = (64, 112, 120)
 GRID, NARROW = 8, 28  # rows and columns of the coarse grid, and its channels
-BUNDLED = Path(__file__).parents[1] / "bundled" / "tiny-oracle" / "model.safetensors"
+NAME = "tiny-oracle"
 
 
 @cache
@@ -137,14 +138,16 @@ def _coordinates(x: Tensor) -> Tensor:
     return torch.cat((rows.expand(b, 1, h, w), columns.expand(b, 1, h, w)), 1)
 
 
-def load_oracle(path: Path = BUNDLED, *, device: str = "cpu") -> Oracle:
+def load_oracle(path: Path | None = None, *, device: str = "cpu") -> Oracle:
     """Returns the network of a safetensors file, the bundled one by default.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file's tensors are not those of this world's oracle.
     """
     from safetensors.torch import load_file
 
+    path = path or bundled_weights(NAME)
     with torch.device("meta"):
         model = Oracle()
     found = load_file(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..hub import bundled_folder
+from ..hub import bundled_folder, bundled_weights
 from ..mmh_dit import checkpoint
 from ..mmh_dit.flow import Text
 from ..mmh_dit.pipeline import Pipeline
@@ -15,7 +15,6 @@ from .autoencoder import load_autoencoder
 from .clip import load_clip, read_words
 
 MODEL, CLIP, AUTOENCODER, WORDS = "mmh-dit-tiny", "tiny-clip", "tiny-autoencoder", "tipo-tiny"
-WEIGHTS = "model.safetensors"
 
 
 def load_pipeline(model: Path | None = None, *, folder: Path | None = None) -> Pipeline:
@@ -26,17 +25,12 @@ def load_pipeline(model: Path | None = None, *, folder: Path | None = None) -> P
         ValueError: a file is not what it should be.
         ModuleNotFoundError: transformers, which runs the text encoder, is missing.
     """
-    folder = folder or bundled_folder()
-    for name in (MODEL, CLIP, AUTOENCODER):
-        path = model if model and name == MODEL else folder / name / WEIGHTS
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} must be there, and is not: install the package again")
-    clip = load_clip(folder / CLIP / WEIGHTS, read_words(folder / WORDS))
-    denoiser = checkpoint.load(model or folder / MODEL / WEIGHTS, dtype=torch.float32)
-    longest = denoiser.config.text_len
+    clip = load_clip(bundled_weights(CLIP, folder), read_words((folder or bundled_folder()) / WORDS))
+    autoencoder = load_autoencoder(bundled_weights(AUTOENCODER, folder))
+    denoiser = checkpoint.load(model or bundled_weights(MODEL, folder), dtype=torch.float32)
 
     def encode(prompts: Sequence[str]) -> Text:
-        states = clip.text_states(prompts, length=longest)
+        states = clip.text_states(prompts, length=denoiser.config.text_len)
         return Text(states.hidden, states.mask)
 
-    return Pipeline(denoiser, encode, load_autoencoder(folder / AUTOENCODER / WEIGHTS).decode)
+    return Pipeline(denoiser, encode, autoencoder.decode)

@@ -49,7 +49,7 @@ def test_the_text_is_cut_to_what_the_model_knows(folder):
 
 
 def test_a_missing_model_is_named(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="mmh-dit-tiny"):
+    with pytest.raises(FileNotFoundError, match="tiny-clip"):
         load_pipeline(folder=tmp_path)
     with pytest.raises(FileNotFoundError, match=r"other\.safetensors"):
         load_pipeline(tmp_path / "other.safetensors", folder=folder)

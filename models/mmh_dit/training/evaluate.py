@@ -20,15 +20,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...hub import bundled_weights
 from ...options import add_flags, from_flags, option
 from ...tinyworld.oracle import read, visible
 from ...tinyworld.pictures import Draw, draws, picture, prompt
 from ...tinyworld.prompts import Prompt, demands
 from ...tinyworld.scene import ASPECTS
+from ...tinyworld.studio import AUTOENCODER, load_pipeline
 from ...trainer.card import Card, Measure, write
-from .. import checkpoint, flow
+from .. import flow
 from ..pipeline import Pipeline
-from .sources import AUTOENCODER, BUNDLED, CLIP, WORDS
 
 HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 LEAST = 0.9
@@ -82,23 +83,8 @@ def run(args: Namespace) -> int:
     """Measures and writes the card; returns 0 if every threshold is reached."""
     options = from_flags(args, EvalOptions)
     folder = Path(options.model)
-    found = measure(bundled_pipeline(folder / "model.safetensors"), options)
+    found = measure(load_pipeline(folder / "model.safetensors"), options)
     return 0 if write(folder, card(folder, found, options)) else 1
-
-
-def bundled_pipeline(path: Path) -> Pipeline:
-    """Returns a model of the little world with the bundled text encoder and autoencoder."""
-    from ...tinyworld.autoencoder import load_autoencoder
-    from ...tinyworld.clip import load_clip, read_words
-
-    clip = load_clip(BUNDLED / CLIP, read_words(BUNDLED / WORDS))
-    model = checkpoint.load(path, dtype=torch.float32)
-
-    def encode(prompts: Sequence[str]) -> flow.Text:
-        found = clip.text_states(prompts)
-        return flow.Text(found.hidden, found.mask)
-
-    return Pipeline(model, encode, load_autoencoder(BUNDLED / AUTOENCODER).decode)
 
 
 def requests(seed: int, count: int) -> list[Request]:
@@ -173,7 +159,7 @@ def measure(
 def _encoder() -> Callable[[Tensor], Tensor]:
     from ...tinyworld.autoencoder import load_autoencoder
 
-    return torch.no_grad()(load_autoencoder(BUNDLED / AUTOENCODER).encode)
+    return torch.no_grad()(load_autoencoder(bundled_weights(AUTOENCODER)).encode)
 
 
 def _groups(asked: Sequence[Request], batch: int) -> Iterator[list[Request]]:

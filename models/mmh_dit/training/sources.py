@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ...hub import bundled_folder, bundled_weights
 from ...trainer.fit import Place
 from .batches import Staged, cached, parse_stages
 from .pictures import Decode, preview
@@ -17,9 +18,6 @@ from .world import Bank, Painting, Tools, WorldBatches, paint_all
 
 if TYPE_CHECKING:
     from .train import TrainOptions
-
-BUNDLED = Path(__file__).parents[2] / "bundled"
-WORDS, CLIP, AUTOENCODER = "tipo-tiny", "tiny-clip/model.safetensors", "tiny-autoencoder/model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,11 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     from ...tinyworld.autoencoder import load_autoencoder
     from ...tinyworld.clip import load_clip, read_words
     from ...tinyworld.pictures import picture
+    from ...tinyworld.studio import AUTOENCODER, CLIP, WORDS
 
-    words = read_words(BUNDLED / WORDS)
-    autoencoder, clip = load_autoencoder(BUNDLED / AUTOENCODER), load_clip(BUNDLED / CLIP, words)
+    words = read_words(bundled_folder() / WORDS)
+    autoencoder = load_autoencoder(bundled_weights(AUTOENCODER))
+    clip = load_clip(bundled_weights(CLIP), words)
     how = Painting(options.pictures, text_len=options.text_len, seed=options.seed)
     folder, place = work / "world", Place(accelerator.process_index, accelerator.num_processes)
     tools = Tools(picture, torch.no_grad()(autoencoder.encode), words.ids)

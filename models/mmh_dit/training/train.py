@@ -53,7 +53,7 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     heads: str = option("4,4,8,8,12,12,16,16", "Heads of every block, as many as there are blocks.")
     mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
     text_dim: int = option(128, "Width of the text states.", low=1, high=16384, step=1)
-    text_len: int = option(96, "Most tokens of a text.", low=1, high=1024, step=1)
+    text_len: int = option(128, "Most tokens of a text.", low=1, high=1024, step=1)
     gate: float = option(0.3, "Where gates begin; 0 for deep models, more for small ones.", low=0.0, high=2.0)
     checkpointing: bool = option(False, "Compute blocks again for their gradients: less memory, more time.")
     dtype: str = option("fp16", "Type of the weights in the file.", choices=DTYPES)
