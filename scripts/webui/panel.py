@@ -186,8 +186,11 @@ class Panel:
         )
 
 
-def _is_onward(pairs: Mapping[str, Any]) -> bool:
-    return read(pairs) is not None and mode(pairs) == ONWARD
+def _is_onward(pairs: Mapping[str, Any]) -> bool | None:
+    """Whether to go on expanding; None leaves it as it is, for a picture that says nothing of it."""
+    if mode(pairs) == EXACT:
+        return False
+    return True if read(pairs) else None
 
 
 def _template(layout: str) -> dict:

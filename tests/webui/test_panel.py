@@ -104,3 +104,18 @@ def test_a_pasted_infotext_sets_plain_values(build):
     assert got["temperature"] == 0.5
     assert not any(isinstance(value, dict) for value in got.values())
     assert all(get({}) in (None, False) for _, get in script.infotext_fields)
+
+
+@pytest.mark.parametrize(
+    ("paste", "pairs", "ticked"),
+    [
+        ("this exact picture", {"Presample": "TIPO 1"}, False),
+        ("this exact picture", {"Steps": "20"}, False),
+        ("go on generating", {"Presample": "TIPO 1"}, True),
+        ("go on generating", {"Steps": "20"}, None),  # says nothing of it: it stays as it is
+    ],
+)
+def test_pasting_ticks_or_unticks_the_panel(build, paste, pairs, ticked):
+    (script, _), _ = build(paste=paste)
+    (enabled, *_) = script.infotext_fields
+    assert enabled[1](pairs) is ticked
