@@ -16,12 +16,12 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..models.hub import bundled_folder
+from ..models.hub import bundled_folder, bundled_weights
 from ..models.tinyworld.clip import LENGTH, WIDTH, Words, read_words, text_config
+from ..models.tinyworld.studio import AUTOENCODER, CLIP, MODEL, WORDS
 from .compat import schema
 from .mmh_dit import CATEGORY, config_of
 
-MODEL, CLIP, VAE, WORDS = "mmh-dit-tiny", "tiny-clip", "tiny-autoencoder", "tipo-tiny"
 NAME = "tiny_clip"  # of the encoder, in ComfyUI's tables and in saved checkpoints
 OF_TEXT = ("text_model.", "text_projection.")
 
@@ -126,25 +126,14 @@ def clip_target() -> Any:
     return comfy.supported_models_base.ClipTarget(TinyTokenizer, TinyClip)
 
 
-def bundled(name: str) -> str:
-    """Returns the file of a bundled model; raises FileNotFoundError where the pack is not whole."""
-    path = bundled_folder() / name / "model.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the little world must have {path}, and it is not there; install the pack again, or make the "
-            "file with `presample train`"
-        )
-    return str(path)
-
-
 def load_model() -> Any:
     """Returns the bundled MODEL."""
-    return comfy.sd.load_diffusion_model(bundled(MODEL))
+    return comfy.sd.load_diffusion_model(str(bundled_weights(MODEL)))
 
 
 def load_clip(most: int = LENGTH) -> Any:
     """Returns the bundled CLIP, which cuts prompts at `most` tokens. Raises ValueError for a wrong file."""
-    path = bundled(CLIP)
+    path = str(bundled_weights(CLIP))
     tensors = comfy.utils.load_torch_file(path, safe_load=True)
     weights = {name: tensor for name, tensor in tensors.items() if name.startswith(OF_TEXT)}
     clip = comfy.sd.CLIP(
@@ -164,7 +153,7 @@ def load_clip(most: int = LENGTH) -> Any:
 
 def load_vae() -> Any:
     """Returns the bundled VAE."""
-    return comfy.sd.VAE(sd=comfy.utils.load_torch_file(bundled(VAE), safe_load=True))
+    return comfy.sd.VAE(sd=comfy.utils.load_torch_file(str(bundled_weights(AUTOENCODER)), safe_load=True))
 
 
 class TinyWorldLoader(io.ComfyNode):
