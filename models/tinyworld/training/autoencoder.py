@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
 from ...options import add_flags, from_flags, option
 from ...trainer.card import Card, Measure, write
+from ...trainer.convolutions import from_matrices, to_matrices
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import FitOptions, default, recipe
@@ -85,16 +85,14 @@ def train(options: AutoencoderOptions) -> dict | None:
     def loss(model, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         return losses(model, images, options, generator)
 
-    for convolution in _convolutions(model):
-        parametrize.register_parametrization(convolution, "weight", _Matrix(convolution.weight.shape))
+    to_matrices(model)
     optimizers = make_optimizers(model, options, inner=lambda name: True)
     fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
     weights = fitted.weights()
     if not fitted.main:
         return None
     fitted.model.load_state_dict(weights)
-    for convolution in _convolutions(fitted.model):
-        parametrize.remove_parametrizations(convolution, "weight")
+    from_matrices(fitted.model)
     weights = fitted.model.state_dict()
     _save(weights, Path(options.out) / "model.safetensors")
     fitted.discard_checkpoints()
@@ -112,24 +110,6 @@ def make_model(seed: int) -> TinyAutoencoder:
             block.conv[-1].weight.mul_(0.1)
             block.conv[-1].bias.zero_()
     return model
-
-
-def _convolutions(model: nn.Module) -> list[nn.Conv2d]:
-    return [part for part in model.modules() if isinstance(part, nn.Conv2d)]
-
-
-class _Matrix(nn.Module):
-    """The weight of a convolution (out, in, 3, 3) as the matrix (out, in * 9) that is trained."""
-
-    def __init__(self, shape: torch.Size):
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, matrix: Tensor) -> Tensor:
-        return matrix.view(self.shape).contiguous(memory_format=torch.channels_last)
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        return weight.flatten(1).contiguous()
 
 
 @dataclass(frozen=True)
