@@ -43,14 +43,14 @@ class AutoencoderOptions(FitOptions):
     """How the autoencoder is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-autoencoder")
-    steps: int = default(FitOptions, "steps", 3000)
+    steps: int = default(FitOptions, "steps", 10000)
     lr: float = default(FitOptions, "lr", 3e-3)
     warmup: int = default(FitOptions, "warmup", 50)
     weight_decay: float = default(FitOptions, "weight_decay", 0.0)
     ema: float = default(FitOptions, "ema", 0.998)
     batch: int = option(12, "Pictures in a batch of one process.", low=1, high=4096, step=1)
     crop: int = option(64, "Side of the square that is cut from each, in pixels.", low=32, high=96, step=8)
-    noise: float = option(0.15, "Noise added to latents before they are decoded.", low=0.0, high=1.0)
+    noise: float = option(0.1, "Noise added to latents before they are decoded.", low=0.0, high=1.0)
     edges: float = option(1.0, "Weight of differences between neighbouring pixels.", low=0.0, high=10.0)
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
