@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from ...options import add_flags, from_flags, option
 from ...trainer.card import Card, Measure, write
+from ...trainer.convolutions import from_matrices, to_matrices
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import FitOptions, default, recipe
@@ -45,10 +46,9 @@ class OracleOptions(FitOptions):
     """How the oracle is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-oracle")
-    steps: int = default(FitOptions, "steps", 4000)
-    lr: float = default(FitOptions, "lr", 2e-3)
+    steps: int = default(FitOptions, "steps", 12000)
+    lr: float = default(FitOptions, "lr", 6e-3)
     warmup: int = default(FitOptions, "warmup", 100)
-    optimizer: str = default(FitOptions, "optimizer", "adamw")
     ema: float = default(FitOptions, "ema", 0.0)
     guard: bool = default(FitOptions, "guard", False)
     batch: int = option(32, "Pictures in a batch of one process.", low=1, high=4096, step=1)
@@ -88,11 +88,15 @@ def train(options: OracleOptions) -> dict | None:
     def data(place: Place, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
         return stream(painted, options, place=place, skip=skip)
 
-    optimizers = make_optimizers(model, options, inner=lambda name: False)
+    to_matrices(model)
+    optimizers = make_optimizers(model, options, inner=lambda name: True)
     fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
     weights = fitted.weights()
     if not fitted.main:
         return None
+    fitted.model.load_state_dict(weights)
+    from_matrices(fitted.model)
+    weights = fitted.model.state_dict()
     _save(weights, Path(options.out) / "model.safetensors")
     fitted.discard_checkpoints()
     return {"optimizer": title(options), "parameters": sum(w.numel() for w in weights.values())}
