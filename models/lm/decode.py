@@ -238,10 +238,10 @@ def _logits(session: Session, going: Sequence[Row], fresh: Sequence[Row]) -> Ten
 
 def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalized: Collection[int]) -> None:
     """Draws one token for each row and lets its guide take it."""
+    penalties = [row.repetition_penalty for row in rows]
+    seen = [set(row.written).difference(unpenalized) if row.repetition_penalty != 1.0 else () for row in rows]
+    penalize_(logits, seen, penalties)
     for row, scores in zip(rows, logits, strict=True):
-        if row.repetition_penalty != 1.0:
-            seen = [token for token in row.written if token not in unpenalized]
-            penalize_(scores, seen, row.repetition_penalty)
         if forbidden := row.guide.forbidden():
             scores.index_fill_(0, torch.as_tensor(forbidden, device=scores.device), float("-inf"))
     values, tokens = candidates(logits, sampling.top_k)

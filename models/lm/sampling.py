@@ -5,7 +5,7 @@ generator a request, so the same seed means the same choice on every device up t
 Dimension key: b rows  v vocabulary  c candidates, best first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,13 +27,20 @@ class Sampling:
     min_p: float = 0.05
 
 
-def penalize_(logits: Tensor, seen: Sequence[int], penalty: float) -> None:
-    """Makes the tokens in `seen` less likely, in place, for one row (v) (Keskar et al. 2019, eq. 2)."""
-    if penalty == 1.0 or not seen:
-        return
-    ids = torch.tensor(sorted(set(seen)), device=logits.device)
-    values = logits[ids]
-    logits[ids] = torch.where(values > 0, values / penalty, values * penalty)
+def penalize_(logits: Tensor, seen: Sequence[Collection[int]], penalties: Sequence[float]) -> None:
+    """Makes the tokens in `seen` of each row less likely, in place, of logits (b, v).
+
+    Each row has its own penalty; 1 changes nothing. Source: Keskar et al. 2019, equation 2.
+    """
+    for penalty in set(penalties) - {1.0}:
+        rows = [row for row, each in enumerate(penalties) if each == penalty]
+        ids = [token for row in rows for token in seen[row]]
+        if not ids:
+            continue
+        places = [row for row in rows for _ in seen[row]]
+        where = torch.tensor([places, ids], device=logits.device)
+        values = logits[where[0], where[1]]
+        logits[where[0], where[1]] = torch.where(values > 0, values / penalty, values * penalty)
 
 
 def candidates(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,9 @@ Source: what the words mean on Danbooru; where its pictures often carry both wor
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..prompt.document import canonical
 
@@ -198,6 +199,7 @@ NAMED = _named()
 COLOUR_NAMES = _colours()
 
 
+@lru_cache(8192)
 def claims(key: str) -> tuple[Claim, ...]:
     """Returns what a tag, in its canonical form, says about the picture; most tags say nothing."""
     named = NAMED.get(key, ())
@@ -339,13 +341,15 @@ def _possible(bounds: dict[str, tuple[float, float]]) -> bool:
     return all(low <= high for low, high in bounds.values()) and fewest <= most and largest >= least
 
 
-def _in_prose(text: str) -> Iterator[tuple[str, Claim]]:
-    """Yields the phrases of a text that say something, with what they say.
+@lru_cache(1024)
+def _in_prose(text: str) -> tuple[tuple[str, Claim], ...]:
+    """Returns the phrases of a text that say something, with what they say.
 
     One word may stand between: "long blue hair" says both, and so does "a black and white dress". But "dark
     blue sky" and "blue night sky" are not "blue sky", nor has "a green forest background" a plain one.
     """
     words = re.findall(r"[\w-]+", text.lower())
+    found: list[tuple[str, Claim]] = []
     for start, first in enumerate(words):
         for end in range(start + 1, min(start + 4, len(words)) + 1):
             if end < len(words) and words[end] in THINGS:
@@ -357,4 +361,5 @@ def _in_prose(text: str) -> Iterator[tuple[str, Claim]]:
             if part in PARTS and (len(between) == 1 or between[:1] == ["and"]):
                 short, person = f"{first} {part}", part in PERSON_PARTS
                 said += [(short, claim) for claim in claims(short) if person or claim.axis == part]
-            yield from ((phrase, claim) for phrase, claim in said if claim.axis not in NOT_IN_PROSE)
+            found += [(phrase, claim) for phrase, claim in said if claim.axis not in NOT_IN_PROSE]
+    return tuple(found)

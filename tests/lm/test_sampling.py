@@ -67,16 +67,27 @@ def test_the_repetition_penalty_is_that_of_transformers(penalty):
     seen = [3, 3, 250, 17, 0]
     expected = processors.RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([seen]), logits.clone())[0]
     ours = logits[0].clone()
-    penalize_(ours, seen, penalty)
+    penalize_(ours[None], [set(seen)], [penalty])
     torch.testing.assert_close(ours, expected)
     assert not torch.equal(ours, logits[0])
+
+
+def test_every_row_has_a_penalty_of_its_own():
+    logits = random_logits(7, rows=4)
+    seen, penalties = [{1, 2}, {250, 2}, {3}, {17, 0, 299}], [1.1, 1.0, 1.3, 1.1]
+    together = logits.clone()
+    penalize_(together, seen, penalties)
+    for row in range(4):
+        alone = logits[row : row + 1].clone()
+        penalize_(alone, seen[row : row + 1], penalties[row : row + 1])
+        assert torch.equal(together[row], alone[0])
 
 
 def test_a_penalty_of_one_and_an_empty_text_change_nothing():
     logits = random_logits(6)[0]
     ours = logits.clone()
-    penalize_(ours, [1, 2, 3], 1.0)
-    penalize_(ours, [], 1.5)
+    penalize_(ours[None], [{1, 2, 3}], [1.0])
+    penalize_(ours[None], [set()], [1.5])
     assert torch.equal(ours, logits)
 
 
