@@ -6,6 +6,7 @@ Above stand the pictures of the prompt as it is, below those of its expansions, 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any
 from .mmh_dit.flow import SampleOptions
 from .options import add_flags, from_flags
 from .tinyworld.pictures import SIZES
+from .workflow import filled, read_template
 
 # Of a picture to paint over, and of the model; neither is asked for here.
 NOT_HERE = ("denoise", "icfm_sigma")
@@ -127,9 +129,23 @@ def write(strips: Sequence[Strip], args: argparse.Namespace) -> None:
         captions = strip.prompts if len(set(strip.prompts)) > 1 else [""] * len(strip.prompts)
         rows.append(Row(strip.title, [Cell(*pair) for pair in zip(strip.images, captions, strict=True)]))
     texts = {"parameters": "\n\n".join(prompt for strip in strips for prompt in dict.fromkeys(strip.prompts))}
-    save_png(draw_sheet(rows, scale=SCALE), args.out, texts)
+    save_png(draw_sheet(rows, scale=SCALE), args.out, texts | _workflow(args))
     if args.singles:
         for number, strip in enumerate(strips):
             for k, (image, prompt) in enumerate(zip(strip.images, strip.prompts, strict=True)):
                 name = f"{args.out.stem}-{number + 1}-{args.seed + k}.png"
                 save_png(to_pillow(image), args.out.with_name(name), {"parameters": prompt})
+
+
+def _workflow(args: argparse.Namespace) -> dict[str, str]:
+    """What makes the same pictures in ComfyUI, as a picture carries it; nothing where no template does."""
+    template = read_template("tipo_to_pictures") if args.expand and not args.negative else None
+    if template is None:
+        return {}
+    width, height = SIZES[args.shape]
+    values = {
+        "PresampleTIPOExpand": {"prompt": args.prompt, "count": args.n, "seed": args.seed},
+        "EmptySD3LatentImage": {"width": width, "height": height},
+        "PresampleMMHDiTSampler": {name: getattr(args, name) for name in ("steps", "cfg", "sampler", "shift")},
+    }
+    return {"workflow": json.dumps(filled(template, values))}

@@ -56,6 +56,7 @@ ARROWS = {
     "trainer": {"options"},
     "transfer": set(),
     "sheet": set(),
+    "workflow": set(),
     "hub": {"transfer", "tipo.registry"},
     "tipo": {"options", "hub", "lm", "prompt"},
 }

@@ -1,5 +1,7 @@
 """`presample sample`, with a painter that needs no weights, and with the bundled models where they are."""
 
+import json
+
 import pytest
 import torch
 
@@ -45,6 +47,9 @@ def test_the_expansions_are_painted_from_the_same_seeds(painter, tmp_path, capsy
     assert plain[1] == detailed[1] == [7, 8]
     sheet = Image.open(out)
     assert "lake, night" in sheet.text["parameters"]
+    nodes = json.loads(sheet.text["workflow"])["nodes"]
+    expander = next(node for node in nodes if node["type"] == "PresampleTIPOExpand")
+    assert expander["widgets_values"][0] == "lake, night"
     assert sheet.width > 2 * 256
     assert "4 pictures" in capsys.readouterr().out
 
@@ -56,6 +61,7 @@ def test_one_row_and_single_files_when_asked(painter, tmp_path):
     ((_, seeds, width, height, negative, options),) = painter.asked
     assert (seeds, width, height, negative, options.cfg) == ([0, 1], 160, 96, "day", 2.5)
     assert Image.open(tmp_path / "sheet-1-1.png").size == (160, 96)
+    assert "workflow" not in Image.open(out).text, "the template has neither a negative prompt nor one row"
 
 
 @pytest.mark.parametrize("flags", [["--n", "0"], ["--steps", "0"], ["--cfg", "99"]])

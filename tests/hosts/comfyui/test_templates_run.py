@@ -7,7 +7,7 @@ from server_for_tests import ROOT
 from workflows_for_tests import to_prompt
 
 WRITING = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
-PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 4, "image_to_image": 2}  # pictures that each paints
+PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 8, "image_to_image": 2}  # pictures that each paints
 LARGE = "full_size"
 FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
 PAINTER = ROOT / "models/bundled/mmh-dit-tiny/model.safetensors"
