@@ -146,6 +146,6 @@ def _workflow(args: argparse.Namespace) -> dict[str, str]:
     values = {
         "PresampleTIPOExpand": {"prompt": args.prompt, "count": args.n, "seed": args.seed},
         "EmptySD3LatentImage": {"width": width, "height": height},
-        "PresampleMMHDiTSampler": {name: getattr(args, name) for name in ("steps", "cfg", "sampler", "shift")},
+        "PresampleMMHDiTSampler": {n: getattr(args, n) for n in ("steps", "cfg", "sampler", "shift")},
     }
     return {"workflow": json.dumps(filled(template, values))}
