@@ -17,6 +17,7 @@ COMMANDS = {
     "models": ("cli_models", "list, find and download language models"),
     "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
     "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
+    "convert": ("cli_convert", "look into an MMH-DiT checkpoint, or write it under our names"),
     "data": ("cli_data", "make pictures and captions ready for training"),
     "train": ("cli_train", "train a model, the bundled ones by default"),
     "eval": ("cli_eval", "measure a bundled model and write its card"),
