@@ -30,6 +30,7 @@ from ...tinyworld.studio import AUTOENCODER, load_pipeline
 from ...trainer.card import Card, Measure, write
 from .. import flow
 from ..pipeline import Pipeline
+from .distance import Distances, Embed, distances, load_embed
 
 HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 LEAST = 0.9
@@ -43,11 +44,14 @@ DATA = "Paintings of random scenes and what may be said of them, made by this re
 HOW = (
     "Share of what the tags of held-out prompts demand that the oracle reads off the pictures. *Paintings* "
     "are the scenes' own, through the autoencoder; *other prompts* are the model's pictures, judged by a "
-    "prompt of another scene."
+    "prompt of another scene. *Distance* is the Fréchet distance of pictures with their prompts to paintings "
+    "with theirs, in the space of the tiny CLIP; its floor is that of other paintings with their prompts, "
+    "its ceiling that of paintings with shuffled prompts."
 )
 
 Wanted = Mapping[str, frozenset[str]]
 Read = Callable[[Tensor], Sequence[Mapping[str, str]]]
+Followed = Mapping[str, tuple[int, int]]  # for each attribute, demands that are met and all of them
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def run(args: Namespace) -> int:
     """Measures and writes the card; returns 0 if every threshold is reached."""
     options = from_flags(args, EvalOptions)
     folder = Path(options.model)
-    found = measure(load_pipeline(folder / "model.safetensors"), options)
+    found = measure(load_pipeline(folder / "model.safetensors"), options, Judges.bundled())
     return 0 if write(folder, card(folder, found, options)) else 1
 
 
@@ -107,7 +111,7 @@ def visible_demands(tags: Sequence[str]) -> Wanted:
     return {name: values for name, values in demands(tags).items() if name in read_off}
 
 
-def followed(readings: Sequence[Mapping[str, str]], wanted: Sequence[Wanted]) -> dict[str, tuple[int, int]]:
+def followed(readings: Sequence[Mapping[str, str]], wanted: Sequence[Wanted]) -> Followed:
     """Returns for each attribute how often it has a demanded value, and how often one is demanded."""
     found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for reading, demanded in zip(readings, wanted, strict=True):
@@ -117,7 +121,7 @@ def followed(readings: Sequence[Mapping[str, str]], wanted: Sequence[Wanted]) ->
     return dict(sorted(found.items()))
 
 
-def share(found: Mapping[str, tuple[int, int]]) -> float:
+def share(found: Followed) -> float:
     """Returns the share of all demands that are met."""
     return sum(right for right, _ in found.values()) / max(1, sum(count for _, count in found.values()))
 
@@ -129,31 +133,69 @@ def _reader() -> Read:
     return lambda images: [reading.values for reading in read(images, oracle=oracle)]
 
 
-def measure(
-    pipeline: Pipeline, options: EvalOptions, *, reader: Read | None = None, encode=None
-) -> dict[str, dict[str, tuple[int, int]]]:
-    """Returns what `followed` finds for the model's pictures, for the paintings, and for other prompts.
+@dataclass(frozen=True)
+class Results:
+    """What was measured of the model's `pictures`, of the `paintings` through the autoencoder, and of the
+    pictures with `others`' prompts."""
 
-    `encode` makes latents of pictures, of the bundled autoencoder by default, as `reader` is of the oracle.
-    """
-    reader, encode = reader or _reader(), encode or _encoder()
-    found: dict[str, list] = defaultdict(list)
+    pictures: Followed
+    paintings: Followed
+    others: Followed
+    distances: Distances
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What looks at pictures (b, 3, H, W) in 0..1: the oracle, the encoder of latents, and both towers."""
+
+    read: Read
+    encode: Callable[[Tensor], Tensor]
+    embed: Embed
+
+    @classmethod
+    def bundled(cls) -> Judges:
+        """Returns the bundled ones; raises FileNotFoundError where one is not there."""
+        return cls(_reader(), _encoder(), load_embed())
+
+
+def measure(pipeline: Pipeline, options: EvalOptions, judges: Judges) -> Results:
+    """Paints the held-out prompts and returns what the judges say of the pictures."""
+    readings: dict[str, list] = defaultdict(list)
+    features: dict[str, list[Tensor]] = defaultdict(list)
     wanted: list[Wanted] = []
-    asked = requests(options.seed, options.pictures)
-    for group in _groups(asked, options.batch):
-        width, height = group[0].draw.width, group[0].draw.height
-        how = flow.SampleOptions(
-            steps=options.steps, cfg=options.cfg, icfm_sigma=pipeline.model.config.icfm_sigma
-        )
-        prompts, seeds = [r.prompt.text for r in group], [r.draw.seed for r in group]
-        images = pipeline.pictures(prompts, seeds, width=width, height=height, options=how)
-        found["pictures"] += reader(images)
-        paintings = torch.stack([picture(r.draw) for r in group]).float() / 255
-        found["paintings"] += reader(pipeline.decode(encode(paintings)))
+    asked = requests(options.seed, 2 * options.pictures)
+    for group in _groups(asked[: options.pictures], options.batch):
+        prompts = [r.prompt.text for r in group]
+        images = _paint(pipeline, group, options)
+        paintings = _painted(group)
+        readings["pictures"] += judges.read(images)
+        readings["paintings"] += judges.read(pipeline.decode(judges.encode(paintings)))
+        features["pictures"].append(judges.embed(images, prompts))
+        features["paintings"].append(judges.embed(paintings, prompts))
         wanted += [r.wanted for r in group]
-    others = wanted[1:] + wanted[:1]
-    results = {name: followed(readings, wanted) for name, readings in found.items()}
-    return results | {"other prompts": followed(found["pictures"], others)}
+    for group in _groups(asked[options.pictures :], options.batch):
+        features["others"].append(judges.embed(_painted(group), [r.prompt.text for r in group]))
+    return Results(
+        followed(readings["pictures"], wanted),
+        followed(readings["paintings"], wanted),
+        others=followed(readings["pictures"], wanted[1:] + wanted[:1]),
+        distances=distances(*(torch.cat(features[name]) for name in ("pictures", "paintings", "others"))),
+    )
+
+
+def _paint(pipeline: Pipeline, group: Sequence[Request], options: EvalOptions) -> Tensor:
+    """The model's pictures (b, 3, H, W) of requests of one size."""
+    size = group[0].draw
+    how = flow.SampleOptions(
+        steps=options.steps, cfg=options.cfg, icfm_sigma=pipeline.model.config.icfm_sigma
+    )
+    prompts, seeds = [r.prompt.text for r in group], [r.draw.seed for r in group]
+    return pipeline.pictures(prompts, seeds, width=size.width, height=size.height, options=how)
+
+
+def _painted(group: Sequence[Request]) -> Tensor:
+    """The scenes' own paintings (b, 3, H, W) in 0..1."""
+    return torch.stack([picture(r.draw) for r in group]).float() / 255
 
 
 def _encoder() -> Callable[[Tensor], Tensor]:
@@ -169,20 +211,21 @@ def _groups(asked: Sequence[Request], batch: int) -> Iterator[list[Request]]:
         yield from (here[i : i + batch] for i in range(0, len(here), batch))
 
 
-def card(folder: Path, found: Mapping[str, Mapping], options: EvalOptions) -> Card:
+def card(folder: Path, found: Results, options: EvalOptions) -> Card:
     """Returns the card of a measured model."""
     path = folder / "card.json"
     training = json.loads(path.read_text(encoding="utf-8")).get("training", {}) if path.exists() else {}
     measures = {
-        "accuracy": Measure("pictures", share(found["pictures"]), ".1%", least=LEAST),
-        "paintings": Measure("paintings", share(found["paintings"]), ".1%"),
-        "others": Measure("other prompts", share(found["other prompts"]), ".1%"),
+        "accuracy": Measure("pictures", share(found.pictures), ".1%", least=LEAST),
+        "paintings": Measure("paintings", share(found.paintings), ".1%"),
+        "others": Measure("other prompts", share(found.others), ".1%"),
+        "distance": Measure("distance", found.distances.pictures),
+        "floor": Measure("distance, floor", found.distances.floor),
+        "ceiling": Measure("distance, ceiling", found.distances.ceiling),
     }
     rows = [
-        f"| {name} | {count} | {right / count:.1%} | {painted / count:.1%} |"
-        for (name, (right, count)), (painted, _) in zip(
-            found["pictures"].items(), found["paintings"].values(), strict=True
-        )
+        f"| {name} | {count} | {right / count:.1%} | {found.paintings[name][0] / count:.1%} |"
+        for name, (right, count) in found.pictures.items()
     ]
     table = "\n".join(["| attribute | demanded | pictures | paintings |", "|---|---|---|---|", *rows])
     how = f"{HOW} {options.pictures} prompts, {options.steps} Euler steps, guidance {options.cfg:g}."
