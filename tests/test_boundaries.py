@@ -53,6 +53,7 @@ ARROWS = {
     "mmh_dit": {"hub", "interrupt", "options"},
     "bench": {"options", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {"options", "hub", "mmh_dit", "lm.tokenizer"},
+    "textcraftor": {"hub", "metrics", "mmh_dit", "options"},
     "trainer": {"options"},
     "transfer": set(),
     "sheet": set(),

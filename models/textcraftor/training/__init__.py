@@ -1,0 +1,1 @@
+"""Tuning text encoders with rewards."""
