@@ -105,3 +105,22 @@ def test_the_bundled_clip_finds_pictures():
     measures = clip.measure(loaded, 1, count=128)
     assert measures["picture"].value > 0.5
     assert measures["time"].value > 0.8
+
+
+def test_jitter_moves_every_picture_by_itself_and_changes_it_a_little():
+    from presample.models.tinyworld.training.jitter import SHIFT, jitter
+
+    image = torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(0))
+    images = image.expand(8, -1, -1, -1)
+    moved = jitter(images, torch.Generator().manual_seed(1))
+    assert torch.equal(moved, jitter(images, torch.Generator().manual_seed(1)))
+    assert moved.shape == images.shape
+    assert len({each.numpy().tobytes() for each in moved}) == 8
+    inner = image[0, :, SHIFT : 40 - SHIFT, SHIFT : 56 - SHIFT]
+    for each in moved:
+        best = min(
+            float((each[:, y : y + 30, x : x + 46] - inner).abs().max())
+            for y in range(2 * SHIFT + 1)
+            for x in range(2 * SHIFT + 1)
+        )
+        assert best < 0.05

@@ -26,6 +26,7 @@ from ...trainer.seeds import generator_for
 from ..clip import TinyClip, Words, load_clip, make_clip, read_words, seen, squeeze
 from ..pictures import Draw, cached, draws, picture
 from ..prompts import prompt_of
+from .jitter import jitter
 
 WHAT = (
     "A small CLIP of this repository's little world: a text encoder over its language, which the little "
@@ -55,12 +56,12 @@ class ClipOptions(FitOptions):
     """How the CLIP is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-clip")
-    steps: int = default(FitOptions, "steps", 1500)
+    steps: int = default(FitOptions, "steps", 3000)
     lr: float = default(FitOptions, "lr", 2e-3)
     warmup: int = default(FitOptions, "warmup", 100)
     ema: float = default(FitOptions, "ema", 0.998)
     batch: int = option(AMONG, "Pairs in a batch of one process.", low=2, high=65536, step=1)
-    pictures: int = option(16384, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
+    pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
     cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
     words: str = option("models/bundled/tipo-tiny", "Folder of the tokenizer.")
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
@@ -137,7 +138,8 @@ def stream(
         chosen = order[within * options.batch :][: options.batch]
         generator = generator_for(options.seed, number, 32)
         prompts = [prompt_of(pairs.draws[i].scene, generator).text for i in chosen.tolist()]
-        yield {"ids": words.batch(prompts)[0], "pixels": pairs.pixels[chosen].float() / 255}
+        pixels = jitter(pairs.pixels[chosen].float() / 255, generator)
+        yield {"ids": words.batch(prompts)[0], "pixels": pixels}
         number += place.count
 
 

@@ -26,6 +26,7 @@ from ...trainer.options import FitOptions, default, recipe
 from ...trainer.seeds import generator_for
 from ..oracle import Oracle, accuracy, load_oracle, shown, values, visible
 from ..pictures import cached, draws, picture, scene_of
+from .jitter import jitter
 
 WHAT = (
     "A small network that reads the little world's pictures: it says for each attribute of a scene which "
@@ -128,7 +129,7 @@ def stream(
         epoch, first = divmod(number, per_epoch)
         for batch in _epoch(painted, size, generator_for(options.seed, epoch, 22))[first :: place.count]:
             pixels, labels = painted[batch[0]]
-            images = pixels[batch[1]].float() / 255
+            images = jitter(pixels[batch[1]].float() / 255, generator_for(options.seed, number, 23))
             yield (images.flip(-1) if batch[2] else images), labels[batch[1]]
             number += place.count
 
