@@ -5,7 +5,7 @@ going back n tokens is forgetting n numbers. A row's text depends on its prompt,
 """
 
 from bisect import bisect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,13 +14,14 @@ from torch import Tensor
 
 from ..interrupt import Interrupted
 from .graph import GraphedStep
-from .llama import Cache
+from .llama import Cache, Span
 from .sampling import Sampling, candidates, draw, penalize_
 
 if TYPE_CHECKING:
     from .checkpoint import LanguageModel
 
 EXTENT_STEP = 16  # cached tokens are looked at in multiples of this
+READ_TOGETHER = 1024  # tokens of prompts, or one longer prompt: it bounds the memory
 
 
 class Guide(Protocol):
@@ -43,7 +44,8 @@ class Guide(Protocol):
 class Row:
     """One text being written: the tokens of its prompt, then those that were drawn and kept.
 
-    A text that was begun before goes on where `tokens`, its prompt among them, end.
+    A text that was begun before goes on where `tokens`, its prompt among them, end. With `afresh` it makes no
+    use of what its place in a cache holds, as the first row there does.
     """
 
     prompt: Sequence[int]
@@ -52,6 +54,7 @@ class Row:
     tokens: list[int] = field(default_factory=list)
     draws: int = 0
     repetition_penalty: float = 1.0
+    afresh: bool = False
 
     def __post_init__(self):
         if not self.prompt:
@@ -89,26 +92,31 @@ class Session:
         """
         if any(row.written for row in rows):
             return self._resume(rows)
-        logits, first = [], {}
+        spans, sources = [], {}
         for index, row in enumerate(rows, place):
             prompt = tuple(row.prompt)
-            known = min(_common(self.cached[index], prompt), len(prompt) - 1)
-            if (source := first.setdefault((prompt, known), index)) != index:
-                self.cache.copy_row(self.cache, index, len(prompt), of=source)
-                logits.append(logits[source - place])
-            else:
-                logits.append(self._read(index, prompt, known))
+            known = 0 if row.afresh else min(_common(self.cached[index], prompt), len(prompt) - 1)
+            source = sources.setdefault((prompt, known), Source(index, len(spans)))
+            source.rows.append(index)
+            if source.row == index:
+                spans.append(Span(index, prompt[known:], known))
             self.cached[index] = prompt
-        return torch.stack(logits)
+        logits = self._read(spans)
+        places = torch.empty(len(rows), dtype=torch.long)
+        for (prompt, _), source in sources.items():
+            for index in source.rows:
+                places[index - place] = source.place
+                if index != source.row:
+                    self.cache.copy_row(self.cache, index, len(prompt), of=source.row)
+        return logits[places.to(logits.device)]
 
     def _resume(self, rows: Sequence[Row]) -> Tensor:
         """Returns the logits (b, v) after texts begun before; each takes over what any row holds of it."""
         texts = [tuple(row.tokens) for row in rows]
         sources, known = zip(*map(self._nearest(), texts), strict=True)
         self.cache.take_rows(sources, max(known))
-        for index, text in enumerate(texts):
-            if known[index] < len(text) - 1:
-                self._read(index, text[:-1], known[index])
+        spans = [Span(i, text[k:-1], k) for i, (text, k) in enumerate(zip(texts, known, strict=True))]
+        self._read([span for span in spans if span.tokens])
         return self.step(rows)
 
     def _nearest(self) -> Callable[[tuple[int, ...]], tuple[int, int]]:
@@ -123,14 +131,15 @@ class Session:
 
         return find
 
-    def _read(self, index: int, prompt: Sequence[int], known: int) -> Tensor:
-        if len(prompt) > self.length:
-            raise ValueError(f"a prompt must fit {self.length} tokens, got {len(prompt)}; shorten the prompt")
-        device = self.language.device
-        tokens = torch.tensor([prompt[known:]], device=device)
-        positions = torch.arange(known, len(prompt), device=device)[None]
-        hidden = self.model(tokens, self.cache, positions, extent=len(prompt), first_row=index)
-        return self.model.head(hidden[0, -1:])[0].float()
+    def _read(self, spans: Sequence[Span]) -> Tensor:
+        """Returns the logits (s, v) that follow each span; some are read together, each as if alone."""
+        for span in spans:
+            if span.end > self.length:
+                raise ValueError(
+                    f"a prompt must fit {self.length} tokens, got {span.end}; shorten the prompt"
+                )
+        hidden = [self.model.read(part, self.cache) for part in _chunks(spans)]
+        return self.model.head(torch.cat(hidden)).float() if hidden else torch.empty(0)
 
     def step(self, rows: Sequence[Row]) -> Tensor:
         """Returns the logits (b, v) after the last token of each row; rows lie in the cache in this order."""
@@ -161,12 +170,48 @@ class Session:
         for index, row in enumerate(kept):
             place = rows.index(row)
             if place != index:
-                self._swap(index, place)
-                rows[index], rows[place] = rows[place], rows[index]
+                self._exchange(rows, index, place)
+
+    def gather(self, rows: list[Row], going: Collection[Row], fresh: Collection[Row]) -> None:
+        """Moves those that go on to the front and the fresh ones behind them, with the fewest moves."""
+        begin = 0
+        for group in (frozenset(going), frozenset(fresh)):
+            end, last = begin + len(group), len(rows) - 1
+            for index in range(begin, end):
+                if rows[index] not in group:
+                    while rows[last] not in group:
+                        last -= 1
+                    self._exchange(rows, index, last)
+            begin = end
+
+    def _exchange(self, rows: list[Row], one: int, other: int) -> None:
+        self._swap(one, other)
+        rows[one], rows[other] = rows[other], rows[one]
 
     def _swap(self, one: int, other: int) -> None:
         self.cache.swap_rows(one, other, max(len(self.cached[one]), len(self.cached[other])))
         self.cached[one], self.cached[other] = self.cached[other], self.cached[one]
+
+
+@dataclass
+class Source:
+    """Where a prompt is read, its place among all that are, and every row that is to have it."""
+
+    row: int
+    place: int
+    rows: list[int] = field(default_factory=list)
+
+
+def _chunks(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """Yields spans to be read together, in their order."""
+    chunk: list[Span] = []
+    for span in spans:
+        if chunk and sum(len(each.tokens) for each in (*chunk, span)) > READ_TOGETHER:
+            yield chunk
+            chunk = []
+        chunk.append(span)
+    if chunk:
+        yield chunk
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
@@ -214,10 +259,11 @@ def decode(
                 on_step()
             going = [row for row in active if not row.guide.done]
             fresh = _put_in(order, refill()) if refill else []
-            active = going + fresh
+            active = order[: len(going) + len(fresh)]
             if active:
-                session.keep(order, active)
-                logits = _logits(session, going, fresh)
+                session.gather(order, going, fresh)
+                active = order[: len(active)]
+                logits = _logits(session, active[: len(going)], active[len(going) :])
         if not refill:
             session.keep(order, list(rows))  # each finds its own cache again in the next pass
         return order
@@ -241,9 +287,8 @@ def _advance(rows: Sequence[Row], logits: Tensor, sampling: Sampling, unpenalize
     penalties = [row.repetition_penalty for row in rows]
     seen = [set(row.written).difference(unpenalized) if row.repetition_penalty != 1.0 else () for row in rows]
     penalize_(logits, seen, penalties)
-    for row, scores in zip(rows, logits, strict=True):
-        if forbidden := row.guide.forbidden():
-            scores.index_fill_(0, torch.as_tensor(forbidden, device=scores.device), float("-inf"))
+    forbidden = [index * logits.shape[1] + t for index, row in enumerate(rows) for t in row.guide.forbidden()]
+    logits.view(-1).index_fill_(0, torch.tensor(forbidden, dtype=torch.long).to(logits.device), float("-inf"))
     values, tokens = candidates(logits, sampling.top_k)
     uniform = torch.stack([torch.rand((), generator=row.generator) for row in rows])
     places, chances = draw(values, sampling, uniform)

@@ -113,6 +113,18 @@ class Cache:
             b.copy_(held)
 
 
+class Span(NamedTuple):
+    """Tokens of a text that are read together: the row they lie in, and how many of it are known before."""
+
+    row: int
+    tokens: Sequence[int]
+    known: int
+
+    @property
+    def end(self) -> int:
+        return self.known + len(self.tokens)
+
+
 class Placement(NamedTuple):
     """What every layer needs to know of the new tokens: where they stand, where they go, what they see."""
 
@@ -123,6 +135,8 @@ class Placement(NamedTuple):
     mask: Tensor  # 0 or -inf: (b·k, l, 1) where `single`, else (b, 1, n, l)
     single: bool  # one token a row, on a processor
     extent: int
+    spans: tuple["Placement", ...] = ()  # where texts are read together: what each sees, with `count` tokens
+    count: int = 0
 
 
 def rms_norm(x: Tensor, eps: Tensor) -> Tensor:
@@ -155,8 +169,14 @@ class Attention(nn.Module):
         kv.view(-1, self.head_dim).index_copy_(
             0, place.slots, qkv[:, self.heads :].reshape(-1, self.head_dim)
         )
-        y = self.attend(qkv[:, : self.heads], kv[:, place.heads, : place.extent], place)
-        return self.out(y)
+        q = qkv[:, : self.heads]
+        if not place.spans:
+            return self.out(self.attend(q, kv[:, place.heads, : place.extent], place))
+        # Each by itself: a product's rounding follows its shape, and a text must not know of the others.
+        parts = zip(q.split([span.count for span in place.spans]), place.spans, strict=True)
+        return self.out(
+            torch.cat([self.attend(part, kv[:, at.heads, : at.extent], at) for part, at in parts])
+        )
 
     def attend(self, q: Tensor, kv: Tensor, place: Placement) -> Tensor:
         """Returns softmax(q·keys)·values as (r, h·e); heads that share a key are further queries to it."""
@@ -259,11 +279,37 @@ class Decoder(nn.Module):
         `first_row` on.
         """
         cache.make_room(extent)
-        place = self.place(cache, positions, extent, first_row)
-        x = self.embed(tokens.flatten()).to(self.dtype)  # (r, d)
+        x = self.run(tokens.flatten(), cache, self.place(cache, positions, extent, first_row))
+        return rms_norm(x, self.eps).view(*tokens.shape, -1)
+
+    def read(self, spans: Sequence[Span], cache: Cache) -> Tensor:
+        """Returns the normalised hidden states (s, d) of the last token of each span, all in one pass.
+
+        Keys and values are cached as by `forward`, and where a row of a matrix product does not depend on the
+        others (int8) all numbers are those of a pass for each span.
+        """
+        device = cache.places.device
+        cache.make_room(max(span.end for span in spans))
+        places = [
+            self.place(cache, cache.places[None, span.known : span.end], span.end, span.row) for span in spans
+        ]
+        whole = places[0]._replace(
+            slots=torch.cat([place.slots for place in places]),
+            rotation=torch.cat([place.rotation for place in places]),
+            spans=tuple(
+                place._replace(count=len(span.tokens)) for place, span in zip(places, spans, strict=True)
+            ),
+        )
+        tokens = torch.tensor([token for span in spans for token in span.tokens], device=device)
+        ends = torch.tensor([len(span.tokens) for span in spans], device=device).cumsum(0) - 1
+        return rms_norm(self.run(tokens, cache, whole)[ends], self.eps)
+
+    def run(self, tokens: Tensor, cache: Cache, place: Placement) -> Tensor:
+        """Returns the hidden states (r, d) of `tokens` (r), before the last norm."""
+        x = self.embed(tokens).to(self.dtype)  # (r, d)
         for block, kv in zip(self.blocks, cache.layers, strict=True):
             x = block(x, kv, place, self.eps)
-        return rms_norm(x, self.eps).view(*tokens.shape, -1)
+        return x
 
     def place(self, cache: Cache, positions: Tensor, extent: int, first_row: int) -> Placement:
         (b, n), k = positions.shape, self.config.kv_heads

@@ -1,6 +1,6 @@
 """Writing the rows of one or more requests together, in one session that is kept between their passes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..lm.checkpoint import LanguageModel
@@ -8,6 +8,8 @@ from ..lm.decode import Row, Session, decode
 from ..lm.sampling import Sampling
 from .expansion import ShouldStop
 from .options import ExpandOptions
+
+READ_SHARE = 16  # one run in so many must have its rows written before new ones begin in their places
 
 
 @dataclass
@@ -40,25 +42,57 @@ def next_work(works: Iterator[Work]) -> Work | None:
     return None
 
 
+def begin(waiting: Iterator[Iterator[Work]]) -> Run | None:
+    """Returns the next of the waiting requests that has something to write, with rows that know nothing."""
+    for works in waiting:
+        if work := next_work(works):
+            for row in work.rows:
+                row.afresh = True
+            return Run(works, work)
+    return None
+
+
 class Writer:
-    """Writes up to `size` rows at a time, all with the same sampling."""
+    """Writes up to `size` rows at a time, all with the same sampling.
+
+    `length` is the least of the tokens that its session has room for in a row.
+    """
 
     def __init__(
-        self, language: LanguageModel, options: ExpandOptions, size: int, should_stop: ShouldStop | None
+        self,
+        language: LanguageModel,
+        options: ExpandOptions,
+        size: int,
+        should_stop: ShouldStop | None,
+        *,
+        length: int = 0,
     ):
         self.language, self.options, self.size, self.should_stop = language, options, size, should_stop
         self.sampling = Sampling(options.temperature, options.top_k, options.top_p, options.min_p)
+        self.length = length
         self.session: Session | None = None
 
-    def run(self, runs: Sequence[Iterator[Work]]) -> None:
-        """Writes all works of several requests, each going on as soon as its own rows are written."""
-        begun = [Run(run, work) for run in runs if (work := next_work(run))]
-        while begun:
-            session = self.room_for(max(len(row.prompt) for run in begun for row in run.work.rows))
-            begun = self._together(begun, session)
+    def run(self, runs: Iterable[Iterator[Work]]) -> None:
+        """Writes all works of many requests, each going on as soon as its own rows are written.
 
-    def _together(self, running: list[Run], session: Session) -> list[Run]:
-        """Writes for as long as prompts fit into the session; returns the runs whose next prompt does not."""
+        A request whose rows find no place waits for one that ends, which must have as many rows.
+        """
+        waiting, begun = iter(runs), []
+        while True:
+            rows = sum(len(run.work.rows) for run in begun)
+            while (begun == [] or rows + len(begun[-1].work.rows) <= self.size) and (run := begin(waiting)):
+                begun.append(run)
+                rows += len(run.work.rows)
+            if not begun:
+                return
+            session = self.room_for(max(len(row.prompt) for run in begun for row in run.work.rows))
+            begun = self._together(begun, session, waiting)
+
+    def _together(self, running: list[Run], session: Session, waiting: Iterator[Iterator[Work]]) -> list[Run]:
+        """Writes for as long as prompts fit into the session; returns the runs whose next prompt does not.
+
+        Those that wait take the places of the ended, until a prompt does not fit.
+        """
         held: list[Run] = []
 
         def on_step() -> None:
@@ -67,20 +101,29 @@ class Writer:
 
         def refill() -> list[tuple[Row, Row]]:
             pairs = []
-            for run in [run for run in running if run.work.done]:
-                written, run.work = run.work, next_work(run.works)
-                if run.work is None or not self.fits(run.work, session):
+            done = [run for run in running if run.work.done]
+            # Prompts are read faster together; until there are some, their places are empty.
+            for run in done if len(done) * READ_SHARE >= len(running) else []:
+                written, after = run.work, self._after(run, [] if held else waiting)
+                if after is None or not self.fits(after.work, session):
                     running.remove(run)
-                    run.before = written
-                    held.extend([run] if run.work else [])
+                    if after:
+                        after.before = written
+                        held.append(after)
                 else:
-                    pairs += zip(written.rows, run.work.rows, strict=True)
+                    running[running.index(run)] = after
+                    pairs += zip(written.rows, after.work.rows, strict=True)
             return pairs
 
         rows = [row for run in running for row in run.work.rows]
         order = self._decode(session, rows, on_step, refill)
         session.arrange([order.index(row) for run in held for row in run.before.rows])
         return held
+
+    def _after(self, run: Run, waiting: Iterable[Iterator[Work]]) -> Run | None:
+        """Returns the run at its next work, or where there is none the next of those that wait."""
+        work = next_work(run.works)
+        return Run(run.works, work) if work else begin(iter(waiting))
 
     def fits(self, work: Work, session: Session) -> bool:
         """Returns whether the session has room for the prompts and what may be written behind them."""
@@ -109,7 +152,7 @@ class Writer:
     def room_for(self, prompt: int) -> Session:
         """Returns the session, made larger when a prompt needs it."""
         context = self.language.config.context
-        length = min(context, prompt + self.options.max_new_tokens)
+        length = min(context, max(self.length, prompt + self.options.max_new_tokens))
         if self.session is None:
             self.session = Session(self.language, self.size, rounded(length, context))
         elif self.session.length < length:

@@ -58,17 +58,22 @@ def write(language, rows, sampling=LIVELY, *, session=None, length=96, most=64, 
 
 
 class Reads:
-    """Counts the passes through the model and the tokens of each."""
+    """Notes the tokens of every prompt that is read, and 1 for every step of all rows."""
 
     def __init__(self, language, monkeypatch):
         self.tokens: list[int] = []
-        forward = language.model.forward
+        forward, read = language.model.forward, language.model.read
 
         def counted(tokens, *args, **kwargs):
             self.tokens.append(tokens.shape[1])
             return forward(tokens, *args, **kwargs)
 
+        def counted_spans(spans, cache):
+            self.tokens.extend(len(span.tokens) for span in spans)
+            return read(spans, cache)
+
         monkeypatch.setattr(language.model, "forward", counted)
+        monkeypatch.setattr(language.model, "read", counted_spans)
 
     def prompts(self):
         return [count for count in self.tokens if count > 1]

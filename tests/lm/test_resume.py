@@ -68,6 +68,7 @@ def test_what_the_cache_holds_is_not_read_again(language, monkeypatch):
         return forward(tokens, *args, **kwargs)
 
     monkeypatch.setattr(language.model, "forward", counted)
+    monkeypatch.setattr(language.model, "read", None)
     rows = [resumed(other, 3), resumed(one, 3), resumed(one, 3), resumed(other, 3)]
     write(session, rows)
     assert reads == [(4, 1)] * 3
