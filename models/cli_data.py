@@ -116,7 +116,7 @@ def run_dedup(args: argparse.Namespace) -> int:
         raise ValueError("give --model FOLDER or --embeddings FILE, and not both")
     work = _work(args)
     if args.embeddings:
-        from .mmh_dit.data.work import fingerprint
+        from .files import fingerprint
 
         table = embed.read_table(args.embeddings)
         if len(table) != work.count:
@@ -138,8 +138,8 @@ def run_dedup(args: argparse.Namespace) -> int:
 
 def run_score(args: argparse.Namespace) -> int:
     """Scores what is to be scored; returns the exit code."""
+    from .files import fingerprint, write_json
     from .mmh_dit.data import scores, selection
-    from .mmh_dit.data.work import fingerprint, write_json
 
     options = from_flags(args, ScoreOptions)
     _run(args, selection.SCORES, scores.score_step, args.head, head=fingerprint(args.head))
@@ -149,9 +149,9 @@ def run_score(args: argparse.Namespace) -> int:
 
 def run_texts(args: argparse.Namespace) -> int:
     """Encodes captions; returns the exit code."""
+    from .files import fingerprint
     from .mmh_dit.data import cache, texts
     from .mmh_dit.data.selection import Selection
-    from .mmh_dit.data.work import fingerprint
 
     work = _work(args)
     Selection(work).check()
@@ -165,9 +165,9 @@ def run_texts(args: argparse.Namespace) -> int:
 
 def run_latents(args: argparse.Namespace) -> int:
     """Encodes pictures; returns the exit code."""
+    from .files import fingerprint
     from .mmh_dit.data import cache, latents
     from .mmh_dit.data.selection import Selection
-    from .mmh_dit.data.work import fingerprint
 
     if args.batch < 1:
         raise ValueError(f"--batch must be at least 1, got {args.batch}")
@@ -221,7 +221,7 @@ def _autoencoder(path: Path, *, device: str, precision: str):
 
 def _run(args: argparse.Namespace, name: str, make, *more: Any, **settings: Any) -> dict[str, Any]:
     """Runs a step with the model in a folder; returns the settings that decided its result."""
-    from .mmh_dit.data.work import fingerprint
+    from .files import fingerprint
 
     settings = {"model": fingerprint(args.model), "precision": args.precision, **settings}
     make = partial(make, _work(args), args.model, *more, device=args.device, precision=args.precision)
@@ -236,15 +236,15 @@ def _make(args: argparse.Namespace, name: str, make_step, settings: dict[str, An
     if args.ray:
         from .mmh_dit.data import cluster
 
-        cluster.run(make_step, work, folder, settings=settings, ray=_ray(args))
+        cluster.run(make_step, work, folder, settings=settings, ray=_ray(args), decoders=args.workers)
     else:
         steps.run(make_step, work, folder, settings=settings, workers=args.workers)
 
 
 def _ray(args: argparse.Namespace):
-    from .mmh_dit.data.cluster import RayOptions
+    from .cluster import RayOptions
 
-    return RayOptions(args.ray, args.ray_cpus, args.ray_gpus, args.workers)
+    return RayOptions(args.ray, args.ray_cpus, args.ray_gpus)
 
 
 def _work(args: argparse.Namespace):

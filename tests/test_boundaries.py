@@ -47,10 +47,12 @@ GLOBAL_SEEDS |= {"random.seed", "np.random.seed", "numpy.random.seed", "transfor
 ARROWS = {
     "options": set(),
     "interrupt": set(),
+    "files": set(),
+    "cluster": set(),
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
     "metrics": set(),
-    "mmh_dit": {"hub", "interrupt", "options"},
+    "mmh_dit": {"cluster", "files", "hub", "interrupt", "options"},
     "bench": {"options", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {"options", "hub", "mmh_dit", "lm.tokenizer"},
     "textcraftor": {"hub", "metrics", "mmh_dit", "options"},
@@ -59,7 +61,7 @@ ARROWS = {
     "sheet": set(),
     "workflow": set(),
     "hub": {"transfer", "tipo.registry"},
-    "tipo": {"options", "hub", "lm", "prompt"},
+    "tipo": {"cluster", "files", "options", "hub", "lm", "prompt"},
 }
 # Making and measuring the bundled models is the only work that needs the little world, the trainer, metrics.
 WORKSHOP = "training"

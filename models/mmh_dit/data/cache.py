@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, TypedDict
 import torch
 from torch import Tensor
 
-from .work import Folder, NotReady, read_json, told_by, write_json
+from ...files import read_json, write_json
+from .work import Folder, NotReady, told_by
 
 INDEX = "index.json"
 OPEN_FILES = 256

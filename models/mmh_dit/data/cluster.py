@@ -2,7 +2,6 @@
 
 Convention: every machine sees the work folder and the sources under the same paths. A row of Ray's data set
 is one part of a step, or one subset of a round of dedup; results are files of the work folder, or labels.
-Source: Ray Data's map with a class for a worker that keeps its model (optional extra `presample[ray]`).
 
 n items  e width of an embedding
 """
@@ -10,45 +9,17 @@ n items  e width of an embedding
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...cluster import RayOptions, ray_data
+from ...files import alone
 from .dedup import MapSubsets, clusters
 from .steps import MakeStep, make_parts
-from .work import Folder, Work, alone
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """How much of a cluster a step takes: how many workers, and of each its processors, GPUs and decoders."""
-
-    workers: int = 1
-    cpus: float = 1.0
-    gpus: float = 0.0
-    decoders: int = 0
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """What Ray is asked for."""
-        asked = {"concurrency": self.workers, "num_cpus": self.cpus}
-        return asked | ({"num_gpus": self.gpus} if self.gpus else {})
-
-
-def ray_data():
-    """Returns `ray.data`, connected to the cluster of RAY_ADDRESS, or to one on this machine.
-
-    Raises:
-        ModuleNotFoundError: Ray is missing (`presample[ray]`).
-    """
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False, include_dashboard=False)
-    return ray.data
+from .work import Folder, Work
 
 
 class _Worker:
@@ -64,8 +35,16 @@ class _Worker:
         return {"items": len(self.work.items(part))}
 
 
-def run(make_step: MakeStep, work: Work, folder: Folder, *, settings: Mapping, ray: RayOptions) -> None:
-    """Makes the parts of a step that are missing, on Ray; else as `steps.run`."""
+def run(
+    make_step: MakeStep,
+    work: Work,
+    folder: Folder,
+    *,
+    settings: Mapping,
+    ray: RayOptions,
+    decoders: int = 0,
+) -> None:
+    """Makes the parts of a step that are missing, on Ray, whose workers have `decoders` each."""
     from tqdm import tqdm
 
     folder.open(settings)
@@ -75,7 +54,7 @@ def run(make_step: MakeStep, work: Work, folder: Folder, *, settings: Mapping, r
             return
         parts = ray_data().from_items([{"part": part} for part in todo], override_num_blocks=len(todo))
         left = sum(len(work.items(part)) for part in todo)
-        made = parts.map(_Worker, fn_constructor_args=(make_step, work, folder, ray.decoders), **ray.asked)
+        made = parts.map(_Worker, fn_constructor_args=(make_step, work, folder, decoders), **ray.asked)
         with tqdm(total=work.count, initial=work.count - left, desc=folder.path.name, unit="item") as bar:
             for row in made.iter_rows():
                 bar.update(int(row["items"]))

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ...files import open_text, read_json, write_json
 from .selection import DEDUP, DEDUP_FACTS, DUPLICATE, EMBEDDINGS, LOW, SCORES, TAGS, Selection
-from .work import Folder, Work, open_text, read_json, write_json
+from .work import Folder, Work
 
 REPORT, LEFT_OUT = "report.json", "left_out.jsonl"
 

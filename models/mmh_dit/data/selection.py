@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...files import alone, read_json, write_json
 from .dedup import Deduplicated, DedupOptions, Round, deduplicate, met
 from .scores import ScoreOptions, score_tag, tagged
 from .steps import Candidate
-from .work import Folder, NotReady, Work, alone, read_json, save, write_json
+from .work import Folder, NotReady, Work, save
 
 EMBEDDINGS, SCORES = "embeddings", "scores"
 DEDUP, DEDUP_FACTS, TAGS = "dedup.safetensors", "dedup.json", "tags.json"

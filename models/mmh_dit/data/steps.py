@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ...files import alone
 from .images import LeftOut, open_image, read_bytes
 from .sources import Item
-from .work import Folder, Made, Work, alone
+from .work import Folder, Made, Work
 
 CHUNK = 32  # items that are computed together
 

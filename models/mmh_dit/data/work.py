@@ -8,18 +8,17 @@ says what decided its result; another result needs another folder.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
+from ...files import alone, check_same, move_in, open_text, read_json, write_json
 from .sources import Item, find
 
 ITEMS, SOURCES, PROBLEMS = "items", "sources.json", "problems.jsonl"
@@ -206,71 +205,4 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str,
 
     half = path.with_suffix(".part")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, half, metadata=dict(metadata))
-    _move(half, path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file in one move."""
-    half = path.with_suffix(".part")
-    with open_text(half) as file:
-        file.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
-    _move(half, path)
-
-
-def open_text(path: Path) -> TextIO:
-    """Opens a file of JSON for writing; bytes of file names that are no UTF-8 are written as JSON escapes."""
-    return open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
-
-
-def _move(half: Path, path: Path) -> None:
-    half.chmod(0o644)  # safetensors gives its files to their owner alone
-    with open(half, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(half, path)
-
-
-def read_json(path: Path) -> Any:
-    """Returns the content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def check_same(path: Path, asked: Mapping[str, Any]) -> None:
-    """Raises ValueError, naming what differs, where a file of settings does not say what is asked."""
-    made = read_json(path)
-    other = [name for name in asked if made.get(name) != json.loads(json.dumps(asked[name]))]
-    if other:
-        said = ", ".join(f"{name} {made.get(name)!r}, now {asked[name]!r}" for name in other)
-        raise ValueError(f"{path.parent} was made with {said}; choose another folder, or remove this one")
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps a second program from writing to a folder at the same time.
-
-    Raises:
-        ValueError: another program is at work there.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(str(folder / ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(f"another program is at work in {folder}; wait for it to end") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def fingerprint(path: Path) -> str:
-    """Returns what tells a model's files from others: a hash of names, sizes and beginnings."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    if not files:
-        raise FileNotFoundError(f"{path} must be a file or a folder with files; check the path")
-    digest = hashlib.sha256()
-    for file in files:
-        name = file.name if file == path else file.relative_to(path).as_posix()
-        with open(file, "rb") as stream:
-            digest.update(f"{name} {file.stat().st_size}\n".encode() + stream.read(1 << 20))
-    return digest.hexdigest()[:16]
+    move_in(half, path)

@@ -42,7 +42,8 @@ def test_every_step_makes_the_same_files_as_here(tmp_path):
 
 
 def test_subsets_are_clustered_as_here():
-    from presample.models.mmh_dit.data.cluster import RayOptions, each_on_ray
+    from presample.models.cluster import RayOptions
+    from presample.models.mmh_dit.data.cluster import each_on_ray
     from presample.models.mmh_dit.data.dedup import DedupOptions, deduplicate
 
     generator = torch.Generator().manual_seed(0)

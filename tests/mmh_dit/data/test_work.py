@@ -7,10 +7,11 @@ import pytest
 import torch
 from pictures_for_tests import folder_of, lines
 
+from presample.models.files import alone, fingerprint
 from presample.models.mmh_dit.data import steps
 from presample.models.mmh_dit.data.images import LeftOut, read_bytes
 from presample.models.mmh_dit.data.steps import Candidate, run
-from presample.models.mmh_dit.data.work import Folder, Made, NotReady, Work, alone, fingerprint, scan
+from presample.models.mmh_dit.data.work import Folder, Made, NotReady, Work, scan
 
 pytest.importorskip("PIL", reason="pictures need presample[data]")
 COUNT = 75
