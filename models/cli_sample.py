@@ -104,17 +104,19 @@ class Studio:
     def paint(
         self, prompts: Sequence[str], seeds: Sequence[int], args: argparse.Namespace, options: SampleOptions
     ) -> Any:
-        """Returns the pictures (n, 3, H, W) of prompts, with a progress bar."""
+        """Returns the pictures (n, 3, H, W) of what prompts say, with a progress bar."""
         from tqdm import tqdm
+
+        from .prompt.document import read
 
         width, height = SIZES[args.shape]
         with tqdm(total=options.steps, desc="painting", unit="step", file=sys.stderr, leave=False) as bar:
             return self.pipeline.pictures(
-                prompts,
+                [read(prompt).plain for prompt in prompts],
                 seeds,
                 width=width,
                 height=height,
-                negative=args.negative,
+                negative=read(args.negative).plain,
                 options=options,
                 on_step=lambda progress: bar.update(),
             )

@@ -79,6 +79,13 @@ class Document:
         """The prompt, byte for byte."""
         return "".join(part if isinstance(part, str) else part.text for part in self.parts)
 
+    @property
+    def plain(self) -> str:
+        """What the prompt says, for a text encoder that knows no syntax: a line for the tags of each region
+        and one for its prose, without weights, networks, comments and what is chosen while sampling."""
+        lines = [line for region in self.regions for line in (", ".join(region.tags), region.prose) if line]
+        return "\n".join(lines)
+
     def replace(self, texts: Sequence[str]) -> str:
         """Returns the prompt with a new text for each region.
 

@@ -150,3 +150,17 @@ def test_unknown_choices_are_named():
         read("a", regions="x")
     with pytest.raises(ValueError, match="form must be one of auto, tags, prose; got 'x'"):
         read("a", form="x")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "plain"),
+    [
+        ("1girl, (lake:1.1), night, <lora:misty_style:0.6>", "1girl, lake, night"),
+        ("lake, [night]\nThe moon is full.", "lake, night\nThe moon is full."),
+        ("sky BREAK ((sea:1.2))", "sky\nsea"),
+        (r"star \(sky\), embedding:x, __wild__", "star (sky)"),
+        ("", ""),
+    ],
+)
+def test_plain_says_the_same_without_the_syntax(prompt, plain):
+    assert read(prompt).plain == plain
