@@ -18,8 +18,9 @@ if "presample" not in sys.modules:
     _spec.loader.exec_module(sys.modules["presample"])
 
 from presample.scripts.webui import callbacks as _callbacks  # noqa: E402
+from presample.scripts.webui.mix import PresampleEncoderMix  # noqa: E402
 from presample.scripts.webui.tipo import PresampleTIPO  # noqa: E402
 
 _callbacks.register()
 
-__all__ = ["PresampleTIPO"]
+__all__ = ["PresampleEncoderMix", "PresampleTIPO"]

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...models.options import Option
-from . import values
+from . import mix_axes, values
 from .job import OVERRIDES
 
 AXES = ("enabled", "seed", "temperature", "tag_length", "prose_length", "model", "layout", "top_p", "min_p")
 GRIDS = ("xyz_grid.py", "scripts.xyz_grid")
-LOADING = 0.5  # what a host may spare by changing it seldom, as it says it of its own axes
 
 
 def add_axes() -> None:
@@ -26,7 +25,8 @@ def add_axes() -> None:
             continue
         grid, facts = found.module, values.facts()
         there = {axis.label for axis in grid.axis_options}
-        grid.axis_options += [_axis(grid, facts[name]) for name in AXES if label(facts[name]) not in there]
+        ours = [*(_axis(grid, facts[name]) for name in AXES), *mix_axes.axes(grid)]
+        grid.axis_options += [axis for axis in ours if axis.label not in there]
         return
 
 
@@ -37,7 +37,7 @@ def label(fact: Option) -> str:
 
 def _axis(grid: Any, fact: Option) -> Any:
     kind = str if fact.type is bool else fact.type
-    cost = LOADING if fact.name == "model" else 0.0
+    cost = mix_axes.LOADING if fact.name == "model" else 0.0
     return grid.AxisOption(
         label(fact), kind, override(fact), confirm=confirm(fact), choices=_choices(fact), cost=cost
     )

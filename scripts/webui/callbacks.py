@@ -34,6 +34,7 @@ def add_settings() -> None:
     choice = gr.Radio
     settings = {
         "folder": OptionInfo("", "Folder of TIPO models").info("beside models/tipo and models/kgen"),
+        "encoders": OptionInfo("", "Folder of tuned text encoders").info("beside models/text_encoder"),
         "keep": OptionInfo(True, "Keep the model in memory between jobs"),
         "device": OptionInfo("cpu", "Where the model runs", choice, {"choices": ["cpu", "gpu"]}),
         "hide_prose": OptionInfo(False, "Hide the box for natural language").needs_reload_ui(),

@@ -94,7 +94,16 @@ def from_args(args: Sequence[Any], overrides: Mapping[str, Any] | None = None) -
 
     Raises ValueError or TypeError, naming the option, for a value that is not allowed and an unknown name.
     """
-    known = facts()
+    return from_names(named(facts(), args, overrides))
+
+
+def named(
+    known: Mapping[str, Option], args: Sequence[Any], overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns arguments by their names, those that are missing left out; a dictionary has some by name.
+
+    Raises ValueError for a name that is not `known`.
+    """
     given = {}
     for name, value in zip(known, args, strict=False):
         if not isinstance(value, Mapping):
@@ -105,7 +114,7 @@ def from_args(args: Sequence[Any], overrides: Mapping[str, Any] | None = None) -
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise ValueError(f"arguments must be named {', '.join(known)}; got {', '.join(map(str, unknown))}")
-    return from_names({name: _typed(known[name], value) for name, value in given.items()})
+    return {name: _typed(known[name], value) for name, value in given.items()}
 
 
 def from_names(given: Mapping[str, Any]) -> Values:

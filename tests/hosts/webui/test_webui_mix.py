@@ -1,0 +1,192 @@
+"""Encoder Mix in a real WebUI, with encoders made of the loaded checkpoint's own: a safetensors file of SD1.5.
+
+WEBUI_WHOLE=1 also compares with a checkpoint that has the tuned encoder inside, and is written beside it.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+pytestmark = pytest.mark.host
+
+MIX, TIPO = "Presample Encoder Mix", "Presample TIPO"
+INSIDE = "cond_stage_model.transformer."  # of a checkpoint of SD1.5
+STEPS = {"steps": 4}
+HIRES = {"enable_hr": True, "hr_scale": 2, "hr_upscaler": "Latent", "denoising_strength": 0.7, "steps": 3}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(webui):
+    """The file of the loaded checkpoint."""
+    found = webui.call("/sdapi/v1/sd-models")
+    loaded = webui.call("/sdapi/v1/options")["sd_model_checkpoint"]
+    return next((Path(model["filename"]) for model in found if model["title"] == loaded), None) or Path(
+        found[0]["filename"]
+    )
+
+
+@pytest.fixture(scope="module")
+def encoders(webui, checkpoint, tmp_path_factory):
+    """A folder with two tuned encoders and one that fits nothing, told to the host."""
+    folder = tmp_path_factory.mktemp("encoders")
+    with safe_open(checkpoint, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(INSIDE + "text_model.")]  # noqa: SIM118
+        tensors = {
+            name.removeprefix(INSIDE): file.get_tensor(name) for name in names if "position_ids" not in name
+        }
+    if not tensors:
+        pytest.skip(f"{checkpoint.name} is no checkpoint of SD1.5")
+    for seed, name in enumerate(("vivid", "soft")):
+        save_file(perturbed(tensors, seed), folder / f"{name}.safetensors")
+    small = {name: tensor[..., : tensor.shape[-1] // 2].contiguous() for name, tensor in tensors.items()}
+    save_file(small, folder / "small.safetensors")
+    webui.call("/sdapi/v1/options", {"presample_encoders": str(folder)})
+    yield folder
+    webui.call("/sdapi/v1/options", {"presample_encoders": ""})
+
+
+def perturbed(tensors, seed):
+    generator = torch.Generator().manual_seed(seed)
+    changed = {}
+    for name, tensor in tensors.items():
+        noise = torch.randn(tensor.shape, generator=generator)
+        changed[name] = (tensor.float() + 0.03 * tensor.float().std() * noise).to(tensor.dtype)
+    return changed
+
+
+@pytest.fixture
+def make(webui, encoders):
+    """Makes pictures with a mix."""
+
+    def made(prompt="a lake (at night:1.2)", tab="txt2img", others=STEPS, **mix):
+        scripts = {MIX: {"args": [{"enabled": True, "encoder_1": "vivid.safetensors", **mix} if mix else {}]}}
+        return webui.make(prompt, tab=tab, alwayson_scripts=scripts, **others)
+
+    return made
+
+
+def test_a_mix_changes_the_picture_and_the_next_one_is_as_before(make):
+    base, mixed, again = make(), make(w=0.3), make()
+    assert base.pixels == again.pixels != mixed.pixels
+    assert base.infotexts == again.infotexts
+    assert "Encoder mix" not in base.infotexts[0]
+    assert "Encoder mix 1: vivid.safetensors" in mixed.infotexts[0]
+    assert make(w=0.3).pixels == mixed.pixels
+
+
+def test_at_0_it_is_the_original_and_every_weight_and_step_counts(make):
+    base = make().pixels
+    assert make(w=0.0).pixels == base
+    assert make(start=1.0).pixels == base
+    assert make(weight_1=0.0, encoder_2="soft.safetensors", weighting="raw", w=1.0).pixels != base
+    found = [
+        make(w=w, start=start).pixels[0] for w, start in ((0.5, 0.4), (1.0, 0.0), (1.0, 0.4), (1.0, 0.7))
+    ]
+    assert len({*base, *found}) == 5
+    assert make(w=1.0, negative="original").pixels[0] not in found
+
+
+def test_two_encoders_are_mixed(make):
+    both = make(encoder_2="soft.safetensors", weight_1=0.7, weight_2=0.3, start=0.0)
+    other = make(encoder_2="soft.safetensors", weight_1=0.3, weight_2=0.7, start=0.0)
+    assert len({*both.pixels, *other.pixels, *make(start=0.0).pixels}) == 3
+    assert "Encoder mix weight 2: 0.3" in both.infotexts[0]
+
+
+@pytest.mark.skipif(not os.environ.get("WEBUI_WHOLE"), reason="WEBUI_WHOLE is not set")
+def test_all_of_it_is_the_checkpoint_with_the_tuned_encoder_inside(webui, make, checkpoint, encoders):
+    whole = checkpoint.with_name("presample-test.safetensors")
+    tensors = load_file(checkpoint)
+    tensors |= {INSIDE + name: tensor for name, tensor in load_file(encoders / "vivid.safetensors").items()}
+    save_file(tensors, whole)
+    del tensors
+    prompt = "a lake [by:at:2] night BREAK mist AND (trees:1.3) :0.8"
+    skip = {"override_settings": {"CLIP_stop_at_last_layers": 2}}
+    mixed = [
+        make(prompt, w=1.0, start=0.0).pixels,
+        make(prompt, w=1.0, start=0.0, others=STEPS | skip).pixels,
+    ]
+    try:
+        webui.call("/sdapi/v1/refresh-checkpoints", {})
+        webui.call("/sdapi/v1/options", {"sd_model_checkpoint": whole.name})
+        there = [make(prompt).pixels, make(prompt, others=STEPS | skip).pixels]
+        unmixed = make(prompt, w=0.0).pixels
+    finally:
+        webui.call("/sdapi/v1/options", {"sd_model_checkpoint": checkpoint.name})
+        whole.unlink()
+        webui.call("/sdapi/v1/refresh-checkpoints", {})
+    assert there == mixed
+    assert unmixed == there[0]
+
+
+def test_a_picture_sent_back_is_the_same_picture(webui, make):
+    mixed = make(
+        encoder_2="soft.safetensors", weight_2=0.25, w=0.75, start=0.2, negative="own", negative_w=0.5
+    )
+    said = webui.infotext(mixed.images[0])["info"]
+    again = webui.make(None, infotext=said, **STEPS)
+    assert again.pixels == mixed.pixels
+    assert again.infotexts == mixed.infotexts
+
+
+def test_both_passes_are_mixed(make):
+    base, mixed, again = make(others=HIRES), make(others=HIRES, start=0.0), make(others=HIRES)
+    assert base.pixels == again.pixels != mixed.pixels
+    late = make(others=HIRES, start=0.9)  # only the last step of the second pass
+    assert late.pixels not in (base.pixels, mixed.pixels)
+
+
+def test_a_batch_of_different_prompts(make):
+    two = {"batch_size": 2, "steps": 3}
+    mixed = make("a lake [by|at] night", others=two, start=0.0)
+    alone = make("a lake [by|at] night", others={"steps": 3, "seed": 2}, start=0.0)
+    assert len(set(mixed.pixels)) == 2
+    assert mixed.infotexts[0].count("Encoder mix") == alone.infotexts[0].count("Encoder mix") > 3
+
+
+def test_img2img(make):
+    image = make().images[0]
+    init = {"init_images": [image], "denoising_strength": 0.9, "steps": 6}
+    base = make(tab="img2img", others=init)
+    assert make(tab="img2img", others=init, w=0.0).pixels == base.pixels
+    assert make(tab="img2img", others=init, w=0.5).pixels != base.pixels
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        {"encoder_1": "nowhere.safetensors"},
+        {"encoder_1": "../../etc/passwd"},
+        {"encoder_1": "small.safetensors"},
+        {"w": 9.0},
+        {"weight_1": 0.0},
+    ],
+)
+def test_what_is_wrong_is_said_and_the_picture_is_made_unmixed(make, mix):
+    made = make(**mix)
+    assert made.pixels == make().pixels
+    assert "Encoder mix" not in made.infotexts[0]
+
+
+def test_a_plot_has_a_cell_for_each_weight(webui, make):
+    found = [
+        s for s in webui.call("/sdapi/v1/script-info") if s["name"] == "x/y/z plot" and not s["is_img2img"]
+    ]
+    arguments = found[0]["args"]
+    axes = arguments[0]["choices"]
+    given = [axes.index(a["value"]) if a["value"] in axes else a["value"] for a in arguments]
+    given[:3] = [axes.index("[Presample] mix w"), "0, 0.5, 1", []]
+    given[[a["label"] for a in arguments].index("Include Sub Images")] = True
+    plot = {"script_name": "x/y/z plot", "script_args": given, **STEPS}
+    scripts = {MIX: {"args": [{"encoder_1": "vivid.safetensors"}]}}
+    made = webui.make("a lake (at night:1.2)", alwayson_scripts=scripts, **plot)
+    said = [re.search(r"Encoder mix w: ([\d.]+)", text)[1] for text in made.info["infotexts"][1:4]]
+    assert said == ["0.0", "0.5", "1.0"]
+    cells = made.pixels[-3:]
+    assert [[pixels] for pixels in cells] == [make(w=w).pixels for w in (0.0, 0.5, 1.0)]
+    assert make().pixels == [cells[0]]
