@@ -1,5 +1,6 @@
 """The list of node classes that ComfyUI sees, and what it is told once while it starts."""
 
+import importlib
 import logging
 from types import ModuleType
 
@@ -10,18 +11,24 @@ from . import prompts, replacements, routes, tipo, tipo_model, tipo_use
 
 CHANGED = (ImportError, AttributeError, TypeError)  # what a changed inside of ComfyUI looks like from here
 
+# Modules with nodes that need ComfyUI's insides, and fall away together where those have changed.
+GROUPS = {
+    "MMH-DiT": ("mmh_dit", "tiny_world"),
+    "TextCraftor": ("textcraftor", "textcraftor_sweep"),
+}
+
 log = logging.getLogger("presample")
 
 
 def modules() -> tuple[ModuleType, ...]:
-    """Returns the modules with nodes; those of MMH-DiT need ComfyUI's insides, and fall away without them."""
-    sure = (tipo_model, tipo, tipo_use, prompts)
-    try:
-        from . import mmh_dit, tiny_world
-    except CHANGED:
-        log.exception("the MMH-DiT nodes do not fit this ComfyUI and are left out; the other nodes work")
-        return sure
-    return (*sure, mmh_dit, tiny_world)
+    """Returns the modules with nodes, without those of a group that this ComfyUI does not fit."""
+    found: list[ModuleType] = [tipo_model, tipo, tipo_use, prompts]
+    for what, names in GROUPS.items():
+        try:
+            found += [importlib.import_module(f".{name}", __package__) for name in names]
+        except CHANGED:
+            log.exception("the %s nodes do not fit this ComfyUI and are left out; the other nodes work", what)
+    return tuple(found)
 
 
 def register_models() -> None:
@@ -36,7 +43,10 @@ def register_models() -> None:
 
 async def extension() -> ComfyExtension:
     """Returns the extension object that hands our node classes to ComfyUI."""
-    tipo_model.register_folders()
+    found = modules()
+    for module in found:
+        if hasattr(module, "register_folders"):
+            module.register_folders()
     register_models()
     if getattr(PromptServer, "instance", None) is not None:  # replacements are registered with it too
         await replacements.register()
@@ -44,6 +54,6 @@ async def extension() -> ComfyExtension:
 
     class Presample(ComfyExtension):
         async def get_node_list(self):
-            return [node for module in modules() for node in module.NODES]
+            return [node for module in found for node in module.NODES]
 
     return Presample()

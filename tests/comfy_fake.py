@@ -55,6 +55,7 @@ class Schema:
     outputs: list = dataclasses.field(default_factory=list)
     hidden: list = dataclasses.field(default_factory=list)
     description: str = ""
+    is_input_list: bool = False
     search_aliases: list = dataclasses.field(default_factory=list)
     is_output_node: bool = False
 
@@ -62,6 +63,10 @@ class Schema:
 class Hidden(str, enum.Enum):
     unique_id = "UNIQUE_ID"
     extra_pnginfo = "EXTRA_PNGINFO"
+
+
+class NumberDisplay(str, enum.Enum):
+    slider = "slider"
 
 
 class ComfyNode:
@@ -115,9 +120,99 @@ class ModelPatcher:
             offload_device,
             size,
         )
+        self.patches, self.forced_hooks, self.registered, self.injections = {}, None, [], {}
 
     def model_size(self):
         return self.size
+
+    def clone(self):
+        made = type(self)(self.model, self.load_device, self.offload_device, self.size)
+        made.patches = {name: list(patches) for name, patches in self.patches.items()}
+        made.forced_hooks, made.injections = self.forced_hooks, dict(self.injections)
+        return made
+
+    def add_patches(self, patches, strength_patch=1.0, strength_model=1.0):
+        known = [name for name in patches if name in self.model.state_dict()]
+        for name in known:
+            patch = (strength_patch, patches[name], strength_model)
+            self.patches[name] = [*self.patches.get(name, []), patch]
+        return known
+
+    def get_key_patches(self):
+        return {
+            name: [weight, *self.patches.get(name, [])] for name, weight in self.model.state_dict().items()
+        }
+
+    def detach(self):
+        pass
+
+    def register_all_hook_patches(self, hooks, target_dict):
+        self.registered.append((hooks, target_dict))
+
+
+def _patched(weight, patches):
+    """A weight under patches: of tensors, or of a weight with patches of its own."""
+    for strength_patch, patch, strength_model in patches:
+        other = _patched(patch[0], patch[1:]) if isinstance(patch, list) else patch[1][0]
+        weight = weight * strength_model + strength_patch * other
+    return weight
+
+
+class CLIP:
+    """A CLIP over any module that makes (cond, pooled) of tokens and a layer."""
+
+    def __init__(self, target=None, no_init=False):
+        if no_init:
+            return
+        self.cond_stage_model, self.tokenizer = target.clip, target.tokenizer
+        self.patcher = ModelPatcher(target.clip, "cpu", "cpu")
+        self.layer_idx = self.apply_hooks_to_conds = None
+        self.use_clip_schedule, self.tokenizer_options = False, {}
+
+    def clone(self):
+        made = CLIP(no_init=True)
+        made.__dict__.update(self.__dict__)
+        made.patcher = self.patcher.clone()
+        return made
+
+    def add_patches(self, patches, strength_patch=1.0, strength_model=1.0):
+        return self.patcher.add_patches(patches, strength_patch, strength_model)
+
+    def get_key_patches(self):
+        return self.patcher.get_key_patches()
+
+    def clip_layer(self, layer_idx):
+        self.layer_idx = layer_idx
+
+    def tokenize(self, text):
+        return self.tokenizer(text)
+
+    def load_model(self, tokens=None):
+        return self.patcher
+
+    def get_sd(self):
+        return self.cond_stage_model.state_dict()
+
+    def state_dict_for_saving(self):
+        return self.cond_stage_model.state_dict()
+
+    def encode_from_tokens(self, tokens, return_pooled=False, return_dict=False):
+        import torch
+
+        weights = {name: _patched(each[0], each[1:]) for name, each in self.get_key_patches().items()}
+        cond, pooled = torch.func.functional_call(self.cond_stage_model, weights, (tokens, self.layer_idx))
+        if return_dict:
+            return {"cond": cond, "pooled_output": pooled}
+        return (cond, pooled) if return_pooled else cond
+
+    def encode_from_tokens_scheduled(self, tokens, add_dict=None):
+        facts = self.encode_from_tokens(tokens, return_dict=True)
+        return [[facts.pop("cond"), {**facts, **(add_dict or {})}]]
+
+
+class ExecutionBlocker:
+    def __init__(self, message):
+        self.message = message
 
 
 def _with_torch():
@@ -259,7 +354,7 @@ def _with_torch():
             "fix_empty_latent_channels": fix_empty_latent_channels,
         },
         "comfy.samplers": {"KSAMPLER": KSAMPLER},
-        "comfy.sd": {"CLIP": Nothing, "VAE": Nothing, "load_diffusion_model": lambda unet_path: None},
+        "comfy.sd": {"CLIP": CLIP, "VAE": Nothing, "load_diffusion_model": lambda unet_path: None},
         "comfy.sd1_clip": {
             name: type(name, (), {})
             for name in ("SDTokenizer", "SD1Tokenizer", "SDClipModel", "SD1ClipModel")
@@ -299,17 +394,19 @@ def _io():
         NodeOutput=NodeOutput,
         NodeReplace=NodeReplace,
         Int=_type("INT", *number, "control_after_generate"),
-        Float=_type("FLOAT", *number),
-        String=_type("STRING", "multiline", "dynamic_prompts"),
+        Float=_type("FLOAT", *number, "display_mode"),
+        String=_type("STRING", "multiline", "dynamic_prompts", "force_input"),
         Boolean=_type("BOOLEAN"),
         Combo=_type("COMBO", "options"),
         Latent=_type("LATENT"),
         Clip=_type("CLIP"),
+        Image=_type("IMAGE"),
         Conditioning=_type("CONDITIONING"),
         Model=_type("MODEL"),
         Vae=_type("VAE"),
         Sigmas=_type("SIGMAS"),
         Custom=_custom,
+        NumberDisplay=NumberDisplay,
     )
 
 
@@ -338,7 +435,7 @@ def _management(torch_device):
 
 def _paths(base):
     """folder_paths, below `base`."""
-    known = {}
+    known = {"text_encoders": ([f"{base}/models/text_encoders"], {".safetensors"})}
 
     def add_model_folder_path(folder_name, full_folder_path, is_default=False):
         paths, _ = known.setdefault(folder_name, ([], set()))
@@ -364,6 +461,12 @@ def modules(base="/nowhere"):
         "comfy": {},
         "comfy.model_management": _management(torch.device),
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.hooks": {
+            "create_target_dict": lambda target: {"target": target},
+            "EnumWeightTarget": type("EnumWeightTarget", (), {"Clip": "Clip"}),
+        },
+        "comfy_execution": {},
+        "comfy_execution.graph_utils": {"ExecutionBlocker": ExecutionBlocker},
         "comfy.utils": {
             "ProgressBar": ProgressBar,
             "load_torch_file": lambda ckpt, safe_load=False: {},

@@ -142,3 +142,11 @@ def w_of_step(step: int, steps: int, options: MixOptions, *, negative: bool = Fa
     if not found:
         raise ValueError(f"step must be one of 0 to {steps - 1}, got {step}")
     return found[0]
+
+
+def sweep(first: float, last: float, count: int) -> tuple[float, ...]:
+    """Returns so many places evenly apart, rounded so that they can be read; one alone is the first."""
+    if count < 1:
+        raise ValueError(f"a sweep must have at least one place, got {count}")
+    step = (last - first) / max(count - 1, 1)
+    return tuple(round(first + k * step, 6) for k in range(count))

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
+COMFYUI = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "latent_preview", "server")
+
 # Run in the real ComfyUI's Python: prints, for every name of the fake, what is wrong with it there.
 COMPARE = """
 import importlib, inspect, json, sys, types
@@ -69,11 +71,7 @@ def used() -> set[tuple[str, str]]:
                 found |= {(node.module, alias.name) for alias in node.names}
             elif isinstance(node, ast.Import):
                 found |= {(alias.name, "") for alias in node.names}
-    return {
-        (m, n)
-        for m, n in found
-        if m.partition(".")[0] in ("comfy", "comfy_api", "folder_paths", "latent_preview", "server")
-    }
+    return {(m, n) for m, n in found if m.partition(".")[0] in COMFYUI}
 
 
 def test_the_fake_has_every_name_that_a_node_imports(comfy):
