@@ -19,8 +19,9 @@ if "presample" not in sys.modules:
 
 from presample.scripts.webui import callbacks as _callbacks  # noqa: E402
 from presample.scripts.webui.mix import PresampleEncoderMix  # noqa: E402
+from presample.scripts.webui.playground import PresamplePlayground  # noqa: E402
 from presample.scripts.webui.tipo import PresampleTIPO  # noqa: E402
 
 _callbacks.register()
 
-__all__ = ["PresampleEncoderMix", "PresampleTIPO"]
+__all__ = ["PresampleEncoderMix", "PresamplePlayground", "PresampleTIPO"]

@@ -4,6 +4,7 @@ from typing import Any
 
 from ...models.tipo.infotext import read
 from .axes import add_axes
+from .edm_models import let_forge_load
 
 SECTION = ("presample", "Presample")
 
@@ -13,6 +14,7 @@ def register() -> None:
     from modules import script_callbacks
 
     add_settings()
+    let_forge_load()
     # Hosts look up who registers a callback in all modules, 30 ms a time while a script is being imported.
     script_callbacks.on_before_ui(_prepare)
 
@@ -38,6 +40,7 @@ def add_settings() -> None:
         "keep": OptionInfo(True, "Keep the model in memory between jobs"),
         "device": OptionInfo("cpu", "Where the model runs", choice, {"choices": ["cpu", "gpu"]}),
         "hide_prose": OptionInfo(False, "Hide the box for natural language").needs_reload_ui(),
+        "buckets": OptionInfo(True, "Show aspect buckets below width and height").needs_reload_ui(),
         "paste": OptionInfo(EXACT, "Pasting an infotext restores", choice, {"choices": [EXACT, ONWARD]}).info(
             "the expanded prompt with expansion off, or the original prompt and its settings"
         ),

@@ -1,6 +1,7 @@
 """The panel of Encoder Mix: slots for encoders, their weights, when and where the mix holds, and pasting.
 
-Convention: as for `panel.py`: only what gradio 3.41 and 4.40 share, unique labels, sliders of floats.
+Convention: as for `panel.py`: only what gradio 3.41 and 4.40 share, labels unique in all panels, sliders of
+floats.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +13,8 @@ from . import mix_values
 from .mix_values import NONE, SLOTS
 from .panel import widget
 
-PLACES = (("w", "start", "end"), ("negative", "negative_w", "weighting"))
-REFRESH_SYMBOL = "\U0001f504"
+REFRESH_SYMBOL = "\U0001f504"  # hosts explain it themselves
+LABELS = {"w": "Mix (w)", "negative": "Negative prompt", "negative_w": "Mix of the negative prompt"}
 
 
 class MixPanel:
@@ -26,11 +27,14 @@ class MixPanel:
         with self._frame() as frame:
             self.widgets["enabled"] = frame
             rows = [self._slot(k) for k in range(1, SLOTS + 1)]
-            for names in PLACES:
-                with gr.Row():
-                    for name in names:
-                        self._add(name)
-        self._reveal(rows)
+            with gr.Row():
+                self._add("w", info=None)
+                self._add("start", info=None)
+            with gr.Accordion("Mix: advanced", open=False, elem_id=self._id("advanced")):
+                rest = [name for name in self.facts if name not in self.widgets]
+                for name in rest:
+                    self._add(name)
+        self._connect(rows)
 
     def inputs(self) -> list:
         """Returns the script's arguments in their order."""
@@ -49,36 +53,41 @@ class MixPanel:
         return InputAccordion(False, label=self.script.title(), elem_id=self._id("panel"))
 
     def _slot(self, k: int) -> Any:
-        with gr.Row(visible=k == 1, elem_classes=["presample-slot"]) as row:
-            name = f"encoder_{k}"
-            # A pasted name of a file that is not here stays, and is said under the picture.
-            shared = {"allow_custom_value": True, "elem_id": self._id(name)}
-            text = mix_values.label(name).capitalize()
-            self.widgets[name] = gr.Dropdown(choices(), value=NONE, label=text, **shared)
-            if k == 1:
-                self._refresh()
-            self._add(f"weight_{k}", info=None)
+        """A row of the panel; the weight of the only encoder says nothing."""
+        with gr.Row(visible=k == 1, elem_classes=["presample-ends"]) as row:
+            with gr.Row(elem_classes=["presample-seed"]):
+                self._encoder(f"encoder_{k}")
+                if k == 1:
+                    self._refresh()
+            self._add(f"weight_{k}", info=None, visible=k > 1)
         return row
+
+    def _encoder(self, name: str) -> None:
+        # A pasted name of a file that is not here stays, and the message under the picture says so.
+        shared = {"label": label(name), "elem_id": self._id(name), "allow_custom_value": True}
+        self.widgets[name] = gr.Dropdown(choices(), value=NONE, **shared)
 
     def _refresh(self) -> None:
         from modules.ui_components import ToolButton
 
         self.refresh = ToolButton(REFRESH_SYMBOL, elem_id=self._id("refresh"))
 
-    def _reveal(self, rows: list) -> None:
-        """Shows as many slots as are in use, and one more; the list of encoders is read again when asked."""
+    def _connect(self, rows: list) -> None:
         slots = [self.widgets[f"encoder_{k}"] for k in range(1, SLOTS + 1)]
         quiet = {"queue": False, "show_progress": False}
         for slot in slots:
-            slot.change(_shown, inputs=slots, outputs=rows, **quiet)
-        self.refresh.click(_listed, inputs=slots, outputs=slots, **quiet)
+            slot.change(_shown, inputs=slots, outputs=[*rows, self.widgets["weight_1"]], **quiet)
+        self.refresh.click(_listed, inputs=[], outputs=slots, **quiet)
 
     def _add(self, name: str, **how: Any) -> None:
         fact = self.facts[name]
-        text = mix_values.label(name).capitalize()
-        self.widgets[name] = widget(
-            fact, {"label": text, "info": fact.help, "elem_id": self._id(name), **how}
-        )
+        shared = {"label": label(name), "info": fact.help, "elem_id": self._id(name), **how}
+        self.widgets[name] = widget(fact, shared)
+
+
+def label(name: str) -> str:
+    """Returns the label of a widget."""
+    return LABELS.get(name) or mix_values.label(name).capitalize()
 
 
 def choices() -> list[str]:
@@ -89,13 +98,15 @@ def choices() -> list[str]:
 
 
 def _shown(*chosen: str) -> list[dict]:
-    used = max((k for k, name in enumerate(chosen) if name and name != NONE), default=-1)
-    return [gr.update(visible=k <= used + 1) for k in range(len(chosen))]
+    """Shows the slots up to the last that is in use, and one more."""
+    used = [k for k, name in enumerate(chosen) if name and name != NONE]
+    rows = [gr.update(visible=k <= max(used, default=-1) + 1) for k in range(len(chosen))]
+    return [*rows, gr.update(visible=max(used, default=0) > 0)]
 
 
-def _listed(*chosen: str) -> list[dict]:
+def _listed() -> list[dict]:
     found = choices()
-    return [gr.update(choices=found) for _ in chosen]
+    return [gr.update(choices=found)] * SLOTS
 
 
 def _getter(name: str) -> Callable[[Mapping[str, Any]], Any]:

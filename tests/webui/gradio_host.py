@@ -69,19 +69,27 @@ def build():
     with gr.Blocks(analytics_enabled=False) as demo, gr.Tabs(elem_id="tabs"):
         for tab in ("txt2img", "img2img"):
             with gr.Tab(tab, elem_id=f"tab_{tab}"):
-                made[tab] = _tab(gr, module.PresampleTIPO(), tab)
+                made[tab] = _tab(gr, module, tab)
     return demo, made
 
 
-def _tab(gr, script, tab):
-    script.is_img2img = tab == "img2img"
+def _tab(gr, module, tab):
+    script, mix, playground = (
+        module.PresampleTIPO(),
+        module.PresampleEncoderMix(),
+        module.PresamplePlayground(),
+    )
+    script.is_img2img = mix.is_img2img = playground.is_img2img = tab == "img2img"
     facts = {"label": "Prompt", "elem_id": f"{tab}_prompt", "elem_classes": ["prompt"], "lines": 3}
     script.after_component(gr.Textbox(**facts), elem_id=facts["elem_id"])
     with gr.Row(), gr.Column(variant="compact", elem_id=f"{tab}_settings"):
         for name in ("width", "height"):
             size = gr.Slider(64, 2048, 512, step=8, label=name.title(), elem_id=f"{tab}_{name}")
             script.after_component(size, elem_id=f"{tab}_{name}")
+            playground.after_component(size, elem_id=f"{tab}_{name}")
         script.inputs = script.ui(script.is_img2img)
+        mix.ui(mix.is_img2img)
+        playground.ui(playground.is_img2img)
         arguments = gr.Textbox("", label="Arguments", elem_id=f"{tab}_arguments", visible=False)
         info = gr.Textbox("", label="Info", elem_id=f"generation_info_{tab}", visible=False)
         script.after_component(info, elem_id=f"generation_info_{tab}")

@@ -23,7 +23,6 @@ def host(shared, tmp_path):
     folder.mkdir(parents=True)
     for seed, name in ((1, "vivid"), (2, "soft")):
         save_file(tensors(seed), folder / f"{name}.safetensors")
-    shared.cmd_opts = SimpleNamespace()
     shared.sd_model = host_shared(Engine(0))
     module = importlib.import_module("presample.scripts.webui.mix")
     return SimpleNamespace(shared=shared, script=module.PresampleEncoderMix(), folder=folder)

@@ -61,7 +61,13 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
     registered = {}
     parts = {
         "scripts": {"Script": Script, "AlwaysVisible": object(), "scripts_data": []},
-        "shared": {"state": state, "opts": opts, "prompt_styles": Styles(), "OptionInfo": OptionInfo},
+        "shared": {
+            "state": state,
+            "opts": opts,
+            "cmd_opts": types.SimpleNamespace(),
+            "prompt_styles": Styles(),
+            "OptionInfo": OptionInfo,
+        },
         "devices": {"device": torch.device("cpu"), "torch_gc": lambda: None},
         "paths": {"models_path": str(models_path)},
         "script_callbacks": {

@@ -1,0 +1,178 @@
+"""Playground v2.5's sampling on a host's loaded model, and the model as it was.
+
+Convention: everything is an attribute of the one model that is loaded, so another model never has any of it.
+Forge and Neo keep what turns answers into pictures in `predictor`, reForge in `model_sampling` and the latent
+format, A1111 in the denoiser that it builds for every job and in the model's own encoding and decoding.
+"""
+
+import importlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...models.playground.edm import PLAYGROUND, beside
+from ...models.playground.latents import from_network, to_network
+
+CHANGED = "_presample_edm"
+KEYS = ("edm_mean", "edm_std")  # what a checkpoint in its original layout has
+NAMED = re.compile(r"playground.*2[.\-_]?5(?!\d)", re.IGNORECASE)
+LONGEST_HEADER = 100_000_000  # bytes, as the format has it
+COUNT = 1000  # sigmas of a table, as other models have it
+
+
+def is_playground(path: Path) -> bool:
+    """Returns whether a checkpoint says that it is Playground v2.5, in its tensors' names or in its own."""
+    return bool(NAMED.search(path.stem)) or all(key in _names(path) for key in KEYS)
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """The names of a safetensors file's tensors, from its header alone."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return ()
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            return tuple(json.loads(file.read(size))) if size <= LONGEST_HEADER else ()
+        except ValueError:
+            return ()
+
+
+def sigmas() -> torch.Tensor:
+    """Returns a table (n) of sigmas from the smallest on, evenly spaced in their logarithms."""
+    low, high = (torch.tensor(value).log() for value in (PLAYGROUND.sigma_min, PLAYGROUND.sigma_max))
+    return torch.linspace(low, high, COUNT).exp()
+
+
+def can(model: Any) -> bool:
+    """Returns whether this host has a place for EDM."""
+    objects = getattr(model, "forge_objects", None)
+    if objects is not None and hasattr(objects.unet.model, "predictor"):
+        return True
+    try:  # the release that brought it asks models for `create_denoiser`
+        return importlib.util.find_spec("modules.models.sd3") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def switch(model: Any, on: bool) -> None:
+    """Has the loaded model sample as Playground v2.5 does, or as it did before."""
+    if bool(getattr(model, CHANGED, None)) == on:
+        return
+    done = getattr(model, CHANGED, [])
+    if bool(done) == on:
+        return
+    object.__setattr__(model, CHANGED, done)
+    try:
+        for owner, name, value in _changes(model) if on else ():
+            own = name in vars(owner) or name in vars(owner).get("_modules", {})
+            done.append((owner, name, own, getattr(owner, name, None)))
+            setattr(owner, name, value)
+    except BaseException:
+        _undo(done)
+        raise
+    if not on:
+        _undo(done)
+
+
+def _undo(done: list[tuple]) -> None:
+    while done:
+        owner, name, own, before = done.pop()
+        if own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+def _changes(model: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yields the attributes that make a model one of Playground's: owner, name, value."""
+    objects = getattr(model, "forge_objects", None)
+    inner = getattr(getattr(objects, "unet", None), "model", None)
+    if hasattr(inner, "predictor"):
+        yield inner, "predictor", predictor()
+        vae = objects.vae.first_stage_model
+        yield vae, "process_in", to_network
+        yield vae, "process_out", from_network
+    elif hasattr(inner, "model_sampling"):
+        yield from _of_reforge(inner)
+        yield model, "create_denoiser", lambda: Denoiser(model)
+    else:
+        yield from _of_a1111(model)
+        yield model, "create_denoiser", lambda: Denoiser(model)
+
+
+def predictor() -> Any:
+    """Returns Forge's own EDM, with Playground's numbers."""
+    known = importlib.import_module("backend.modules.k_prediction")
+    how = PLAYGROUND
+    return known.PredictionContinuousEDM(how.sigma_data, "edm", how.sigma_min, how.sigma_max)
+
+
+def _of_reforge(inner: Any) -> Iterator[tuple[Any, str, Any]]:
+    sampling = importlib.import_module("ldm_patched.modules.model_sampling")
+    formats = importlib.import_module("ldm_patched.modules.latent_formats")
+    made = type("ModelSampling", (sampling.ModelSamplingContinuousEDM, sampling.EDM), {})()
+    made.set_parameters(PLAYGROUND.sigma_min, PLAYGROUND.sigma_max, PLAYGROUND.sigma_data)
+    yield inner, "model_sampling", made
+    yield inner.model_config, "latent_format", formats.SDXL_Playground_2_5()
+
+
+def _of_a1111(model: Any) -> Iterator[tuple[Any, str, Any]]:
+    decode, encode, scale = model.decode_first_stage, model.encode_first_stage, model.scale_factor
+    yield model, "decode_first_stage", lambda z, *args, **how: decode(scale * from_network(z), *args, **how)
+    yield model, "encode_first_stage", lambda x, *args, **how: to_network(encode(x, *args, **how) / scale)
+
+
+class Denoiser(torch.nn.Module):
+    """What A1111's samplers of k-diffusion ask: D(x; sigma), and a table of sigmas."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.inner_model, self.sigma_data = model, PLAYGROUND.sigma_data
+        self.register_buffer("sigmas", sigmas())
+        self.register_buffer("log_sigmas", sigmas().log())
+
+    @property
+    def sigma_min(self) -> torch.Tensor:
+        return self.sigmas[0]
+
+    @property
+    def sigma_max(self) -> torch.Tensor:
+        return self.sigmas[-1]
+
+    def sigma_to_t(self, sigma: torch.Tensor, quantize: bool | None = None) -> torch.Tensor:
+        return sigma.log() / 4
+
+    def t_to_sigma(self, t: torch.Tensor) -> torch.Tensor:
+        return (4 * t).exp()
+
+    def get_sigmas(self, n: int | None = None) -> torch.Tensor:
+        """Returns sigmas from the largest on, and 0."""
+        places = torch.linspace(COUNT - 1, 0, n or COUNT).round().long()
+        return torch.cat([self.sigmas[places.to(self.sigmas.device)], self.sigmas.new_zeros(1)])
+
+    def forward(self, x: torch.Tensor, sigma: torch.Tensor, **conditions: Any) -> torch.Tensor:
+        c_skip, c_out, c_in, c_noise = PLAYGROUND.scalings(sigma)
+        answer = self.inner_model.apply_model(beside(c_in, x) * x, c_noise, **conditions)
+        return beside(c_skip, x) * x + beside(c_out, x) * answer
+
+
+def let_forge_load() -> None:
+    """Has Forge load Playground's checkpoints: it recognises them, and then has no predictor for them."""
+    if importlib.util.find_spec("backend") is None:
+        return
+    known = importlib.import_module("backend.modules.k_model")
+    own = known.k_prediction_from_diffusers_scheduler
+    if hasattr(own, CHANGED):
+        return
+
+    def of_scheduler(scheduler: Any) -> Any:
+        kind = getattr(getattr(scheduler, "config", None), "prediction_type", None)
+        return predictor() if kind == "edm" else own(scheduler)
+
+    setattr(of_scheduler, CHANGED, True)
+    known.k_prediction_from_diffusers_scheduler = of_scheduler

@@ -1,0 +1,124 @@
+"""Presample Playground: buttons for aspect buckets, and EDM sampling for Playground v2.5's checkpoints."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import modules.scripts as scripts
+from modules import shared
+
+from ...models.options import describe, option, validate
+from . import edm_models
+from .job import tell
+from .keeper import setting
+from .values import named
+
+TITLE = "Presample Playground"
+KEY = "Playground EDM"
+NEEDS_SPREAD = (None, "", "Automatic", "Uniform")  # their times are those of a table that EDM does not have
+SCHEDULE = "Karras"
+
+
+@dataclass(frozen=True)
+class PlaygroundOptions:
+    """What the panel says. The order of the fields is the order of arguments."""
+
+    edm: str = option(
+        "auto",
+        "Sampling of Playground v2.5. auto: for its checkpoints, known by their name or by edm_mean and"
+        " edm_std in the file; on: also for others made from it; off: never.",
+        choices=("auto", "on", "off"),
+    )
+
+
+def from_args(args: Sequence[Any]) -> PlaygroundOptions:
+    """Returns what the arguments say; raises ValueError or TypeError for what is not allowed."""
+    facts = {fact.name: fact for fact in describe(PlaygroundOptions)}
+    options = PlaygroundOptions(**named(facts, args))
+    validate(options)
+    return options
+
+
+def pasted(pairs: Mapping[str, Any]) -> str:
+    """Returns what an infotext says; a picture that says nothing was left to the file."""
+    said = pairs.get(KEY)
+    return said if said in ("auto", "on", "off") else "auto"
+
+
+class PresamplePlayground(scripts.Script):
+    """What the host calls."""
+
+    def __init__(self):
+        self.width = None
+
+    def title(self) -> str:
+        return TITLE
+
+    def show(self, is_img2img: bool):
+        return scripts.AlwaysVisible
+
+    def after_component(self, component, **kwargs) -> None:
+        """Puts the buttons below the host's own width and height."""
+        tab = "img2img" if self.is_img2img else "txt2img"
+        if kwargs.get("elem_id") == f"{tab}_width":
+            self.width = component
+        elif kwargs.get("elem_id") == f"{tab}_height" and self.width and setting("buckets", True):
+            from .buckets import Row
+
+            Row(tab, self.width, component)
+
+    def ui(self, is_img2img: bool) -> list:
+        import gradio as gr
+
+        (fact,) = describe(PlaygroundOptions)
+        name = f"{'img2img' if is_img2img else 'txt2img'}_presample_playground"
+        with gr.Accordion(TITLE, open=False, elem_id=name):
+            shared_by_both = {"label": "EDM", "info": fact.help, "elem_id": f"{name}_edm"}
+            edm = gr.Radio(list(fact.choices), value=fact.default, **shared_by_both)
+        self.infotext_fields, self.paste_field_names = [(edm, pasted)], []
+        return [edm]
+
+    def process(self, p, *args) -> None:
+        """Has the loaded model sample as it is to; what goes wrong is told under the picture."""
+        p.extra_generation_params.pop(KEY, None)
+        model = shared.sd_model
+        try:
+            options = from_args(args)
+            on = options.edm == "on" or (options.edm == "auto" and _is_playground(model))
+            if on:
+                _check(p, model)
+            edm_models.switch(model, on)
+        except (ValueError, TypeError, ImportError, AttributeError) as error:
+            edm_models.switch(model, False)
+            tell(p, f"EDM sampling is off: {error}")
+            return
+        if on:
+            _spread(p)
+        if on or options.edm != "auto":
+            p.extra_generation_params[KEY] = options.edm
+
+
+def _is_playground(model: Any) -> bool:
+    info = getattr(model, "sd_checkpoint_info", None)
+    return bool(info) and edm_models.is_playground(Path(info.filename))
+
+
+def _check(p: Any, model: Any) -> None:
+    """Raises ValueError where EDM cannot be."""
+    if not edm_models.can(model):
+        raise ValueError("this WebUI has no place for it; Forge, Neo, reForge and A1111 1.10 have")
+    from modules.sd_samplers_timesteps import samplers_timesteps
+
+    names = {sampler[0] for sampler in samplers_timesteps}
+    for sampler in (p.sampler_name, getattr(p, "hr_sampler_name", None)):
+        if sampler in names:
+            raise ValueError(f"the sampler {sampler} asks for timesteps; take DPM++ 2M, Euler or Heun")
+
+
+def _spread(p: Any) -> None:
+    """Takes EDM's own schedule where the job leaves it open."""
+    if getattr(p, "scheduler", None) in NEEDS_SPREAD:
+        p.scheduler = SCHEDULE
+    if getattr(p, "hr_scheduler", None) in NEEDS_SPREAD[2:]:
+        p.hr_scheduler = SCHEDULE
