@@ -9,7 +9,7 @@ import pytest
 from presample.models.options import describe
 from presample.models.tipo import infotext
 from presample.models.tipo.options import ExpandOptions
-from presample.scripts.webui import values
+from presample.scripts.webui import mix_values, values
 
 GUIDE = Path(__file__).parents[2] / "docs" / "webui.md"
 
@@ -71,6 +71,21 @@ def test_the_guide_has_every_argument_as_it_is(fact):
 def test_the_guide_has_no_argument_that_is_not():
     table = GUIDE.read_text(encoding="utf-8").split("## Panel and arguments")[1].split("## ")[0]
     assert re.findall(r"^\| `(\w+)`", table, re.M) == list(values.names())
+
+
+@pytest.mark.parametrize("fact", mix_values.facts().values(), ids=lambda fact: fact.name)
+def test_the_guide_has_every_argument_of_a_mix_as_it_is(fact):
+    text = GUIDE.read_text(encoding="utf-8").split("## Encoder Mix")[1].split("## ")[0]
+    assert row(fact) in text.splitlines(), f"the guide lacks: {row(fact)}"
+    assert re.findall(r"^\| `(\w+)`", text, re.M) == list(mix_values.facts())
+
+
+def test_the_guides_example_of_a_mix_is_understood():
+    text = GUIDE.read_text(encoding="utf-8").split("## Encoder Mix")[1].split("## ")[0]
+    request = json.loads(re.search(r"```json\n(.*?)```", text, re.S)[1])
+    said = mix_values.from_args(request["alwayson_scripts"]["Presample Encoder Mix"]["args"])
+    assert said.slots.chosen == (("vivid.safetensors", 1.0),)
+    assert said.options.w == 0.6
 
 
 def test_arguments_keep_their_places():
