@@ -5,9 +5,11 @@ import importlib
 # Each module adds its own subcommand.
 TRAINERS = (
     "mmh_dit.training.train",
+    "textcraftor.training.train",
     "tinyworld.training.autoencoder",
     "tinyworld.training.clip",
     "tinyworld.training.oracle",
+    "tinyworld.training.taste",
     "tipo.training.train",
 )
 

@@ -55,7 +55,7 @@ ARROWS = {
     "mmh_dit": {"cluster", "files", "hub", "interrupt", "options"},
     "bench": {"options", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {"options", "hub", "mmh_dit", "lm.tokenizer"},
-    "textcraftor": {"hub", "metrics", "mmh_dit", "options"},
+    "textcraftor": {"hub", "metrics", "mmh_dit", "options", "sheet"},
     "trainer": {"options"},
     "transfer": set(),
     "sheet": set(),

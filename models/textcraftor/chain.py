@@ -10,7 +10,7 @@ Source: TextCraftor (arXiv 2403.18978), Eq. 2 to 6; specification 3.2, 3.3, 3.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -20,12 +20,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..mmh_dit import flow
+from .mix import mix
 
 PREDICTIONS = ("epsilon", "v_prediction")
 SPACINGS = ("trailing", "leading")
 
 Ask = Callable[[Tensor, Tensor, "Tensor | None", "Tensor | None"], Tensor]
-"""(x_t (b, ...), t (b), tokens (b, m, d) or None, mask (b, m) or None) -> what the denoiser predicts (b, ...)."""
+"""(x_t (b, ...), t (b), tokens (b, m, d) or None, mask (b, m) or None) -> prediction (b, ...)."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ class Condition:
     mask: Tensor | None = None
     empty: Tensor | None = None
 
-    def mixed(self, other: Condition, weight: float) -> Condition:
-        """Returns (1 - weight) of this and weight of the other, token by token; at 0 and 1 one of them."""
-        if weight in (0, 1):
-            return other if weight else self
-        empty = None if self.empty is None else self.empty + weight * (other.empty - self.empty)
-        return Condition(self.tokens + weight * (other.tokens - self.tokens), self.mask, empty)
+
+def mixed(conditions: Sequence[Condition], weights: Sequence[float]) -> Condition:
+    """Returns the mix of what several encoders say of the same prompts, as `mix` does it."""
+    first = conditions[0]
+    tokens = mix([c.tokens for c in conditions], weights)
+    return Condition(
+        tokens, first.mask, None if first.empty is None else mix([c.empty for c in conditions], weights)
+    )
 
 
 class Rule(Protocol):
@@ -145,7 +148,7 @@ class Flow:
 class Chain:
     """A denoiser under guidance, and the rule that samples from it.
 
-    With `checkpointing` each step is computed again for its gradient, so that memory holds one step's insides.
+    With `checkpointing` each step is computed again for its gradient: memory holds the insides of one.
     """
 
     rule: Rule
@@ -195,13 +198,3 @@ class Chain:
         if not 0 <= last <= self.rule.steps:
             raise ValueError(f"last must lie in 0 to the {self.rule.steps} steps of the chain, got {last}")
         return self.rule.steps - last
-
-
-def late_steps(steps: int, share: float) -> int:
-    """Returns how many last steps the tuned encoder has when the original one begins with a `share` of all.
-
-    A boundary between two steps counts to the later one: 15 of 25 at 0.4, as TextCraftor tests.
-    """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must lie in 0 to 1, got {share}")
-    return steps - round(steps * share)

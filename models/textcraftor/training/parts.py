@@ -1,0 +1,109 @@
+"""Which parts of an encoder learn, what its file is called inside, and where prompts come from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...tinyworld.pictures import draws, prompt
+from ...trainer.fit import Place
+from ...trainer.seeds import generator_for
+from .tuning import Batch
+
+PREFIX = "text_model."
+BLOCK = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
+PROMPTS = 4096  # of the little world, told apart by their numbers
+BUFFERS = ("position_ids",)
+
+
+def thaw(encoder: nn.Module, layers: str) -> list[str]:
+    """Lets the parameters of these blocks learn, all where none are named, and returns their names.
+
+    Raises:
+        ValueError: the text names no blocks, or blocks that the encoder has not.
+    """
+    names = [name for name, _ in encoder.named_parameters()]
+    blocks = {int(found[1]) for name in names if (found := BLOCK.search(name))}
+    wanted = _numbers(layers, len(blocks)) if layers else None
+    chosen = [
+        name
+        for name in names
+        if wanted is None or ((found := BLOCK.search(name)) and int(found[1]) in wanted)
+    ]
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(name in set(chosen))
+    return chosen
+
+
+def _numbers(text: str, count: int) -> set[int]:
+    """The numbers of `0, 2-3`."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if not match:
+            raise ValueError(f"layers must read like 8-11 or 2,3; got {text!r}")
+        found |= set(range(int(match[1]), int(match[2] or match[1]) + 1))
+    if not found or max(found) >= count:
+        raise ValueError(f"layers must name blocks from 0 to {count - 1}, got {text!r}")
+    return found
+
+
+def encoder_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns an encoder's weights as its file names them, `text_model.*`, whatever transformers' version."""
+    return {
+        PREFIX + name.removeprefix(PREFIX): tensor
+        for name, tensor in weights.items()
+        if not name.endswith(BUFFERS)
+    }
+
+
+def load_encoder(encoder: nn.Module, path: Path) -> None:
+    """Fills an encoder with the weights of a file.
+
+    Raises:
+        ValueError: the file is of another encoder.
+    """
+    from ..files import check_fit, read_encoder
+
+    own = {**dict(encoder.named_parameters())}
+    shapes = {name: t.shape for name, t in encoder_tensors(own).items()}
+    found = check_fit(read_encoder(path), shapes, host="the base's encoder")
+    prefix = "" if next(iter(own)).startswith(PREFIX) else PREFIX
+    state = {name.removeprefix(prefix): t.float() for name, t in found.items()}
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(state[name])
+
+
+def read_prompts(path: str, seed: int) -> list[str]:
+    """Returns the prompts of a text file, one on a line, or those of the little world.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it has no prompt.
+    """
+    if not path:
+        return [prompt(draw).text for draw in draws(seed, PROMPTS)]
+    found = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    if not found:
+        raise ValueError(f"{path} must have a prompt on each line, and has none")
+    return found
+
+
+def stream(prompts: Sequence[str], batch: int, seed: int, *, place: Place, skip: int) -> Iterator[Batch]:
+    """Yields this process's batches from number `skip` on, for ever: every prompt once an epoch."""
+    whole = batch * place.count
+    number = skip * whole + place.rank * batch
+    while True:
+        chosen = [_chosen(len(prompts), seed, number + k) for k in range(batch)]
+        yield Batch(numbers=torch.tensor(chosen), prompts=[prompts[i] for i in chosen])
+        number += whole
+
+
+def _chosen(count: int, seed: int, number: int) -> int:
+    epoch, within = divmod(number, count)
+    return int(torch.randperm(count, generator=generator_for(seed, epoch, 51))[within])

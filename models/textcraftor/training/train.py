@@ -1,0 +1,177 @@
+"""Tunes a text encoder with rewards: `presample train textcraftor`.
+
+Prompts are all the data; denoiser, decoder and rewards are frozen. The encoder that is written is meant for
+the late steps of sampling, after the original one has begun. Source: TextCraftor (arXiv 2403.18978) and its
+code where they differ; specification 3.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...options import add_flags, from_flags
+from ...trainer.card import write as write_card
+from ...trainer.fit import Fitted, Hook, fit, make_accelerator
+from ...trainer.optimizers import make_optimizers, title
+from ...trainer.options import recipe
+from ..rewards import Reward, Similarity, Towers, parse_weights
+from . import bases, parts
+from .bases import Base
+from .gallery import Sheet
+from .options import TINY, CraftOptions, settled
+from .tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A frozen base, its rewards by name, and what the CLIP constraint compares with.
+
+    To judge what was tuned there are rewards of the same names that learned from other pictures, and a reader
+    that names what pictures (b, 3, H, W) show; where there are none, the card is silent on that.
+    """
+
+    base: Base
+    rewards: Mapping[str, Reward]
+    clip: Towers
+    judges: Mapping[str, Reward] = field(default_factory=dict)
+    read: Callable[[Tensor], Sequence[Mapping[str, str]]] | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was tuned, an encoder or a denoiser, and facts for its card."""
+
+    model: nn.Module
+    facts: dict[str, Any]
+
+
+def add_parser(subparsers) -> ArgumentParser:
+    """Adds `textcraftor` to the subparsers of `presample train`, and returns its parser."""
+    parser = subparsers.add_parser("textcraftor", help="tune a text encoder with rewards, by prompts alone")
+    add_flags(parser, CraftOptions)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Trains, writes the model and its card; returns the exit code."""
+    from .measure import card
+
+    options = settled(from_flags(args, CraftOptions))
+    studio = open_studio(options, str(make_accelerator(options).device))
+    trained = train(options, studio)
+    if trained is None:
+        return 0
+    return 0 if write_card(Path(options.out), card(options, studio, trained)) else 1
+
+
+def open_studio(options: CraftOptions, device: str = "cpu") -> Studio:
+    """Returns what the options name.
+
+    Raises:
+        ValueError: a reward is not known.
+        OSError: a model is missing.
+    """
+    from .reward_models import published, tiny_reader, tiny_rewards
+
+    names = list(parse_weights(options.reward))
+    if options.base == TINY:
+        base = bases.tiny_base()
+        rewards, judges = (tiny_rewards(names, device=device, net=net) for net in ("reward", "judge"))
+        return Studio(base, rewards, base.clip, judges, tiny_reader(device))
+    base = bases.diffusers_base(Path(options.base))
+    rewards = published(names, options.models, device)
+    return Studio(base, rewards, published(["clip"], options.models, device)["clip"].towers)
+
+
+def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None:
+    """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
+
+    Raises:
+        ModuleNotFoundError: accelerate is missing (`presample[train]`).
+        ValueError: the options, or a checkpoint in the folder, do not fit together.
+    """
+    options = settled(options)
+    accelerator = make_accelerator(options)
+    studio = studio or open_studio(options, str(accelerator.device))
+    studio.base.to(accelerator.device)
+    encoder = tuned_encoder(studio.base, options).to(accelerator.device)
+    model = trainee(studio.base, encoder, options)
+    weights = parse_weights(options.reward)
+    tuning = Tuning(studio.base, studio.rewards, weights, Similarity(studio.clip), options, encoder)
+    prompts = parts.read_prompts(options.prompts, options.seed)
+    began = time.perf_counter()
+    fitted = fit(
+        model,
+        make_optimizers(model, options, inner=lambda name: ".layers." in name or "blocks." in name),
+        data=lambda place, skip: parts.stream(prompts, options.batch, options.seed, place=place, skip=skip),
+        loss=tuning.loss,
+        options=options,
+        hooks=hooks(options, studio.base, encoder, prompts[: options.samples]),
+        accelerator=accelerator,
+    )
+    facts = {"optimizer": title(options), "seconds": round(time.perf_counter() - began)}
+    return write(fitted, options, studio.base, facts)
+
+
+def tuned_encoder(base: Base, options: CraftOptions) -> nn.Module:
+    """Returns a copy of the base's encoder, with the weights of the options' file if they name one."""
+    encoder = copy.deepcopy(base.encoder).requires_grad_(False)
+    if options.encoder:
+        parts.load_encoder(encoder, Path(options.encoder))
+    return encoder
+
+
+def trainee(base: Base, encoder: nn.Module, options: CraftOptions) -> nn.Module:
+    """Returns the module that learns, with gradients where the options want them."""
+    if options.tune == "encoder":
+        parts.thaw(encoder, options.layers)
+        return encoder
+    return copy.deepcopy(base.denoiser).requires_grad_(True)
+
+
+def hooks(options: CraftOptions, base: Base, encoder: nn.Module, prompts: Sequence[str]) -> tuple[Hook, ...]:
+    """Returns the hook that makes a sheet of pictures of the prompts, if there are any."""
+    folder = Path(options.work) if options.work else Path(options.out) / "training"
+    sheet = Sheet(folder / "samples", base, options, encoder, prompts)
+    return (Hook(options.samples_every, sheet),) if prompts else ()
+
+
+def write(fitted: Fitted, options: CraftOptions, base: Base, facts: dict) -> Trained | None:
+    """Writes what was tuned, in float16, and returns it with the facts of its card."""
+    weights = fitted.weights()
+    if not fitted.main:
+        return None
+    facts |= {
+        "parameters": sum(p.numel() for p in fitted.model.parameters() if p.requires_grad),
+        "processes": fitted.accelerator.num_processes,
+        "skipped": fitted.skipped,
+    }
+    path = Path(options.out) / "model.safetensors"
+    halves = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
+    said = {"textcraftor": json.dumps({"options": recipe(options), **facts})}
+    if options.tune == "denoiser":
+        base.save(fitted.model, {k: t.contiguous() for k, t in halves.items()}, path, said)
+    else:
+        _save_encoder(halves, path, said)
+    fitted.discard_checkpoints()
+    logging.getLogger("presample").info("written to %s", path)
+    return Trained(fitted.model.eval(), facts)
+
+
+def _save_encoder(weights: Mapping[str, Tensor], path: Path, said: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {name: t.contiguous() for name, t in parts.encoder_tensors(weights).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={"format": "pt", **said})

@@ -1,0 +1,197 @@
+"""Trains the networks that see what one may like in the little world: `presample train tiny-reward`.
+
+Two networks of equal shape learn at once, each from its own half of the pictures, so that what one of them
+can be deceived by is no reason for the other. Noise on the pictures makes them hard to deceive.
+
+b batch  k kinds of taste  h w image
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...options import add_flags, from_flags, option
+from ...trainer.card import Card, Measure, write
+from ...trainer.convolutions import from_matrices, to_matrices
+from ...trainer.fit import Place, fit, make_accelerator
+from ...trainer.optimizers import make_optimizers, title
+from ...trainer.options import FitOptions, default, recipe
+from ...trainer.seeds import generator_for
+from ..pictures import cached, draws, picture, scene_of
+from ..taste import KINDS, NETS, Taste, load_taste, truth
+
+WHAT = (
+    "Two small networks that score pictures of the little world: how vivid, how detailed and how moonlit "
+    "they are, in standard deviations of that world's pictures. `reward` is what text encoders are tuned by, "
+    "`judge` learned from other pictures and says whether the tuning found more than a weakness of the first."
+)
+DATA = "Paintings of random scenes, made by this repository's own code (`models/tinyworld`)."
+HOW = "Correlation of scores with the truth (`models/tinyworld/taste.py`) on 1,024 held-out pictures."
+HELD_OUT = 10**6  # added to the seed: a stream that no training sees
+
+
+@dataclass(frozen=True)
+class TasteOptions(FitOptions):
+    """How the networks are trained. The defaults make the bundled ones."""
+
+    out: str = default(FitOptions, "out", "models/bundled/tiny-reward")
+    steps: int = default(FitOptions, "steps", 1500)
+    lr: float = default(FitOptions, "lr", 5e-3)
+    warmup: int = default(FitOptions, "warmup", 50)
+    ema: float = default(FitOptions, "ema", 0.99)
+    guard: bool = default(FitOptions, "guard", False)
+    batch: int = option(32, "Pictures in a batch of one process, half of them for each.", low=2, high=4096)
+    noise: float = option(0.02, "Noise added to pictures.", low=0.0, high=1.0, step=0.01)
+    pictures: int = option(8192, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
+    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
+    workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
+
+
+def add_parser(subparsers) -> ArgumentParser:
+    """Adds `tiny-reward` to the subparsers of `presample train`, and returns its parser."""
+    parser = subparsers.add_parser("tiny-reward", help="train what scores the little world's pictures")
+    add_flags(parser, TasteOptions)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: Namespace) -> int:
+    """Trains, writes the model and its card; returns the exit code."""
+    options = from_flags(args, TasteOptions)
+    facts = train(options)
+    return 0 if facts is None or write(Path(options.out), card(Path(options.out), facts, options)) else 1
+
+
+def train(options: TasteOptions) -> dict | None:
+    """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
+
+    Raises:
+        ModuleNotFoundError: accelerate is missing (`presample[train]`).
+    """
+    accelerator = make_accelerator(options)
+    with accelerator.main_process_first():
+        painted = load_pictures(options)
+    model = make_model(options.seed)
+    every = torch.cat([true for _, true in painted])
+    model.mean, model.std = every.mean(0), every.std(0)
+    to_matrices(model)
+
+    def data(place: Place, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
+        return stream(painted, options, place=place, skip=skip)
+
+    def loss(model, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
+        noise = torch.randn(batch[0].shape, generator=generator).to(batch[0].device)
+        return (model(batch[0] + options.noise * noise) - batch[1]).square().mean()
+
+    optimizers = make_optimizers(model, options, inner=lambda name: True)
+    fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
+    weights = fitted.weights()
+    if not fitted.main:
+        return None
+    fitted.model.load_state_dict(weights)
+    from_matrices(fitted.model)
+    _save(fitted.model.state_dict(), Path(options.out) / "model.safetensors")
+    fitted.discard_checkpoints()
+    return {"optimizer": title(options), "parameters": sum(w.numel() for w in model.parameters())}
+
+
+def make_model(seed: int) -> Taste:
+    """Returns fresh networks of a seed; the global random state is as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Taste()
+
+
+def load_pictures(options: TasteOptions) -> list[tuple[Tensor, Tensor]]:
+    """Returns the pictures (n, 3, h, w) of each size, uint8, and their truth (n, k); paints the missing."""
+    found: dict[tuple[int, int], list] = {}
+    for shard in cached(Path(options.cache), options.seed, options.pictures, workers=options.workers):
+        true = torch.cat([_truth(*part) for part in _parts(shard)])
+        found.setdefault(tuple(shard.pixels.shape[-2:]), []).append((shard.pixels, true))
+    return [tuple(map(torch.cat, zip(*parts, strict=True))) for _, parts in sorted(found.items())]
+
+
+def _parts(shard) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(shard.pixels.split(64), shard.labels.split(64), strict=True)
+
+
+def _truth(pixels: Tensor, labels: Tensor) -> Tensor:
+    return truth(pixels.float() / 255, [asdict(scene_of(row)) for row in labels])
+
+
+def stream(
+    painted: list[tuple[Tensor, Tensor]], options: TasteOptions, *, place: Place, skip: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields batches from number `skip` on, for ever: images (b, 3, h, w) in 0..1, standardised truth (b, k).
+
+    The first half of a batch has even numbers in its size, the second odd ones.
+    """
+    every = torch.cat([true for _, true in painted])
+    mean, std = every.mean(0), every.std(0)
+    half = options.batch // 2
+    per_epoch = sum(len(true) // 2 // half for _, true in painted)
+    if not per_epoch:
+        raise ValueError(f"a batch of {options.batch} needs as many pictures of a size: paint more")
+    number = skip * place.count + place.rank
+    while True:
+        epoch, first = divmod(number, per_epoch)
+        for size, rows, mirrored in _epoch(painted, half, generator_for(options.seed, epoch, 41))[
+            first :: place.count
+        ]:
+            images = painted[size][0][rows].float() / 255
+            yield (images.flip(-1) if mirrored else images), (painted[size][1][rows] - mean) / std
+            number += place.count
+
+
+def _epoch(painted, half: int, generator: torch.Generator) -> list[tuple[int, Tensor, bool]]:
+    """Each batch of an epoch: which size, which pictures, and whether they are mirrored."""
+    found = []
+    for size, (_, true) in enumerate(painted):
+        count = len(true) // 2
+        even, odd = (2 * torch.randperm(count, generator=generator) + k for k in (0, 1))
+        pairs = zip(even.split(half), odd.split(half), strict=True)
+        found += [(size, torch.cat(pair)) for pair in pairs if len(pair[0]) == half]
+    mirrored = torch.rand(len(found), generator=generator) < 0.5
+    return [(*found[i], bool(mirrored[i])) for i in torch.randperm(len(found), generator=generator).tolist()]
+
+
+def _save(weights: dict[str, Tensor], path: Path) -> None:
+    from safetensors.torch import save_file
+
+    halves = {name: t.half().contiguous() for name, t in weights.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(halves, path, metadata={"format": "pt"})
+
+
+def card(folder: Path, facts: dict, options: TasteOptions) -> Card:
+    """Returns the card of the folder's model, measured."""
+    return Card(
+        what=WHAT,
+        command="presample train tiny-reward",
+        data=DATA,
+        training={"options": recipe(options), **facts},
+        how=HOW,
+        measures=measure(folder, options.seed),
+    )
+
+
+@torch.no_grad()
+def measure(folder: Path, seed: int, *, count: int = 1024) -> dict[str, Measure]:
+    """Returns how well the scores of each network follow the truth on held-out pictures."""
+    taste = load_taste(folder / "model.safetensors")
+    found = draws(seed + HELD_OUT, count, square=True)
+    images = torch.stack([picture(draw) for draw in found]).float() / 255
+    true = taste.standard(truth(images, [asdict(draw.scene) for draw in found]))
+    measures = {}
+    for net in NETS:
+        scores = torch.cat([taste.scores(part, net=net) for part in images.split(64)])
+        for kind, score, wanted in zip(KINDS, scores.T, true.T, strict=True):
+            value = float(torch.corrcoef(torch.stack((score, wanted)))[0, 1])
+            measures[f"{net} {kind}"] = Measure(f"{net}: {kind}", value, ".3f", 0.85)
+    return measures

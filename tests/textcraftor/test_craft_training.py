@@ -1,0 +1,340 @@
+"""The trainer of encoders: what it changes, that it resumes to the bit, and the files it writes."""
+
+import dataclasses
+import json
+
+import craft_for_tests as craft
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from presample.models.cli import main
+from presample.models.mmh_dit import checkpoint
+from presample.models.textcraftor.files import read_encoder
+from presample.models.textcraftor.training import bases, measure, parts, train
+from presample.models.textcraftor.training.gallery import GRID, Gallery, Sheet
+from presample.models.textcraftor.training.options import PRESETS, CraftOptions, settled
+from presample.models.trainer.fit import Moment, Place
+
+pytest.importorskip("accelerate", reason="training needs presample[train]")
+pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="module")
+def base():
+    return craft.tiny_base()
+
+
+@pytest.fixture(scope="module")
+def studio(base):
+    return craft.studio(base)
+
+
+def trained(folder, studio, **more):
+    """Returns what was tuned, and its options."""
+    options = craft.options(folder, **more)
+    return train.train(options, studio), options
+
+
+def changed(before, after):
+    """Returns the names of the weights that differ."""
+    names = dict(before.named_parameters())
+    return {name for name, t in after.named_parameters() if not torch.equal(t, names[name])}
+
+
+# What is learned
+
+
+def test_tuning_an_encoder_changes_it_alone_and_raises_its_reward(tmp_path, base, studio):
+    frozen = {id(part): {n: t.clone() for n, t in part.state_dict().items()} for part in models(base)}
+    found, options = trained(tmp_path, studio, steps=12, lr=3e-3, batch=4, grad_steps=3)
+    assert len(changed(base.encoder, found.model)) == 68
+    for part in models(base):
+        assert all(torch.equal(t, frozen[id(part)][n]) for n, t in part.state_dict().items())
+    gallery = Gallery(base, (found.model,), dataclasses.replace(options, use_from=0.0))
+    before, after = gallery.sweep(craft.PROMPTS, range(5), [(0.0,), (1.0,)])
+    assert craft.Red().score(after, []).mean() > craft.Red().score(before, []).mean() + 0.01
+
+
+def models(base):
+    return base.clip.model, base.denoiser, base.autoencoder
+
+
+def test_no_step_with_a_gradient_leaves_the_encoder_as_it_is(tmp_path, base, studio):
+    found, _ = trained(tmp_path, studio, grad_steps=0)
+    assert not changed(base.encoder, found.model)
+
+
+def test_named_blocks_alone_learn(tmp_path, base, studio):
+    found, _ = trained(tmp_path, studio, layers="2-3")
+    names = changed(base.encoder, found.model)
+    assert len(names) == 32
+    assert all(".layers.2." in name or ".layers.3." in name for name in names)
+    assert found.facts["parameters"] == sum(
+        t.numel() for n, t in found.model.named_parameters() if ".layers.2." in n or ".layers.3." in n
+    )
+
+
+@pytest.mark.parametrize("more", [{"constraint": "self"}, {"method": "direct"}, {"cfg": 1.0}])
+def test_the_other_ways_train_too(tmp_path, base, studio, more):
+    found, _ = trained(tmp_path, studio, **more)
+    assert len(changed(base.encoder, found.model)) == 68
+
+
+def test_the_constraints_differ(tmp_path, base, studio):
+    files = []
+    for constraint in ("frozen", "self"):
+        folder = tmp_path / constraint
+        folder.mkdir()
+        trained(folder, studio, constraint=constraint, steps=1)
+        files.append(load_file(folder / "out" / "model.safetensors"))
+    assert any(not torch.equal(files[0][name], files[1][name]) for name in files[0])
+
+
+def test_checkpointing_trains_the_same(tmp_path, studio):
+    weights = []
+    for checkpointing in (False, True):
+        folder = tmp_path / str(checkpointing)
+        folder.mkdir()
+        found, _ = trained(folder, studio, checkpointing=checkpointing, steps=2)
+        weights.append(torch.cat([t.flatten() for t in found.model.parameters()]))
+    assert torch.allclose(*weights, rtol=0, atol=1e-6)
+
+
+def test_the_denoiser_is_tuned_with_the_encoder_frozen(tmp_path, base, studio):
+    first, _ = trained(tmp_path, studio)
+    path = tmp_path / "out" / "model.safetensors"
+    second = tmp_path / "second"
+    second.mkdir()
+    found, options = trained(second, studio, tune="denoiser", encoder=str(path))
+    assert len(changed(base.denoiser, found.model)) > 20
+    written = checkpoint.load(second / "out" / "model.safetensors", dtype=torch.float32)
+    assert all(
+        torch.allclose(a, b, atol=1e-2, rtol=1e-2)
+        for a, b in zip(written.parameters(), found.model.parameters(), strict=True)
+    )
+    measured = measure.measure(options, studio, found.model)
+    assert measured["red"][0] != measured["red"][1]
+    encoder = train.tuned_encoder(base, options)
+    assert torch.allclose(
+        encoder.state_dict()[next(iter(encoder.state_dict()))], next(first.model.parameters()), atol=1e-3
+    )
+
+
+# Files
+
+
+def test_a_resumed_training_is_a_straight_one(tmp_path, studio, monkeypatch):
+    folders = [tmp_path / name for name in ("straight", "resumed")]
+    for folder in folders:
+        folder.mkdir()
+    trained(folders[0], studio)
+    with monkeypatch.context() as patch:
+        seen = []
+
+        def stop(self, *args):
+            seen.append(1)
+            if len(seen) > 3:
+                raise RuntimeError("the power fails")
+            return loss(self, *args)
+
+        loss = train.Tuning.loss
+        patch.setattr(train.Tuning, "loss", stop)
+        with pytest.raises(RuntimeError, match="power"):
+            trained(folders[1], studio)
+    assert len(list((folders[1] / "out" / "training").glob("checkpoint-*"))) == 1
+    trained(folders[1], studio)
+    straight, resumed = (load_file(folder / "out" / "model.safetensors") for folder in folders)
+    assert straight.keys() == resumed.keys()
+    assert all(torch.equal(straight[name], resumed[name]) for name in straight)
+
+
+def test_the_file_is_an_encoder_that_the_nodes_load(tmp_path, base, studio):
+    found, options = trained(tmp_path, studio)
+    path = tmp_path / "out" / "model.safetensors"
+    file = read_encoder(path)
+    assert file.kind == "tiny CLIP"
+    assert len(file.tensors) == 68
+    assert all(
+        name.startswith("text_model.") and t.dtype == torch.float16 for name, t in file.tensors.items()
+    )
+    again = train.tuned_encoder(base, dataclasses.replace(options, encoder=str(path)))
+    for a, b in zip(again.parameters(), found.model.parameters(), strict=True):
+        assert torch.equal(a, b.half().float())
+    with safe_open(path, "pt") as opened:
+        said = json.loads(opened.metadata()["textcraftor"])
+    assert said["options"]["reward"] == ["red=10"]
+    assert said["seconds"] >= 0
+
+
+def test_a_sheet_shows_the_prompts_from_the_original_to_the_tuned_encoder(tmp_path, base, studio):
+    found, options = trained(tmp_path, studio, samples=2, samples_every=3)
+    names = sorted(path.name for path in (tmp_path / "out" / "training" / "samples").iterdir())
+    assert names == ["step-000003.png", "step-000004.png"]
+    sheet = Sheet(tmp_path, base, options, base.encoder, craft.PROMPTS[:2])
+    columns = sheet.images(found.model)
+    assert len(columns) == len(GRID)
+    assert columns[0].shape == (2, 3, 32, 32)
+    assert not torch.equal(columns[0], columns[-1])
+    original = Sheet(tmp_path, base, options, base.encoder, craft.PROMPTS[:2]).images(base.encoder)
+    assert torch.equal(columns[0], original[0])
+    sheet(Moment(9, found.model, torch.device("cpu"), main=False))
+    assert not (tmp_path / "step-000009.png").exists()
+
+
+def test_the_card_tells_rewards_before_and_after(tmp_path, studio):
+    found, options = trained(tmp_path, studio)
+    card = measure.card(options, studio, found)
+    assert set(card.measures) == {"gain red", "order red", "alignment", "diversity"}
+    assert "| red | " in card.more[0]
+    assert card.training["options"]["grad_steps"] == 2
+
+
+def test_the_little_worlds_prompts_and_captions_are_measured(tmp_path, base, monkeypatch):
+    studio = dataclasses.replace(
+        craft.studio(base),
+        judges={"red": craft.Red()},
+        read=lambda images: [dict.fromkeys(oracle_names(), "night")] * len(images),
+    )
+    monkeypatch.setattr(parts, "PROMPTS", 8)
+    found, options = trained(tmp_path, studio, prompts="", steps=1)
+    measured = measure.measure(options, studio, found.model)
+    assert set(measured) == {"red", "red, judge", "alignment", "captions", "diversity"}
+    assert all(0 <= value <= 1 for values in measured["captions"] for value in values)
+    assert measured["red"] == measured["red, judge"]
+
+
+def oracle_names():
+    from presample.models.tinyworld.oracle import visible
+
+    return visible()
+
+
+def test_statistics_of_the_card():
+    assert measure.gain([[0.0, 2.0], [3.0, 3.0]]) == pytest.approx(2 / 2**0.5)
+    assert measure.rank_correlation([1, 2, 3, 5]) == pytest.approx(1)
+    assert measure.rank_correlation([4, 3, 2, 1]) == pytest.approx(-1)
+    assert measure.spread(torch.tensor([[0.0, 0], [3, 4]])) == pytest.approx(5)
+
+
+# Prompts and options
+
+
+def test_every_prompt_comes_once_an_epoch_whatever_the_processes():
+    prompts = [str(i) for i in range(12)]
+    one = parts.stream(prompts, 4, 0, place=Place(), skip=0)
+    epoch = [p for _ in range(3) for p in next(one)["prompts"]]
+    assert sorted(epoch, key=int) == prompts
+    halves = [parts.stream(prompts, 2, 0, place=Place(rank, 2), skip=0) for rank in (0, 1)]
+    assert [p for _ in range(3) for half in halves for p in next(half)["prompts"]] == epoch
+    later = parts.stream(prompts, 4, 0, place=Place(), skip=2)
+    assert next(later)["prompts"] == epoch[8:]
+    assert [p for _ in range(3) for p in next(one)["prompts"]] != epoch
+
+
+def test_a_preset_replaces_what_is_left_at_its_default():
+    for name, preset in PRESETS.items():
+        found = settled(CraftOptions(preset=name, base="pipeline" if name == "textcraftor" else "tiny"))
+        assert all(getattr(found, key) == value for key, value in preset.items())
+    assert settled(CraftOptions(preset="vivid", clip_weight=7.0)).clip_weight == 7.0
+    assert settled(CraftOptions()).reward == ("vivid=1",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"base": "folder"}, "name a reward"),
+        ({"sampling_steps": 3}, "grad_steps must be at most"),
+        ({"tune": "denoiser", "grad_steps": 0}, "above 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        settled(CraftOptions(**wrong))
+
+
+@pytest.mark.parametrize("layers", ["x", "4", "3-7", "2--3", ","])
+def test_layers_that_are_not_there_are_refused(base, layers):
+    with pytest.raises(ValueError, match="layers must"):
+        parts.thaw(base.encoder, layers)
+    base.encoder.requires_grad_(False)
+
+
+def test_an_empty_file_of_prompts_is_refused(tmp_path):
+    (tmp_path / "p.txt").write_text("\n \n", encoding="utf-8")
+    with pytest.raises(ValueError, match="prompt on each line"):
+        parts.read_prompts(str(tmp_path / "p.txt"), 0)
+
+
+def test_the_command_trains_measures_and_says_whether_it_was_enough(tmp_path, studio, monkeypatch):
+    monkeypatch.setattr(train, "open_studio", lambda options, device: studio)
+    asked = craft.options(tmp_path, layers="3")
+    flags = ["--out", asked.out, "--prompts", asked.prompts, "--reward", "red=10", "--layers", "3"]
+    for name in ("steps", "batch", "sampling_steps", "grad_steps", "precision", "samples", "measured"):
+        flags += [f"--{name.replace('_', '-')}", str(getattr(asked, name))]
+    assert main(["train", "textcraftor", *flags]) == 1, "a few steps reach no threshold"
+    card = json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8"))
+    assert card["command"] == "presample train textcraftor --seed 0"
+    assert card["measures"]["gain red"]["reached"] is False
+    assert not any((tmp_path / "out").glob("training/checkpoint-*"))
+
+
+# Stable Diffusion
+
+
+@pytest.fixture(scope="module")
+def stable(tmp_path_factory):
+    pytest.importorskip("diffusers")
+    return bases.diffusers_base(craft.pipeline(tmp_path_factory.mktemp("sd")))
+
+
+def test_a_pipeline_of_diffusers_is_tuned(tmp_path, stable):
+    studio = craft.studio(stable, craft.Towers())
+    found, options = trained(tmp_path, studio, base="sd", preset="textcraftor")
+    assert len(changed(stable.encoder, found.model)) == 3 * 16 + 4
+    file = read_encoder(tmp_path / "out" / "model.safetensors")
+    assert len(file.tensors) == 3 * 16 + 4
+    measured = measure.measure(options, studio, found.model)
+    assert set(measured) == {"red", "alignment", "diversity"}
+
+
+def test_both_prompts_of_guidance_come_from_the_tuned_encoder(stable):
+    said = stable.say(stable.encoder, ["lake", "night"])
+    assert said.condition.tokens.shape == said.condition.empty.shape == (2, 77, 32)
+    assert said.pooled.shape == (2, 32)
+    wanted = stable.say(stable.encoder, [""]).condition.tokens
+    assert torch.allclose(said.condition.empty, wanted.expand(2, -1, -1), atol=1e-6)
+
+
+def test_sampling_is_the_pipelines_own(stable):
+    """diffusers' pipeline with its DDIM scheduler paints the same picture from the same noise."""
+    stable.to(torch.device("cpu"))
+    gallery = Gallery(stable, (), CraftOptions(sampling_steps=5, cfg=7.5))
+    ours = gallery.sweep(["lake"], [3], [()])[0]
+    pipeline = stable.pipeline
+    pipeline.scheduler = type(pipeline.scheduler).from_config(
+        pipeline.scheduler.config, timestep_spacing="trailing", set_alpha_to_one=False
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    noise = stable.noise(1, torch.Generator().manual_seed(3))
+    theirs = pipeline(
+        "lake", latents=noise, num_inference_steps=5, guidance_scale=7.5, output_type="pt"
+    ).images
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_denoiser_of_a_pipeline_is_written_with_its_own_names(tmp_path, stable):
+    found, _ = trained(
+        tmp_path, craft.studio(stable, craft.Towers()), base="sd", tune="denoiser", steps=1, cfg=7.5
+    )
+    names = set(load_file(tmp_path / "out" / "model.safetensors"))
+    assert names == set(stable.denoiser.state_dict())
+    assert changed(stable.denoiser, found.model)
+
+
+def test_what_a_pipeline_lacks_is_said(tmp_path, stable):
+    with pytest.raises(FileNotFoundError, match="model_index"):
+        bases.diffusers_base(tmp_path)
+    with pytest.raises(ValueError, match="constraint frozen"):
+        stable.aligned(torch.zeros(1, 32), torch.zeros(1, 3, 8, 8))
