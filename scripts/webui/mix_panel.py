@@ -28,8 +28,8 @@ class MixPanel:
             self.widgets["enabled"] = frame
             rows = [self._slot(k) for k in range(1, SLOTS + 1)]
             with gr.Row():
-                self._add("w", info=None)
-                self._add("start", info=None)
+                self._add("w")
+                self._add("start")
             with gr.Accordion("Mix: advanced", open=False, elem_id=self._id("advanced")):
                 rest = [name for name in self.facts if name not in self.widgets]
                 for name in rest:
