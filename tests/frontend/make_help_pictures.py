@@ -27,6 +27,12 @@ SIZES = {
     "PresampleMMHDiTSampler": (340, 300),
     "PresampleMMHHeadAllocation": (360, 190),
     "PresampleTinyWorldLoader": (260, 80),
+    "PresampleTextEncoderLoader": (340, 100),
+    "PresampleEncoderMix": (320, 130),
+    "PresampleEncoderInterpolate": (360, 330),
+    "PresampleEncoderMerge": (320, 90),
+    "PresampleMixSweep": (360, 380),
+    "PresampleContactSheet": (320, 150),
 }
 MARGIN, TITLE = 8, 30
 PLACE = [110, 160]  # clear of what floats over the canvas
