@@ -45,6 +45,9 @@ def _node(schema) -> dict:
         facts = made.as_dict()
         if "dynamic_prompts" in facts:
             facts["dynamicPrompts"] = facts.pop("dynamic_prompts")
+        for ours, theirs in (("display_mode", "display"), ("force_input", "forceInput")):
+            if ours in facts:
+                facts[theirs] = facts.pop(ours)
         inputs["optional" if made.optional else "required"][made.id] = [made.kind, facts]
     return {
         "input": inputs,

@@ -22,7 +22,8 @@ def _loaded(tmp_path_factory):
     fake = comfy_fake.install(str(base))
     files = sorted((Path(__file__).parents[2] / "nodes").glob("*.py"))
     nodes = {file.stem: importlib.import_module(f"{NODES}.{file.stem}") for file in files}
-    nodes["tipo_model"].register_folders()
+    for name in ("tipo_model", "textcraftor"):
+        nodes[name].register_folders()
     yield SimpleNamespace(base=base, fake=fake, **nodes)
     for name in [name for name in sys.modules if name in fake or name.startswith(NODES)]:
         if name in before:

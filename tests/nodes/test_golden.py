@@ -23,6 +23,10 @@ RELEASES = {
         *("PresampleTinyWorldLoader", "PresampleMMHDiTTextEncode", "PresampleICFMSigmas"),
         *("PresampleMMHDiTSampler", "PresampleMMHHeadAllocation"),
     ),
+    "0.1.0-textcraftor": (
+        *("PresampleTextEncoderLoader", "PresampleEncoderMix", "PresampleEncoderInterpolate"),
+        *("PresampleEncoderMerge", "PresampleMixSweep", "PresampleContactSheet"),
+    ),
 }
 IDS = tuple(each for ids in RELEASES.values() for each in ids)
 
@@ -40,7 +44,10 @@ def definitions(nodes, comfy):
         schema = node.GET_SCHEMA()
         groups = {"required": {}, "optional": {}}
         for made in schema.inputs:
-            groups["optional" if made.optional else "required"][made.id] = [made.kind, made.as_dict()]
+            facts = made.as_dict()
+            if "force_input" in facts:
+                facts["forceInput"] = facts.pop("force_input")
+            groups["optional" if made.optional else "required"][made.id] = [made.kind, facts]
         found[identity] = {"input": groups}
     yield found
     (comfy.base / "input" / "prompts.txt").unlink()
@@ -121,7 +128,7 @@ def test_every_value_is_still_allowed(queued, definitions, nodes):
             if name not in values:
                 continue
             value = values[name]
-            if "options" in facts and name not in ("model", "file"):  # those are what is here
+            if "options" in facts and name not in ("model", "file", "encoder"):  # those are what is here
                 assert value in facts["options"], name
             if kind in ("INT", "FLOAT"):
                 assert facts.get("min", value) <= value <= facts.get("max", value), name
