@@ -1,9 +1,9 @@
-"""`presample eval`: the bundled models, measured again."""
+"""`presample eval`: the bundled models measured again, and the claims tried."""
 
 import importlib
 
 # Each module adds its own subcommand.
-MEASURES = ("mmh_dit.training.evaluate", "tipo.training.evaluate")
+MEASURES = ("mmh_dit.training.evaluate", "tipo.training.evaluate", "cli_claims")
 
 
 def add_parser(subparsers):
