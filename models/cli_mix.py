@@ -1,0 +1,210 @@
+"""`presample mix`: pictures of a prompt by the little world's text encoder, by tuned ones, and by their mix.
+
+All pictures of a column begin with the same noise. With --sweep a row goes from w = 0 to the w that is asked
+for, one row for each seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .mmh_dit.flow import SampleOptions
+from .options import add_flags, from_flags
+from .textcraftor.options import MOST, MixOptions
+from .tinyworld.pictures import SIZES
+
+NOT_HERE = ("denoise", "icfm_sigma")  # of a picture to paint over, and of the model
+SCALE = 2  # of a picture of the little world on the sheet
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Adds the command `mix`."""
+    parser = subparsers.add_parser(
+        "mix",
+        help="make pictures with tuned text encoders, mixed and interpolated",
+        description="Makes pictures with the little world and several of its text encoders, on one sheet.",
+    )
+    parser.add_argument("prompt", help="the prompt; the bundled models know landscapes only")
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        default=None,
+        metavar="NAME",
+        help="a tuned encoder, once for each: a bundled one, such as vivid, or a file",
+    )
+    parser.add_argument("--weights", default="", metavar="W,W", help="weights of the encoders [all the same]")
+    parser.add_argument("--sweep", type=int, default=0, metavar="N", help="rows of N pictures from 0 to w")
+    parser.add_argument("--n", type=int, default=4, metavar="N", help="seeds [4]")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed [0]")
+    parser.add_argument("--negative-prompt", default="", metavar="TEXT", help="what pictures should not show")
+    parser.add_argument("--shape", default="square", choices=tuple(SIZES), help="shape of canvas [square]")
+    parser.add_argument("--out", type=Path, default=Path("out/mix.png"), metavar="FILE", help="the sheet")
+    parser.add_argument(
+        "--merge", type=Path, metavar="FILE", help="also write an encoder merged from all, weight by weight"
+    )
+    add_flags(parser.add_argument_group("mixing"), MixOptions)
+    add_flags(parser.add_argument_group("sampling"), SampleOptions, leave_out=NOT_HERE)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Makes the pictures; returns the exit code."""
+    mixing = from_flags(args, MixOptions)
+    options = from_flags(args, SampleOptions, leave_out=NOT_HERE)
+    if args.n < 1 or args.sweep < 0:
+        raise ValueError(f"--n must be at least 1 and --sweep at least 0, got {args.n} and {args.sweep}")
+    began = time.monotonic()
+    encoders = {name: chosen(name) for name in args.encoder or ["vivid"]}
+    weights = read_weights(args.weights, len(encoders))
+    painter, tensors = open_painter(list(encoders.values()))
+    rows = sweep_rows(args, mixing, weights) if args.sweep else plain_rows(list(encoders), mixing, weights)
+    strips = list(painted(painter, rows, args, options))
+    write(strips, args, list(encoders), weights)
+    if args.merge:
+        write_merged(args.merge, tensors, weights, mixing)
+    count = sum(len(images) for _, images in strips)
+    print(f"{count} pictures in {time.monotonic() - began:.1f} s: {args.out}", flush=True)
+    return 0
+
+
+def chosen(name: str) -> Path:
+    """Returns the file of an encoder: a bundled one by its name, long or short, or the file of that name."""
+    from .textcraftor.files import BUNDLED, tuned_encoders
+
+    here = tuned_encoders()
+    path = here.get(name) or here.get(BUNDLED + name) or Path(name)
+    if not path.is_file():
+        short = ", ".join(each.removeprefix(BUNDLED) for each in here) or "none"
+        raise FileNotFoundError(f"--encoder must be a bundled encoder ({short}) or a file, got {name!r}")
+    return path
+
+
+def read_weights(text: str, count: int) -> list[float]:
+    """Returns a weight for each of `count` encoders; raises ValueError for another number of them."""
+    try:
+        weights = [float(part) for part in text.split(",")] if text else [1.0] * count
+    except ValueError as error:
+        raise ValueError(f"--weights must be numbers such as 0.5,0.5, got {text!r}") from error
+    if len(weights) != count or count > MOST:
+        raise ValueError(
+            f"there must be a weight for each of at most {MOST} encoders, got {len(weights)} for {count}"
+        )
+    return weights
+
+
+def open_painter(files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
+    """Returns the little world with its own encoder and those of the files, and the tensors of each."""
+    from .hub import bundled_folder, bundled_weights
+    from .mmh_dit.flow import Text
+    from .textcraftor.files import check_fit, read_encoder
+    from .textcraftor.paint import MixedPainter
+    from .tinyworld.clip import load_clip, read_words
+    from .tinyworld.studio import CLIP, WORDS, load_pipeline
+
+    pipeline = load_pipeline()
+    original = load_clip(bundled_weights(CLIP), read_words(bundled_folder() / WORDS))
+    own = {n: t for n, t in original.model.state_dict().items() if n.startswith(("text_model.", "text_proj"))}
+    tensors = [own]
+    shapes = {name: tensor.shape for name, tensor in own.items()}
+    for file in map(read_encoder, files):
+        tensors.append(own | check_fit(file, shapes, host="the little world's CLIP"))
+
+    def encoder(state: dict[str, Any]) -> Any:
+        clip = dataclasses.replace(original, model=copy.deepcopy(original.model))
+        clip.model.load_state_dict(state, strict=False)
+
+        def encode(prompts: Sequence[str]) -> Text:
+            states = clip.text_states(prompts, length=pipeline.model.config.text_len)
+            return Text(states.hidden, states.mask)
+
+        return encode
+
+    return MixedPainter(pipeline.model, [encoder(state) for state in tensors], pipeline.decode), tensors
+
+
+def plain_rows(names: Sequence[str], mixing: MixOptions, weights: Sequence[float]) -> list[tuple]:
+    """Returns (title, options, weights) of rows: the original, each encoder alone, and the mix."""
+    alone = [
+        (name, mixing, [float(i == k) for i in range(len(names))])
+        for k, name in enumerate(names)
+        if len(names) > 1
+    ]
+    title = ", ".join(f"{name} {weight:g}" for name, weight in zip(names, weights, strict=True))
+    nothing = dataclasses.replace(mixing, w=0.0, negative="original")
+    mixed = (f"{title} at w {mixing.w:g}", mixing, weights)
+    return [("original", nothing, weights), *alone, mixed]
+
+
+def sweep_rows(args: argparse.Namespace, mixing: MixOptions, weights: Sequence[float]) -> list[tuple]:
+    """Returns the same of the columns of a sweep, one for each w."""
+    from .textcraftor.mix import sweep
+
+    points = sweep(0.0, mixing.w, args.sweep)
+    return [(f"w {w:g}", dataclasses.replace(mixing, w=w), weights) for w in points]
+
+
+def painted(
+    painter: Any, rows: Sequence[tuple], args: argparse.Namespace, options: SampleOptions
+) -> Iterator:
+    """Yields (title, pictures) of rows, with a progress bar."""
+    from tqdm import tqdm
+
+    from .prompt.document import read
+
+    width, height = SIZES[args.shape]
+    total = len(rows) * options.steps
+    with tqdm(total=total, desc="painting", unit="step", file=sys.stderr, leave=False) as bar:
+        for title, mixing, weights in rows:
+            images = painter.pictures(
+                read(args.prompt).plain,
+                [args.seed + k for k in range(args.n)],
+                weights,
+                width=width,
+                height=height,
+                negative=read(args.negative_prompt).plain,
+                mix_options=mixing,
+                options=options,
+                on_step=bar.update,
+            )
+            yield title, images
+
+
+def write(
+    strips: Sequence[tuple], args: argparse.Namespace, names: Sequence[str], weights: Sequence[float]
+) -> None:
+    """Writes the sheet; a sweep is turned over, so that a row is a seed."""
+    from .sheet import Cell, Row, draw_sheet, save_png
+
+    if args.sweep:
+        rows = [
+            Row(args.prompt if k == 0 else "", [Cell(images[k], title) for title, images in strips])
+            for k in range(args.n)
+        ]
+    else:
+        rows = [Row(title, [Cell(image) for image in images]) for title, images in strips]
+    said = ", ".join(f"{name} {weight:g}" for name, weight in zip(names, weights, strict=True))
+    save_png(draw_sheet(rows, scale=SCALE), args.out, {"parameters": f"{args.prompt}\n\nencoders: {said}"})
+
+
+def write_merged(
+    path: Path, tensors: Sequence[dict[str, Any]], weights: Sequence[float], mixing: MixOptions
+) -> None:
+    """Writes an encoder whose weights are those of all, merged; it loads wherever the tuned ones do."""
+    from safetensors.torch import save_file
+
+    from .textcraftor.merge import merge
+    from .textcraftor.mix import shares
+
+    merged = merge(tensors, shares(weights, w=mixing.w, weighting=mixing.weighting))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {n: t.contiguous() for n, t in merged.items() if "position_ids" not in n}, path, {"format": "pt"}
+    )

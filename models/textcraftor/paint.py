@@ -1,0 +1,92 @@
+"""Pictures by an MMH-DiT whose text comes from several encoders, mixed as the options say, step by step.
+
+Dimension key: b batch  m text tokens  d width  H W image, in pixels
+
+Convention: the first encoder is the original one; every picture has a seed of its own. At w 0, and at w 1
+with start 0, the pictures are bit for bit those of one encoder. Source: spec 3.6.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from ..mmh_dit import flow
+from ..mmh_dit.model import MMHDiT
+from ..mmh_dit.pipeline import STRIDE
+from .mix import mix, shares, w_of_step
+from .options import MixOptions
+
+Encode = Callable[[Sequence[str]], flow.Text]
+
+
+def runs(steps: int, options: MixOptions) -> Iterator[tuple[range, float, float]]:
+    """Yields runs of steps with the w of the prompt and that of the negative one."""
+
+    def ws(step: int) -> tuple[float, float]:
+        return w_of_step(step, steps, options), w_of_step(step, steps, options, negative=True)
+
+    for (w, negative_w), group in groupby(range(steps), ws):
+        indices = list(group)
+        yield range(indices[0], indices[-1] + 1), w, negative_w
+
+
+@dataclass(frozen=True)
+class MixedPainter:
+    """`encoders` make the model's text of prompts, the original one first; `decode` pictures of latents."""
+
+    model: MMHDiT
+    encoders: Sequence[Encode]
+    decode: Callable[[Tensor], Tensor]
+
+    @torch.no_grad()
+    def pictures(
+        self,
+        prompt: str,
+        seeds: Sequence[int],
+        weights: Sequence[float],
+        *,
+        width: int,
+        height: int,
+        negative: str = "",
+        mix_options: MixOptions | None = None,
+        options: flow.SampleOptions | None = None,
+        on_step: Callable[[], None] | None = None,
+    ) -> Tensor:
+        """Returns a picture (b, 3, H, W) in 0..1 for each seed; `weights` are those of the other encoders.
+
+        An empty negative prompt is no text at all. Raises ValueError for sizes that are no multiples of 8.
+        """
+        if width % STRIDE or height % STRIDE or min(width, height) < STRIDE:
+            raise ValueError(f"width and height must be multiples of {STRIDE}, got {width}x{height}")
+        mixing, options = mix_options or MixOptions(), options or flow.SampleOptions()
+        ts = flow.times(options.steps, options.shift)
+        shape = (self.model.config.in_ch, height // STRIDE, width // STRIDE)
+        x_t = flow.start(flow.noise(shape, seeds), sigma=options.icfm_sigma)
+        known: dict[tuple[str, int], flow.Text] = {}
+        for steps, w, negative_w in runs(options.steps, mixing):
+            cond, uncond = (
+                self._text(text, len(seeds), shares(weights, w=each, weighting=mixing.weighting), known)
+                for text, each in ((prompt, w), (negative, negative_w))
+            )
+            velocity = flow.guided(self.model, cond, uncond if negative else flow.EMPTY, scale=options.cfg)
+            made = flow.RULES[options.sampler](velocity, x_t, ts[steps.start : steps.stop + 1])
+            for x_next in made:
+                x_t = x_next
+                if on_step:
+                    on_step()
+        return self.decode(x_t)
+
+    def _text(
+        self, text: str, count: int, weights: Sequence[float], known: dict[tuple[str, int], flow.Text]
+    ) -> flow.Text:
+        """The mix of what the encoders that count make of a text; each is asked once."""
+        used = [i for i, weight in enumerate(weights) if weight]
+        for i in used:
+            if (text, i) not in known:
+                known[text, i] = self.encoders[i]([text] * count)
+        found = [known[text, i] for i in used]
+        tokens = mix([each.tokens for each in found], [weights[i] for i in used])
+        return flow.Text(tokens, found[0].mask)
