@@ -185,7 +185,7 @@ def test_a_sheet_shows_the_prompts_from_the_original_to_the_tuned_encoder(tmp_pa
 
 def test_the_card_tells_rewards_before_and_after(tmp_path, studio):
     found, options = trained(tmp_path, studio)
-    card = measure.card(options, studio, found)
+    card = measure.card(options, found)
     assert set(card.measures) == {"gain red", "order red", "alignment", "diversity"}
     assert "| red | " in card.more[0]
     assert card.training["options"]["grad_steps"] == 2
@@ -259,6 +259,16 @@ def test_layers_that_are_not_there_are_refused(base, layers):
     with pytest.raises(ValueError, match="layers must"):
         parts.thaw(base.encoder, layers)
     base.encoder.requires_grad_(False)
+
+
+def test_prompts_that_are_measured_are_not_trained_with(tmp_path):
+    options = craft.options(tmp_path, measured=2)
+    assert parts.training_prompts(options) == craft.PROMPTS[:3]
+    assert parts.held_out_prompts(options) == craft.PROMPTS[3:]
+    few = dataclasses.replace(options, measured=3)
+    assert parts.too_few(few)
+    assert parts.training_prompts(few) == craft.PROMPTS
+    assert parts.held_out_prompts(few) == craft.PROMPTS[2:]
 
 
 def test_an_empty_file_of_prompts_is_refused(tmp_path):

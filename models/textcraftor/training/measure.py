@@ -24,7 +24,6 @@ from .options import TINY, CraftOptions
 from .train import Studio, Trained, tuned_encoder
 
 TOGETHER = 8  # prompts painted together
-HELD_OUT = 10**6  # added to the seed: prompts that no training sees
 WHAT = {
     "encoder": "A text encoder that was tuned by rewards, with everything else frozen (TextCraftor). The "
     "original one begins a picture, this one takes over after {use_from:.0%} of the steps; between the two, "
@@ -33,7 +32,7 @@ WHAT = {
     "TextCraftor.",
 }
 HOW = (
-    "On {count} held-out prompts with a seed each, {steps} steps, guidance {cfg:g}. Rewards by the networks "
+    "On {count} prompts{same} with a seed each, {steps} steps, guidance {cfg:g}. Rewards by the networks "
     "that were to be pleased and by those that judge (they learned from other pictures), in standard "
     "deviations of the pictures at w = 0. Captions: share of what the prompts' tags demand that the oracle "
     "reads off the pictures."
@@ -42,9 +41,9 @@ WORLD = " It is of this repository's little world, and knows nothing else."
 DATA = "Prompts alone: {prompts}."
 
 
-def card(options: CraftOptions, studio: Studio, trained: Trained) -> Card:
+def card(options: CraftOptions, trained: Trained) -> Card:
     """Returns the card of what was trained and written, measured."""
-    tiny = options.base == TINY
+    tiny, studio = options.base == TINY, trained.studio
     found = measure(options, studio, trained.model) if options.measured else {}
     flags = f" --preset {options.preset}" if options.preset else ""
     flags += "" if tiny else f" --base {Path(options.base).name}"
@@ -53,10 +52,16 @@ def card(options: CraftOptions, studio: Studio, trained: Trained) -> Card:
         command=f"presample train textcraftor{flags} --seed {options.seed}",
         data=DATA.format(prompts="a text file's" if options.prompts else "the little world's own"),
         training={"options": recipe(options), **trained.facts},
-        how=HOW.format(count=options.measured, steps=options.sampling_steps, cfg=options.cfg),
+        how=HOW.format(
+            same=_same(options), count=options.measured, steps=options.sampling_steps, cfg=options.cfg
+        ),
         measures=measures(found, list(studio.rewards)) if found else {},
         more=[table(found)] if found else [],
     )
+
+
+def _same(options: CraftOptions) -> str:
+    return " of those it was tuned with" if parts.too_few(options) else " that it was not tuned with"
 
 
 def measure(options: CraftOptions, studio: Studio, model: nn.Module) -> dict[str, list[list[float]]]:
@@ -70,7 +75,7 @@ def measure(options: CraftOptions, studio: Studio, model: nn.Module) -> dict[str
     features: list[list[Tensor]] = [[] for _ in GRID]
     for start in range(0, len(prompts), TOGETHER):
         chosen = slice(start, start + TOGETHER)
-        seeds = [options.seed + HELD_OUT + start + k for k in range(len(prompts[chosen]))]
+        seeds = [options.seed + parts.HELD_OUT + start + k for k in range(len(prompts[chosen]))]
         columns = gallery.sweep(prompts[chosen], seeds, [(w,) for w in GRID])
         if gallery.denoiser:
             original = dataclasses.replace(gallery, denoiser=None)
@@ -94,7 +99,7 @@ def tuned_gallery(options: CraftOptions, studio: Studio, model: nn.Module) -> Ga
 def held_out(options: CraftOptions) -> tuple[list[str], list[Wanted]]:
     """Returns prompts that were not trained with, and what the little world's demand of pictures."""
     if options.base != TINY or options.prompts:
-        prompts = parts.read_prompts(options.prompts, options.seed + HELD_OUT)[-options.measured :]
+        prompts = parts.held_out_prompts(options)
         return prompts, [{}] * len(prompts)
     asked = requests(options.seed, options.measured)
     return [request.prompt.text for request in asked], [request.wanted for request in asked]

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from ...tinyworld.pictures import draws, prompt
 from ...trainer.fit import Place
 from ...trainer.seeds import generator_for
+from .options import CraftOptions
 from .tuning import Batch
 
 PREFIX = "text_model."
 BLOCK = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
+HELD_OUT = 10**6  # added to the seed: prompts that no training sees
 PROMPTS = 4096  # of the little world, told apart by their numbers
 BUFFERS = ("position_ids",)
 
@@ -92,6 +94,23 @@ def read_prompts(path: str, seed: int) -> list[str]:
     if not found:
         raise ValueError(f"{path} must have a prompt on each line, and has none")
     return found
+
+
+def training_prompts(options: CraftOptions) -> list[str]:
+    """Returns the prompts to tune with: all, but those of a text file's end that the card is measured on."""
+    found = read_prompts(options.prompts, options.seed)
+    return found if not options.prompts or too_few(options) else found[: len(found) - options.measured]
+
+
+def held_out_prompts(options: CraftOptions) -> list[str]:
+    """Returns the prompts that the card is measured on: the last of a text file, or others of the little
+    world."""
+    return read_prompts(options.prompts, options.seed + HELD_OUT)[-options.measured :]
+
+
+def too_few(options: CraftOptions) -> bool:
+    """Returns whether a text file has too few prompts to leave some of them out of the training."""
+    return bool(options.prompts) and len(read_prompts(options.prompts, 0)) < 2 * options.measured
 
 
 def stream(prompts: Sequence[str], batch: int, seed: int, *, place: Place, skip: int) -> Iterator[Batch]:

@@ -49,10 +49,11 @@ class Studio:
 
 @dataclass(frozen=True)
 class Trained:
-    """What was tuned, an encoder or a denoiser, and facts for its card."""
+    """What was tuned, an encoder or a denoiser, facts for its card, and what it was tuned with."""
 
     model: nn.Module
     facts: dict[str, Any]
+    studio: Studio
 
 
 def add_parser(subparsers) -> ArgumentParser:
@@ -68,11 +69,10 @@ def run(args: Namespace) -> int:
     from .measure import card
 
     options = settled(from_flags(args, CraftOptions))
-    studio = open_studio(options, str(make_accelerator(options).device))
-    trained = train(options, studio)
+    trained = train(options)
     if trained is None:
         return 0
-    return 0 if write_card(Path(options.out), card(options, studio, trained)) else 1
+    return 0 if write_card(Path(options.out), card(options, trained)) else 1
 
 
 def open_studio(options: CraftOptions, device: str = "cpu") -> Studio:
@@ -109,7 +109,7 @@ def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None
     model = trainee(studio.base, encoder, options)
     weights = parse_weights(options.reward)
     tuning = Tuning(studio.base, studio.rewards, weights, Similarity(studio.clip), options, encoder)
-    prompts = parts.read_prompts(options.prompts, options.seed)
+    prompts = parts.training_prompts(options)
     began = time.perf_counter()
     fitted = fit(
         model,
@@ -121,7 +121,7 @@ def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None
         accelerator=accelerator,
     )
     facts = {"optimizer": title(options), "seconds": round(time.perf_counter() - began)}
-    return write(fitted, options, studio.base, facts)
+    return write(fitted, options, studio, facts)
 
 
 def tuned_encoder(base: Base, options: CraftOptions) -> nn.Module:
@@ -147,7 +147,7 @@ def hooks(options: CraftOptions, base: Base, encoder: nn.Module, prompts: Sequen
     return (Hook(options.samples_every, sheet),) if prompts else ()
 
 
-def write(fitted: Fitted, options: CraftOptions, base: Base, facts: dict) -> Trained | None:
+def write(fitted: Fitted, options: CraftOptions, studio: Studio, facts: dict) -> Trained | None:
     """Writes what was tuned, in float16, and returns it with the facts of its card."""
     weights = fitted.weights()
     if not fitted.main:
@@ -161,12 +161,12 @@ def write(fitted: Fitted, options: CraftOptions, base: Base, facts: dict) -> Tra
     halves = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
     said = {"textcraftor": json.dumps({"options": recipe(options), **facts})}
     if options.tune == "denoiser":
-        base.save(fitted.model, {k: t.contiguous() for k, t in halves.items()}, path, said)
+        studio.base.save(fitted.model, {k: t.contiguous() for k, t in halves.items()}, path, said)
     else:
         _save_encoder(halves, path, said)
     fitted.discard_checkpoints()
     logging.getLogger("presample").info("written to %s", path)
-    return Trained(fitted.model.eval(), facts)
+    return Trained(fitted.model.eval(), facts, studio)
 
 
 def _save_encoder(weights: Mapping[str, Tensor], path: Path, said: dict[str, str]) -> None:
