@@ -1,7 +1,8 @@
 """`presample expand`: one prompt, several variations of it, or a file of prompts.
 
 One prompt is printed as it is. Lists (from a file, or to one) have one prompt a line, or one JSON record a
-line with --json; a list that was cut short goes on where it stopped with --resume.
+line with --json; a list that was cut short goes on where it stopped with --resume. Whole data sets, with
+--input and --output, are those of `cli_expand_bulk`.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from . import cli_expand_bulk
 from .options import add_flags, from_flags
 from .tipo.options import ExpandOptions
 
@@ -37,6 +39,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the file of --out where it ends")
     parser.add_argument("--stream", action="store_true", help="show on standard error what is being added")
+    cli_expand_bulk.add_flags(parser)
     where = parser.add_argument_group("model")
     where.add_argument(
         "--folder", type=Path, action="append", metavar="FOLDER", help="search this folder too"
@@ -56,6 +59,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Expands what was asked for; returns the exit code."""
     options = from_flags(args, ExpandOptions)
+    if args.input or args.output:
+        return cli_expand_bulk.run(args, options)
     if args.n < 1:
         raise ValueError(f"--n must be at least 1, got {args.n}")
     if (args.prompt is None) == (args.file is None):

@@ -82,7 +82,7 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
     path = Path(path)
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
-    place = _device(device)
+    place = find_device(device)
     precision = choose_precision(place) if precision == "auto" else precision
     if precision == "int8" and place.type != "cpu":
         raise ValueError(
@@ -108,7 +108,8 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
     return LanguageModel(build(weights, device=place, precision=precision), tokenizer, path, precision)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Returns the device of that name, for auto a GPU where there is one; raises ValueError for others."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

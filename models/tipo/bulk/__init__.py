@@ -1,0 +1,1 @@
+"""Expansion of whole files of prompts: read in parts, decoded together, written part by part."""
