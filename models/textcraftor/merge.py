@@ -43,4 +43,5 @@ def _one(name: str, tensors: Sequence[Tensor], weights: Sequence[float]) -> Tens
             f"encoders that are merged must be of one kind, but {name} is {' and '.join(map(str, shapes))}; "
             "merge encoders that were tuned from the same one"
         )
-    return mix(tensors, weights).to(tensors[0].dtype)
+    kind = torch.promote_types(tensors[0].dtype, torch.float32)
+    return mix([tensor.to(kind) for tensor in tensors], weights).to(tensors[0].dtype)

@@ -8,6 +8,7 @@ with start 0, the pictures are bit for bit those of one encoder. Source: spec 3.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -67,11 +68,9 @@ class MixedPainter:
         x_t = flow.start(flow.noise(shape, seeds), sigma=options.icfm_sigma)
         known: dict[tuple[str, int], flow.Text] = {}
         for steps, w, negative_w in runs(options.steps, mixing):
-            cond, uncond = (
-                self._text(text, len(seeds), shares(weights, w=each, weighting=mixing.weighting), known)
-                for text, each in ((prompt, w), (negative, negative_w))
-            )
-            velocity = flow.guided(self.model, cond, uncond if negative else flow.EMPTY, scale=options.cfg)
+            say = partial(self._text, len(seeds), weights, mixing.weighting, known)
+            uncond = say(negative, negative_w) if negative else flow.EMPTY
+            velocity = flow.guided(self.model, say(prompt, w), uncond, scale=options.cfg)
             made = flow.RULES[options.sampler](velocity, x_t, ts[steps.start : steps.stop + 1])
             for x_next in made:
                 x_t = x_next
@@ -80,13 +79,18 @@ class MixedPainter:
         return self.decode(x_t)
 
     def _text(
-        self, text: str, count: int, weights: Sequence[float], known: dict[tuple[str, int], flow.Text]
+        self,
+        count: int,
+        weights: Sequence[float],
+        weighting: str,
+        known: dict[tuple[str, int], flow.Text],
+        text: str,
+        w: float,
     ) -> flow.Text:
         """The mix of what the encoders that count make of a text; each is asked once."""
-        used = [i for i, weight in enumerate(weights) if weight]
-        for i in used:
+        used = [(i, share) for i, share in enumerate(shares(weights, w=w, weighting=weighting)) if share]
+        for i, _ in used:
             if (text, i) not in known:
                 known[text, i] = self.encoders[i]([text] * count)
-        found = [known[text, i] for i in used]
-        tokens = mix([each.tokens for each in found], [weights[i] for i in used])
-        return flow.Text(tokens, found[0].mask)
+        found = [known[text, i] for i, _ in used]
+        return flow.Text(mix([each.tokens for each in found], [share for _, share in used]), found[0].mask)

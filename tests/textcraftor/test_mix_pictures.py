@@ -1,0 +1,204 @@
+"""Pictures whose text comes from several encoders: `paint`, and `presample mix` with random weights."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from presample.models import cli, hub
+from presample.models.hub import bundled_folder
+from presample.models.mmh_dit import checkpoint, flow
+from presample.models.mmh_dit.config import MMHDiTConfig
+from presample.models.mmh_dit.model import MMHDiT, init_weights
+from presample.models.mmh_dit.pipeline import Pipeline
+from presample.models.textcraftor.chain import Chain, Condition, Flow
+from presample.models.textcraftor.mix import mix
+from presample.models.textcraftor.options import MixOptions
+from presample.models.textcraftor.paint import MixedPainter, runs
+from presample.models.tinyworld.autoencoder import TinyAutoencoder
+from presample.models.tinyworld.clip import WIDTH, make_clip, read_words
+
+CONFIG = MMHDiTConfig(hidden=48, heads=(2, 4), text_dim=WIDTH, text_len=16, mlp_hidden=64, gate_init=0.3)
+SIZE = {"width": 32, "height": 16}
+STEPS = flow.SampleOptions(steps=5, cfg=2.0)
+
+
+def drawn(model, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    init_weights(model, generator)
+    with torch.no_grad():
+        for weight in model.final.parameters():
+            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
+    return model.requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return drawn(MMHDiT(CONFIG))
+
+
+def encoder(seed):
+    """Makes states of random numbers that depend on the prompt."""
+
+    def encode(prompts):
+        rows = [torch.Generator().manual_seed(seed + 1000 * len(prompt)) for prompt in prompts]
+        tokens = torch.stack([torch.randn(4, WIDTH, generator=row) for row in rows])
+        return flow.Text(tokens, torch.ones(len(prompts), 4, dtype=torch.bool))
+
+    return encode
+
+
+@pytest.fixture
+def painter(model):
+    return MixedPainter(model, [encoder(1), encoder(2), encoder(3)], lambda latents: latents)
+
+
+def made(painter, weights=(0.5, 0.5), **mixing):
+    return painter.pictures("lake", [3, 4], weights, **SIZE, mix_options=MixOptions(**mixing), options=STEPS)
+
+
+def test_at_the_ends_the_pictures_are_those_of_one_encoder_bit_for_bit(painter, model):
+    for weights, w, number in (((1, 0), 0.0, 0), ((1, 0), 1.0, 1), ((0, 3), 1.0, 2)):
+        single = Pipeline(model, painter.encoders[number], painter.decode)
+        wanted = single.pictures(["lake"] * 2, [3, 4], **SIZE, options=STEPS)
+        assert torch.equal(made(painter, weights, w=w, start=0.0), wanted)
+
+
+def test_the_original_encoder_leads_the_first_steps(painter, model):
+    """Against the trainer's chain, which steps by itself."""
+    chain = Chain(Flow(5), model, 2.0)
+    texts = [encode(["lake"] * 2) for encode in painter.encoders]
+    x = flow.noise((16, 2, 4), [3, 4])
+    mixed = mix([each.tokens for each in texts], (0.2, 0.4, 0.4))
+    for i in range(5):
+        condition = Condition(texts[0].tokens if i < 2 else mixed, texts[0].mask)
+        x = chain.step(x, condition, i)
+    assert torch.allclose(made(painter, w=0.8), x, atol=1e-5)
+    assert not torch.allclose(made(painter, w=0.8, start=0.0), x, atol=1e-3)
+
+
+def test_every_step_is_in_one_run_for_both_prompts():
+    options = MixOptions(w=0.5, start=0.4, end=0.8, negative="own", negative_w=0.25)
+    assert list(runs(10, options)) == [
+        (range(4), 0.0, 0.0),
+        (range(4, 8), 0.5, 0.25),
+        (range(8, 10), 0.0, 0.0),
+    ]
+
+
+def test_the_negative_prompt_has_a_mix_of_its_own(painter):
+    def made(**mixing):
+        return painter.pictures(
+            "lake",
+            [1],
+            (1, 0),
+            **SIZE,
+            negative="fog!",
+            mix_options=MixOptions(start=0.0, **mixing),
+            options=STEPS,
+        )
+
+    own = made(w=0.5, negative="own", negative_w=0.5)
+    assert torch.equal(made(w=0.5), own)
+    assert not torch.allclose(made(w=0.5, negative="original"), own, atol=1e-3)
+
+
+def test_an_encoder_is_asked_once_and_only_where_it_counts(painter):
+    asked = []
+    counting = [
+        lambda prompts, k=k, encode=encode: asked.append(k) or encode(prompts)
+        for k, encode in enumerate(painter.encoders)
+    ]
+    painter = MixedPainter(painter.model, counting, painter.decode)
+    made(painter, (0, 1), w=0.5)
+    assert sorted(asked) == [0, 2]
+    with pytest.raises(ValueError, match="multiples of 8, got 30x16"):
+        painter.pictures("lake", [1], (1, 1), width=30, height=16)
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory):
+    """The bundled folder with models of random weights, and two tuned encoders."""
+    pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("bundled")
+    shutil.copytree(bundled_folder() / "tipo-tiny", folder / "tipo-tiny")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        clip, autoencoder = make_clip(read_words(folder / "tipo-tiny")), TinyAutoencoder()
+    for name in ("tiny-clip", "tiny-autoencoder", "mmh-dit-tiny", "tiny-clip-vivid", "tiny-clip-moonlit"):
+        (folder / name).mkdir()
+    weights = dict(clip.model.named_parameters())
+    save_file(weights, folder / "tiny-clip" / "model.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    for name in ("tiny-clip-vivid", "tiny-clip-moonlit"):
+        tuned = {
+            key: (tensor + 0.2 * torch.randn(tensor.shape, generator=generator)).half()
+            for key, tensor in weights.items()
+            if key.startswith("text_model.")
+        }
+        save_file(tuned, folder / name / "model.safetensors")
+    save_file(autoencoder.state_dict(), folder / "tiny-autoencoder" / "model.safetensors")
+    checkpoint.save(drawn(MMHDiT(CONFIG)), folder / "mmh-dit-tiny" / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def world(bundled, monkeypatch):
+    from presample.models.textcraftor import files
+    from presample.models.tinyworld import studio
+
+    for module in (hub, files, studio):
+        monkeypatch.setattr(module, "bundled_folder", lambda: bundled)
+    return bundled
+
+
+def mix_command(*flags):
+    return cli.main(["mix", "lake, night", "--steps", "2", "--n", "2", *map(str, flags)])
+
+
+def test_the_sheet_has_the_original_each_encoder_and_their_mix(world, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    out, merged = tmp_path / "mix.png", tmp_path / "merged.safetensors"
+    flags = ("--encoder", "vivid", "--encoder", world / "tiny-clip-moonlit" / "model.safetensors")
+    assert mix_command(*flags, "--weights", "1,3", "--out", out, "--merge", merged, "--start", "0") == 0
+    assert "8 pictures" in capsys.readouterr().out
+    sheet = image.open(out)
+    assert sheet.text["parameters"].startswith("lake, night\n\nencoders: vivid 1, ")
+    assert sheet.height > 4 * 256
+    name = "text_model.final_layer_norm.weight"
+    parts = [
+        load_file(world / f"tiny-clip-{each}" / "model.safetensors")[name] for each in ("vivid", "moonlit")
+    ]
+    assert torch.allclose(
+        load_file(merged)[name], 0.25 * parts[0].float() + 0.75 * parts[1].float(), atol=1e-6
+    )
+
+
+def test_a_sweep_is_a_row_for_each_seed(world, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    out = tmp_path / "sweep.png"
+    assert mix_command("--encoder", "tiny-clip-vivid", "--sweep", "3", "--out", out) == 0
+    assert "6 pictures" in capsys.readouterr().out
+    sheet = image.open(out)
+    assert 3 * 256 < sheet.width < 4 * 256
+    assert 2 * 256 < sheet.height < 3 * 256
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--encoder", "gaudy"), "must be a bundled encoder (moonlit, vivid) or a file, got 'gaudy'"),
+        (("--weights", "1,2"), "a weight for each of at most 8 encoders, got 2 for 1"),
+        (("--weights", "much"), "must be numbers such as 0.5,0.5, got 'much'"),
+        (("--w", "3"), "w must lie in 0 to 2"),
+        (("--sweep", "-1"), "--sweep at least 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(world, tmp_path, capsys, flags, said):
+    assert mix_command(*flags, "--out", tmp_path / "x.png") == 1
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
