@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .experiment import Experiment
 
-MODULES = ("icfm_closed", "icfm_ring", "icfm_pictures", "mmh", "dedup", "score_tags")
+MODULES = ("icfm_closed", "icfm_ring", "icfm_pictures", "mmh", "dedup", "score_tags", "textcraftor")
 ALL = "all"
 
 
