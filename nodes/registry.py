@@ -7,7 +7,7 @@ from types import ModuleType
 from comfy_api.latest import ComfyExtension
 from server import PromptServer
 
-from . import prompts, replacements, routes, tipo, tipo_model, tipo_use
+from . import playground_buckets, prompts, replacements, routes, tipo, tipo_model, tipo_use
 
 CHANGED = (ImportError, AttributeError, TypeError)  # what a changed inside of ComfyUI looks like from here
 
@@ -15,6 +15,7 @@ CHANGED = (ImportError, AttributeError, TypeError)  # what a changed inside of C
 GROUPS = {
     "MMH-DiT": ("mmh_dit", "tiny_world"),
     "TextCraftor": ("textcraftor", "textcraftor_sweep"),
+    "Playground": ("playground",),
 }
 
 log = logging.getLogger("presample")
@@ -22,7 +23,7 @@ log = logging.getLogger("presample")
 
 def modules() -> tuple[ModuleType, ...]:
     """Returns the modules with nodes, without those of a group that this ComfyUI does not fit."""
-    found: list[ModuleType] = [tipo_model, tipo, tipo_use, prompts]
+    found: list[ModuleType] = [tipo_model, tipo, tipo_use, prompts, playground_buckets]
     for what, names in GROUPS.items():
         try:
             found += [importlib.import_module(f".{name}", __package__) for name in names]

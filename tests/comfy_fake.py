@@ -333,8 +333,9 @@ def _with_torch():
 
     return {
         "comfy.conds": {"CONDRegular": CONDRegular},
-        "comfy.latent_formats": {"Flux": LatentFormat},
-        "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType},
+        "comfy.latent_formats": {"Flux": LatentFormat, "SDXL_Playground_2_5": LatentFormat},
+        "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType, "SDXL": type("SDXL", (), {})},
+        "comfy.model_sampling": _sampling(),
         "comfy.model_detection": {"detect_unet_config": detect_unet_config},
         "comfy.patcher_extension": {
             "get_all_wrappers": lambda wrapper_type, options: [],
@@ -362,6 +363,33 @@ def _with_torch():
         "comfy.clip_model": {"CLIPTextModel": type("CLIPTextModel", (), {})},
         "latent_preview": {"prepare_callback": lambda model, steps: lambda step, x0, x, total_steps: None},
     }
+
+
+def _sampling():
+    """comfy.model_sampling: the numbers of a schedule, without its tables."""
+
+    class V_PREDICTION:
+        pass
+
+    class EDM(V_PREDICTION):
+        pass
+
+    class ModelSamplingContinuousEDM:
+        def __init__(self, model_config=None):
+            self.set_parameters(0.002, 120.0, 1.0)
+
+        def set_parameters(self, sigma_min, sigma_max, sigma_data):
+            self.sigma_min, self.sigma_max, self.sigma_data = sigma_min, sigma_max, sigma_data
+
+    class ModelSamplingDiscreteFlow:
+        def set_parameters(self, shift=1.0, timesteps=1000, multiplier=1000):
+            self.shift, self.multiplier = shift, multiplier
+
+    class ModelSamplingFlux:
+        def set_parameters(self, shift=1.15, timesteps=10000):
+            self.shift = shift
+
+    return {kind.__name__: kind for kind in locals().values()}
 
 
 class Nothing:

@@ -8,9 +8,11 @@ spec 4.5.
 
 import dataclasses
 import math
+from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..options import option, validate
 from .edm import EDM
 
 BASE = 512  # pixels; d_0 of EDM's own training noise
@@ -48,3 +50,21 @@ def _above_0(by: float) -> float:
     if not by > 0:
         raise ValueError(f"a shift must be above 0, got {by}; 1 changes nothing")
     return by
+
+
+@dataclass(frozen=True)
+class ShiftOptions:
+    """For which size of picture a model's noise is shifted."""
+
+    width: int = option(1024, "Width of the picture in pixels.", low=16, high=16384, step=8)
+    height: int = option(1024, "Height of the picture in pixels.", low=16, high=16384, step=8)
+    base: int = option(
+        1024,
+        "Side of the square that the model was trained at; there nothing changes.",
+        low=16,
+        high=16384,
+        step=8,
+    )
+
+    def __post_init__(self):
+        validate(self)

@@ -33,6 +33,11 @@ SIZES = {
     "PresampleEncoderMerge": (320, 90),
     "PresampleMixSweep": (360, 380),
     "PresampleContactSheet": (320, 150),
+    "PresamplePlaygroundSampling": (300, 60),
+    "PresampleEDMSigmas": (300, 200),
+    "PresampleResolutionShift": (320, 160),
+    "PresampleAspectBucketLatent": (320, 230),
+    "PresampleSnapToBucket": (320, 180),
 }
 MARGIN, TITLE = 8, 30
 PLACE = [110, 160]  # clear of what floats over the canvas

@@ -27,6 +27,10 @@ RELEASES = {
         *("PresampleTextEncoderLoader", "PresampleEncoderMix", "PresampleEncoderInterpolate"),
         *("PresampleEncoderMerge", "PresampleMixSweep", "PresampleContactSheet"),
     ),
+    "0.1.0-playground": (
+        *("PresamplePlaygroundSampling", "PresampleEDMSigmas", "PresampleResolutionShift"),
+        *("PresampleAspectBucketLatent", "PresampleSnapToBucket"),
+    ),
 }
 IDS = tuple(each for ids in RELEASES.values() for each in ids)
 
