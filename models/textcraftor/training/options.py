@@ -86,8 +86,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "textcraftor": {
         "reward": ("aesthetic=3", "hps=100", "pick=1"),
         "clip_weight": 50.0,
-        "lr": 1e-6,
-        "warmup": 0,
+        "milestones": "0:1e-6",
         "beta2": 0.999,
         "weight_decay": 0.01,
         "clip": 100.0,
