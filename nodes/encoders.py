@@ -151,8 +151,11 @@ def load_tuned(clip: Any, path: Path) -> tuple[Any, str]:
     """Returns the CLIP with the tuned encoders of a file in place of its own, and a sentence about it.
 
     Raises:
-        ValueError: the file holds no text encoder, or none that fits; the message says what it is.
+        ValueError: the file holds no text encoder, or none that fits; the message says what it is. Or the
+            CLIP is a mix, which has not one encoder to replace.
     """
+    if isinstance(clip, MixedCLIP):
+        raise ValueError("clip must have one set of weights, and is an Encoder Mix; load the file before it")
     files = read_encoders(path)
     state = clip.cond_stage_model.state_dict()
     here = {prefix: _shapes(state, prefix) for prefix in towers(state)}

@@ -152,6 +152,12 @@ def test_a_mix_cannot_be_saved_or_merged_as_one(chain, make, nodes):
         nodes["PresampleEncoderMerge"].execute(make(0), mixed, 0.5)
 
 
+def test_a_file_is_not_put_into_a_mix(chain, make, nodes, tuned):
+    mixed = chain([make(0), make(1)], (0.5, 0.5))
+    with pytest.raises(ValueError, match="is an Encoder Mix; load the file before it"):
+        nodes["PresampleTextEncoderLoader"].execute(mixed, tuned)
+
+
 def test_encoders_of_different_kinds_are_named(chain, make, nodes):
     xl = make(1, names=("l", "g"))
     with pytest.raises(ValueError, match=r"the first is the CLIP-L .* number 2 is the CLIP of SDXL"):
