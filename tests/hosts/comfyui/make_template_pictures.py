@@ -16,6 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "frontend
 
 TEMPLATES = HERE.parents[2] / "example_workflows"
 PAINTING = ("tiny_text_to_image", "tipo_to_pictures", "image_to_image", "full_size")
+MIXING = ("plain_to_vivid", "mix_two_encoders", "plain_to_vivid_sweep")
 TINY = "models/bundled/mmh-dit-tiny/model.safetensors"
 LARGE = {"UNETLoader": "diffusion_models", "CLIPLoader": "text_encoders", "VAELoader": "vae"}
 MARGIN = 30
@@ -43,7 +44,7 @@ def main() -> None:
     from test_page import CHROMIUM, DONE, Backend
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        put_empty_files(Path(folder), sys.argv[1:] or PAINTING)
+        put_empty_files(Path(folder), sys.argv[1:] or (*PAINTING, *MIXING))
         server = Server(Path(folder))
         arguments = ["--no-sandbox", "--disable-gpu", "--force-prefers-reduced-motion"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -51,7 +52,7 @@ def main() -> None:
             page = Page(browser, Backend(server), "classic")
             page.page.set_viewport_size({"width": VIEW[0], "height": VIEW[1]})
             page.page.set_default_timeout(120_000)
-            for name in sys.argv[1:] or PAINTING:
+            for name in sys.argv[1:] or (*PAINTING, *MIXING):
                 page.load((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
                 if runs(name):
                     ended = page.page.evaluate(DONE)

@@ -62,6 +62,12 @@ def test_the_nodes_paint_what_the_library_paints(found):
     assert facts == ["samples"]
 
 
+def test_an_interpolation_paints_what_the_library_paints_from_its_first_step_on(found):
+    said = found("mixed_pictures")
+    assert max(said[::2]) < 3e-5
+    assert min(said[1::2]) > 1e-3
+
+
 def test_a_whole_checkpoint_can_be_saved_and_loaded(found):
     model, clip, vae = found("whole_checkpoint")
     assert max(model, vae) < SAME

@@ -8,9 +8,11 @@ from workflows_for_tests import to_prompt
 
 WRITING = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
 PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 8, "image_to_image": 2}  # pictures that each paints
+MIXING = {"plain_to_vivid": 1, "mix_two_encoders": 1, "plain_to_vivid_sweep": 1}
 LARGE = "full_size"
 FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
 PAINTER = ROOT / "models/bundled/mmh-dit-tiny/model.safetensors"
+TUNED = [ROOT / f"models/bundled/tiny-clip-{name}/model.safetensors" for name in ("vivid", "moonlit")]
 
 
 def titled(workflow, title):
@@ -34,7 +36,7 @@ def results(server, templates):
 
 
 def test_the_templates_are_those_that_are_tested(templates):
-    assert set(templates) == {*WRITING, *PAINTING, LARGE}
+    assert set(templates) == {*WRITING, *PAINTING, *MIXING, LARGE}
 
 
 @pytest.mark.parametrize("name", WRITING)
@@ -90,19 +92,47 @@ def test_freeze_and_edit_gives_the_frozen_text_and_another_layout_of_it(results,
 @pytest.mark.skipif(not PAINTER.is_file(), reason=f"{PAINTER} is not bundled yet")
 @pytest.mark.parametrize("name", PAINTING)
 def test_it_paints_pictures_that_differ(results, server, name):
+    check_pictures(results[name], server, PAINTING[name])
+
+
+@pytest.mark.skipif(
+    not all(path.is_file() for path in (PAINTER, *TUNED)),
+    reason=f"{', '.join(path.parent.name for path in (PAINTER, *TUNED))} are not all bundled yet",
+)
+@pytest.mark.parametrize("name", MIXING)
+def test_it_paints_with_tuned_encoders(results, server, name):
+    check_pictures(results[name], server, MIXING[name])
+
+
+@pytest.mark.skipif(
+    not all(path.is_file() for path in (PAINTER, *TUNED)),
+    reason=f"{', '.join(path.parent.name for path in (PAINTER, *TUNED))} are not all bundled yet",
+)
+def test_one_slider_moves_the_picture_from_plain_to_vivid(server, templates):
+    pictures = []
+    for w in (0.0, 0.5, 1.0):
+        prompt = to_prompt(templates["plain_to_vivid"], server.definitions)
+        slider = next(n for n in prompt.values() if n["class_type"] == "PresampleEncoderInterpolate")
+        slider["inputs"]["w"] = w
+        pictures += check_pictures(server.run(prompt), server, 1)
+    assert len(set(pictures)) == 3
+
+
+def check_pictures(result, server, count):
+    """Asserts that so many pictures were made, that differ and show something; returns their pixels."""
     from PIL import Image, ImageStat
 
-    result = results[name]
     assert result.end == "execution_success", result.error
     shown = [data["output"].get("images", []) for _, kind, data in result.events if kind == "executed"]
     pictures = [picture for each in shown for picture in each]
-    assert len(pictures) == PAINTING[name]
+    assert len(pictures) == count
     seen = set()
     for picture in pictures:
         with Image.open(server.base / picture["type"] / picture["filename"]) as image:
             assert max(ImageStat.Stat(image.convert("L")).stddev) > 10, "there is nothing in the picture"
             seen.add(image.tobytes())
     assert len(seen) == len(pictures)
+    return seen
 
 
 def test_the_full_size_template_lacks_its_files_and_nothing_else(results, templates):

@@ -202,6 +202,54 @@ def pictures():
     return [(picture.movedim(-1, 1) - wanted).abs().max().item(), wanted.std().item(), sorted(made)]
 
 
+@check
+def mixed_pictures():
+    """Encoder Interpolate and a sampler make the latents of the library, for several numbers of steps."""
+    tuned = clips.make_clip(WORDS_AND_TOWERS.words)
+    tensors = {n: t for n, t in tuned.model.state_dict().items() if n.startswith("text_model.")}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, FOLDER / "tuned.safetensors")
+    vivid, _ = part("nodes.encoders").load_tuned(CLIP, FOLDER / "tuned.safetensors")
+    mixing = part("models.textcraftor.options").MixOptions(w=0.5, negative="own", negative_w=0.25)
+    facts = {name: getattr(mixing, name) for name in ("w", "start", "end", "negative", "negative_w")}
+
+    def states_of(clip):
+        def encode(prompts):
+            states = clip.text_states(prompts, length=SHAPE.text_len)
+            return flow.Text(states.hidden, states.mask)
+
+        return encode
+
+    lines = part("models.textcraftor.paint").MixedPainter(
+        PLAIN, [states_of(WORDS_AND_TOWERS), states_of(tuned)], lambda latents: latents
+    )
+    interpolate = part("nodes.textcraftor").EncoderInterpolate.execute
+    found = []
+    for steps, fog in ((5, "fog"), (20, "fog"), (25, ""), (30, "")):
+        wanted = lines.pictures(
+            PROMPTS[0],
+            [9],
+            (1.0,),
+            width=96,
+            height=64,
+            negative=fog,
+            mix_options=mixing,
+            options=flow.SampleOptions(steps=steps, cfg=3.0),
+        )
+        positive, negative = interpolate(CLIP, vivid, PROMPTS[0], fog, **facts).args
+        latent = {"samples": torch.zeros(1, 16, 8, 12)}
+        made = nodes.MMHDiTSampler.execute(
+            MODEL, positive, latent, negative, seed=9, steps=steps, cfg=3.0
+        ).args
+        form = MODEL.model.latent_format
+        found.append((form.process_in(made[0]["samples"]) - wanted).abs().max().item())
+        blended = interpolate(CLIP, vivid, PROMPTS[0], fog, **{**facts, "start": 0.0}).args[0]
+        other = nodes.MMHDiTSampler.execute(
+            MODEL, blended, latent, negative, seed=9, steps=steps, cfg=3.0
+        ).args
+        found.append((other[0]["samples"] - made[0]["samples"]).abs().max().item())
+    return found
+
+
 def _text(prompts):
     states = WORDS_AND_TOWERS.text_states(prompts)
     return flow.Text(states.hidden, states.mask)
