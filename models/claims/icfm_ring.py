@@ -34,7 +34,7 @@ class Training:
     radius: float = 1.0
     std: float = 0.1
     hidden: int = 96
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 192
     lr: float = 3e-3
     warmup: int = 50

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 from .experiment import Experiment
 
-MODULES = ("icfm_closed", "icfm_ring", "icfm_pictures", "mmh", "dedup", "score_tags", "textcraftor")
+MODULES = (
+    "presampling",
+    "icfm_closed",
+    "icfm_ring",
+    "icfm_pictures",
+    "mmh",
+    "solid",
+    "buckets",
+    "dedup",
+    "score_tags",
+)
 ALL = "all"
 
 

@@ -59,18 +59,20 @@ def read(images: Tensor) -> Reading:
     frame = torch.cat((images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]), 2)
     ground = frame.median(2).values  # (b, 3)
     alpha, ink = _cover(images, ground)
-    area = alpha.sum((1, 2))
+    area = alpha.sum((1, 2)).clamp_min(1)
     x, y = _centre(alpha, area)
     size = (area / min(width, height) ** 2).sqrt()
     grey = ground.mean(1)
-    brightness = ((ink + 1) / 2).amax(1)
+    palette, light = torch.tensor(COLOURS), (ink + 1) / 2
+    peak = light.amax(1)
+    colour = _nearest(light / peak.clamp_min(1e-3)[:, None], palette / palette.amax(1, keepdim=True))
     return Reading(
         shape=_shape(alpha, size, x, y),
-        colour=_nearest(((ink + 1) / 2) / brightness.clamp_min(1e-3)[:, None], torch.tensor(COLOURS)),
+        colour=colour,
         background=(grey[:, None] - torch.tensor(GREYS)).abs().argmin(1),
         quadrant=(y > 0.5).long() * 2 + (x > 0.5).long(),
         size=size,
-        brightness=brightness,
+        brightness=peak / palette.amax(1)[colour],
         x=x,
         y=y,
         ground=grey,
@@ -88,15 +90,14 @@ def _cover(images: Tensor, ground: Tensor) -> tuple[Tensor, Tensor]:
     alpha = along / way.square().sum(1).clamp_min(1e-4)[:, None, None]
     near = F.max_pool2d((alpha > 0.5).float()[:, None], 5, 1, 2)[:, 0]
     # Noise inside averages out, for it may fall below 0; noise elsewhere would add up.
-    return alpha.clamp_max(1) * near, ink
+    return alpha.clamp(-1, 1) * near, ink
 
 
 def _centre(alpha: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
     height, width = alpha.shape[1:]
-    area = area.clamp_min(1e-3)
     across = (torch.arange(width) + 0.5) / width
     down = (torch.arange(height) + 0.5) / height
-    return (alpha.sum(1) * across).sum(1) / area, (alpha.sum(2) * down).sum(1) / area
+    return tuple(part.sum(1).div(area).clamp(0, 1) for part in (alpha.sum(1) * across, alpha.sum(2) * down))
 
 
 def _shape(alpha: Tensor, size: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from .shapes import ATTRIBUTES, Scenes
 
 SEED = 7
 LONGEST = 12  # words of a sentence
-_LITTLE = ("a", "at", "the", "on", "ground", "shape")
+_LITTLE = ("a", "at", "the", "on", "ground", "shape", "solid", "white")
 
 
 def tags(attributes: Sequence[int], named: Sequence[bool]) -> list[str]:

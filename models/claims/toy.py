@@ -85,13 +85,18 @@ class Batch:
     named: Tensor
 
 
-def batch(
-    toy: Toy, generator: torch.Generator, *, device: torch.device | None = None, drop: float | None = None
+def batch(toy: Toy, generator: torch.Generator, *, device: torch.device | None = None) -> Batch:
+    """Returns a minibatch of new scenes to learn from."""
+    return batch_of(draw(toy.batch, generator), toy, generator, device=device)
+
+
+def batch_of(
+    scenes: Scenes, toy: Toy, generator: torch.Generator, *, device: torch.device | None = None
 ) -> Batch:
-    """Returns a minibatch to learn from; a share `drop` of the captions is empty, for guidance."""
-    scenes = draw(toy.batch, generator)
-    named = shapes_text.random_names(toy.batch, generator)
-    kept = torch.rand(toy.batch, 1, generator=generator) >= (toy.drop if drop is None else drop)
+    """Returns a minibatch of these scenes with new captions, a share `drop` of them empty, for guidance."""
+    count = len(scenes.shape)
+    named = shapes_text.random_names(count, generator)
+    kept = torch.rand(count, 1, generator=generator) >= toy.drop
     said = shapes_text.captions(scenes, named, generator)
     said = [caption if keep else "" for caption, keep in zip(said, kept[:, 0].tolist(), strict=True)]
     images = render(scenes, width=toy.width, height=toy.height).to(device)
