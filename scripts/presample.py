@@ -18,9 +18,13 @@ if "presample" not in sys.modules:
     _spec.loader.exec_module(sys.modules["presample"])
 
 from presample.scripts.webui import callbacks as _callbacks  # noqa: E402
+
+# Hosts show the panels in this order.
+# isort: off
+from presample.scripts.webui.tipo import PresampleTIPO  # noqa: E402
 from presample.scripts.webui.mix import PresampleEncoderMix  # noqa: E402
 from presample.scripts.webui.playground import PresamplePlayground  # noqa: E402
-from presample.scripts.webui.tipo import PresampleTIPO  # noqa: E402
+# isort: on
 
 _callbacks.register()
 

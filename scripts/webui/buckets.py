@@ -15,7 +15,7 @@ from ...models.playground.buckets import LISTS, nearest, parse_ratio, swap
 Size = tuple[int, int]
 AUTO = "auto"
 OF_WEBUIS = ("sdxl", "novelai")  # the lists that there are models for
-RATIOS = ("1:1", "5:4", "4:3", "3:2", "16:9", "21:9")
+RATIOS = ("1:1", "4:3", "3:2", "16:9", "21:9")
 SWAP_SYMBOL = "\u21c5"
 
 
@@ -56,7 +56,7 @@ class Row:
     def __init__(self, tab: str, width: Any, height: Any):
         self.tab = tab
         with gr.Row(elem_id=self._id("row"), elem_classes=["presample-buckets"]):
-            shared = {"label": "Aspect buckets", "show_label": False, "container": False, "min_width": 96}
+            shared = {"label": "Aspect buckets", "show_label": False, "container": False, "min_width": 76}
             self.wanted = gr.Dropdown([AUTO, *OF_WEBUIS], value=AUTO, elem_id=self._id("list"), **shared)
             self.buttons = {ratio: self._button(ratio) for ratio in RATIOS}
             self.buttons |= {"snap": self._button("Snap"), "swap": self._button(SWAP_SYMBOL, "swap")}
@@ -71,4 +71,4 @@ class Row:
 
     def _button(self, text: str, name: str = "") -> Any:
         elem_id = self._id(name or text.replace(":", "to").lower())
-        return gr.Button(text, size="sm", min_width=40, elem_id=elem_id)
+        return gr.Button(text, size="sm", min_width=36, elem_id=elem_id)
