@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import cli_bench_jobs, cli_bench_mmh_dit, cli_bench_variety
+from . import cli_bench_bulk, cli_bench_jobs, cli_bench_mmh_dit, cli_bench_variety
 
 QUICK = {"repeats": 1, "new_tokens": 16, "batch": "1,4"}
 USUAL = {"repeats": 5, "new_tokens": 96, "batch": "1,4,16"}
@@ -25,6 +25,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     cli_bench_variety.add_parser(kinds)
     cli_bench_jobs.add_parser(kinds)
+    cli_bench_bulk.add_parser(kinds)
     cli_bench_mmh_dit.add_parser(kinds)
     lm = kinds.add_parser(
         "lm",
