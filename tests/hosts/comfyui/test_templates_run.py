@@ -13,6 +13,10 @@ LARGE = "full_size"
 FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
 PAINTER = ROOT / "models/bundled/mmh-dit-tiny/model.safetensors"
 TUNED = [ROOT / f"models/bundled/tiny-clip-{name}/model.safetensors" for name in ("vivid", "moonlit")]
+with_tuned = pytest.mark.skipif(
+    not all(path.is_file() for path in (PAINTER, *TUNED)),
+    reason=f"{', '.join(path.parent.name for path in (PAINTER, *TUNED))} are not all bundled yet",
+)
 
 
 def titled(workflow, title):
@@ -95,19 +99,13 @@ def test_it_paints_pictures_that_differ(results, server, name):
     check_pictures(results[name], server, PAINTING[name])
 
 
-@pytest.mark.skipif(
-    not all(path.is_file() for path in (PAINTER, *TUNED)),
-    reason=f"{', '.join(path.parent.name for path in (PAINTER, *TUNED))} are not all bundled yet",
-)
+@with_tuned
 @pytest.mark.parametrize("name", MIXING)
 def test_it_paints_with_tuned_encoders(results, server, name):
     check_pictures(results[name], server, MIXING[name])
 
 
-@pytest.mark.skipif(
-    not all(path.is_file() for path in (PAINTER, *TUNED)),
-    reason=f"{', '.join(path.parent.name for path in (PAINTER, *TUNED))} are not all bundled yet",
-)
+@with_tuned
 def test_one_slider_moves_the_picture_from_plain_to_vivid(server, templates):
     pictures = []
     for w in (0.0, 0.5, 1.0):
