@@ -13,6 +13,7 @@ MODULES = (
     "icfm_ring",
     "icfm_pictures",
     "mmh",
+    "textcraftor",
     "solid",
     "buckets",
     "dedup",

@@ -30,7 +30,6 @@ SMALL = {
     "icfm-pictures": {"model": toy.Toy(**LITTLE), "pictures": 8, "steps": 2, "few": 1},
     "mmh-small": {
         "model": toy.Toy(**LITTLE | {"hidden": 48, "heads": (2,) * 4}),
-        "counts": (2, 4),
         "pictures": 4,
     },
     "solid": {"model": toy.Toy(**LITTLE), "pictures": 8, "steps": 3},
