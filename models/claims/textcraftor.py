@@ -191,7 +191,7 @@ EXPERIMENTS = (
         arms=(*ARMS, MIX),
         measure=trained.measure,
         judge=judge,
-        minutes=1.2,
+        minutes=0.8,
         together=True,
     ),
 )

@@ -33,7 +33,7 @@ CHUNK = 32  # prompts painted together
 class ShapesSettings:
     """Sizes, and what was wanted before the run."""
 
-    base_steps: int = 1500
+    base_steps: int = 1200
     taste_steps: int = 1500
     clip_steps: int = 800
     layers: int = 2
@@ -41,10 +41,10 @@ class ShapesSettings:
     grad_steps: int = 5
     use_from: float = 0.4
     cfg: float = 3.0
-    steps: int = 60
+    steps: int = 50
     batch: int = 16
-    lr: float = 1e-3
-    clip_weight: float = 10.0
+    lr: float = 2e-3
+    clip_weight: float = 4.0
     measured: int = 96
     least_captions: float = 0.8
     least_gain: float = 0.5

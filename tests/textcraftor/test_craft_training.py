@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from presample.models.cli import main
 from presample.models.mmh_dit import checkpoint
+from presample.models.textcraftor.chain import Chain, Condition
 from presample.models.textcraftor.files import read_encoder
 from presample.models.textcraftor.training import bases, measure, parts, train
 from presample.models.textcraftor.training.gallery import GRID, Gallery, Sheet
@@ -120,6 +121,42 @@ def test_the_denoiser_is_tuned_with_the_encoder_frozen(tmp_path, base, studio):
     assert torch.allclose(
         encoder.state_dict()[next(iter(encoder.state_dict()))], next(first.model.parameters()), atol=1e-3
     )
+
+
+# In use
+
+
+@pytest.mark.parametrize("use_from", [0.0, 0.4, 1.0])
+def test_at_0_and_1_pictures_are_those_of_one_encoder_to_the_bit(base, use_from):
+    options = CraftOptions(sampling_steps=5, use_from=use_from)
+    tuned = craft.tiny_base(seed=1).encoder
+    zero, half, one = Gallery(base, (tuned,), options).sweep(["lake"], [3], [(0.0,), (0.5,), (1.0,)])
+    chain = Chain(base.rule(5), base.ask(base.denoiser), options.cfg)
+    noise = base.noise(1, torch.Generator().manual_seed(3))
+    said = [base.say(encoder, ["lake"]).condition for encoder in (base.encoder, tuned)]
+    late = {0.0: 5, 0.4: 3, 1.0: 0}[use_from]
+    with torch.no_grad():
+        assert torch.equal(zero, base.decode(chain.sample(noise, said[0], said[0], last=0)))
+        assert torch.equal(one, base.decode(chain.sample(noise, said[0], said[1], last=late)))
+    assert torch.equal(half, one) == (late == 0)
+
+
+def test_two_encoders_are_mixed_by_their_weights_and_the_original_has_the_rest(base):
+    tuned = [craft.tiny_base(seed=seed).encoder for seed in (1, 2)]
+    gallery = Gallery(base, tuned, CraftOptions(sampling_steps=2, use_from=0.0))
+    found = gallery.sweep(["lake"], [3], [(0.25, 0.25), (0.0, 1.0), (0.0, 0.0)])
+    said = [base.say(encoder, ["lake"]).condition.tokens for encoder in (base.encoder, *tuned)]
+    whole = Condition(
+        said[0] / 2 + said[1] / 4 + said[2] / 4, torch.ones(said[0].shape[:2], dtype=torch.bool)
+    )
+    chain = Chain(base.rule(2), base.ask(base.denoiser), gallery.options.cfg)
+    noise = base.noise(1, torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        wanted = base.decode(chain.sample(noise, whole, whole, last=2))
+    assert torch.allclose(found[0], wanted, atol=1e-5)
+    alone = Gallery(base, tuned[1:], gallery.options).sweep(["lake"], [3], [(1.0,), (0.0,)])
+    assert torch.equal(found[1], alone[0])
+    assert torch.equal(found[2], alone[1])
 
 
 # Files
