@@ -42,7 +42,8 @@ def source(options: TrainOptions, work: Path, accelerator) -> Source:
     begins = tuple(stage.begin * options.accumulate for stage in stages)
 
     def open(place: Place) -> Staged:
-        parts = (cached(stage, place, batch=options.batch, seed=options.seed) for stage in stages)
+        how = {"batch": options.batch, "seed": options.seed, "balance": options.balance}
+        parts = (cached(stage, place, **how) for stage in stages)
         return Staged(begins, tuple(parts))
 
     return Source(open, decode)
@@ -66,7 +67,13 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     clip = load_clip(bundled_weights(CLIP), words)
     how = Painting(options.pictures, text_len=options.text_len, seed=options.seed)
     folder, place = work / "world", Place(accelerator.process_index, accelerator.num_processes)
-    tools = Tools(picture, torch.no_grad()(autoencoder.encode), words.ids)
+
+    @torch.no_grad()
+    def encode(images: Tensor) -> Tensor:
+        with accelerator.autocast():
+            return autoencoder.encode(images).float()
+
+    tools = Tools(picture, encode, words.ids)
     paint_all(folder, how, tools, place=place)
     accelerator.wait_for_everyone()
     bank = Bank.read(folder, how)
@@ -76,7 +83,8 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
         return clip.model.text_model(input_ids=ids).last_hidden_state
 
     def open(place: Place) -> Staged:
-        batches = WorldBatches(bank, options.batch, states, pad=words.end, seed=options.seed, place=place)
+        how = {"pad": words.end, "seed": options.seed, "place": place, "balance": options.balance}
+        batches = WorldBatches(bank, options.batch, states, **how)
         return Staged((0,), (batches,))
 
     return Source(open, autoencoder.decode)

@@ -65,6 +65,13 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     samples: int = option(16, "Pictures of a sheet; 0 makes none.", low=0, high=256, step=1)
     cfg: float = option(3.0, "Guidance of the samples.", low=0.0, high=30.0, step=0.1)
     workers: int = option(0, "Processes that read the data; they only change the speed.", low=0, high=256)
+    balance: float = option(
+        1.0,
+        "Shapes are drawn as their number of pictures to this power: 1 shows every picture once an epoch,"
+        " 0.5 shows rare shapes more often.",
+        low=0.0,
+        high=1.0,
+    )
 
 
 def add_parser(subparsers) -> ArgumentParser:

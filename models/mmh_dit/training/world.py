@@ -13,11 +13,13 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ...playground.balance import BalancedBatches, BalanceOptions
 from ...tinyworld.pictures import Draw, draws, prompt
 from ...trainer.fit import Place
 from ...trainer.seeds import generator_for
@@ -141,10 +143,11 @@ def _read(path: Path, count: int) -> Iterator[tuple[Size, Tensor, list[list[Tens
 
 @dataclass(frozen=True)
 class WorldBatches:
-    """Batch `number` of a run. An epoch shows every picture once, with one of its prompts; all pictures of a
-    batch have one size and prompts of like length, so that little of it is padding.
+    """Batch `number` of a run: pictures of one size with prompts of like length, so that little is padding.
 
-    `batch` is the size of one process's batch; `encode` makes states of tokens.
+    At balance 1 an epoch shows every picture once, with one of its prompts. Below, sizes are drawn as their
+    number of pictures to that power: rare shapes more often, see `playground.balance`. `batch` is the size of
+    one process's batch; `encode` makes states of tokens.
     """
 
     bank: Bank
@@ -153,11 +156,15 @@ class WorldBatches:
     pad: int
     seed: int = 0
     place: Place = Place()  # noqa: RUF009
+    balance: float = 1.0
     _kept: dict = field(default_factory=dict, repr=False, compare=False)
 
     def __getitem__(self, number: int) -> Batch:
-        epoch, number = divmod(number, len(self))
-        size, rows, turns = self._epoch(epoch)[number]
+        if self.balance < 1:
+            size, rows, turns = self._balanced(number)
+        else:
+            epoch, number = divmod(number, len(self))
+            size, rows, turns = self._epoch(epoch)[number]
         mine = slice(self.place.rank, None, self.place.count)
         texts = [self.bank.prompts[size][i][k] for i, k in zip(rows[mine], turns[mine], strict=True)]
         ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=self.pad).long()
@@ -198,3 +205,22 @@ class WorldBatches:
             for at in range(0, len(window), whole):
                 rows = window[at : at + whole]
                 yield size, rows, [picked[i] for i in rows]
+
+    def _balanced(self, number: int) -> tuple[Size, list[int], list[int]]:
+        """The same of a balanced batch: one of `WINDOW` of its size whose prompts were sorted together."""
+        plan = self._plan
+        bucket, turn = plan.locate(number)
+        size = list(self.bank.latents)[bucket]
+        group, at = divmod(turn, WINDOW)
+        generator, count = generator_for(self.seed, 9, bucket, group), WINDOW * self._whole
+        at = int(torch.randperm(WINDOW, generator=generator)[at])
+        rows, prompts = plan.rows(bucket, group * count, (group + 1) * count), self.bank.prompts[size]
+        picked = torch.randint(len(prompts[0]), (count,), generator=generator).tolist()
+        pairs = sorted(zip(rows, picked, strict=True), key=lambda pair: len(prompts[pair[0]][pair[1]]))
+        mine = pairs[at * self._whole : (at + 1) * self._whole]
+        return size, [row for row, _ in mine], [turn for _, turn in mine]
+
+    @cached_property
+    def _plan(self) -> BalancedBatches:
+        counts = tuple(len(latents) for latents in self.bank.latents.values())
+        return BalancedBatches(counts, self._whole, BalanceOptions(self.balance), seed=self.seed)
