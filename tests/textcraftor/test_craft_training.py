@@ -123,6 +123,15 @@ def test_the_denoiser_is_tuned_with_the_encoder_frozen(tmp_path, base, studio):
     )
 
 
+def test_a_denoiser_is_tuned_by_one_process(tmp_path, studio, monkeypatch):
+    class Two:
+        num_processes = 2
+
+    monkeypatch.setattr(train, "make_accelerator", lambda options: Two())
+    with pytest.raises(ValueError, match="one process"):
+        trained(tmp_path, studio, tune="denoiser")
+
+
 # In use
 
 

@@ -103,6 +103,9 @@ def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None
     """
     options = settled(options)
     accelerator = make_accelerator(options)
+    if options.tune == "denoiser" and accelerator.num_processes > 1:
+        # A step asks the denoiser many times, and a checkpointed one again in its backward pass.
+        raise ValueError("a denoiser is tuned by one process; several tune an encoder")
     studio = studio or open_studio(options, str(accelerator.device))
     studio.base.to(accelerator.device)
     encoder = tuned_encoder(studio.base, options).to(accelerator.device)
