@@ -71,12 +71,13 @@ def _stage(text: str) -> Stage:
         ) from None
 
 
-def cached(stage: Stage, place: Place, *, batch: int, seed: int) -> Batches:
+def cached(stage: Stage, place: Place, *, batch: int, seed: int, balance: float = 1.0) -> Batches:
     """Returns the batches of a stage's folders, which `presample data` has made."""
     from ..data.cache import LatentBatches, LatentCache
 
     cache = LatentCache.open(Path(stage.latents), Path(stage.texts) if stage.texts else None)
-    return LatentBatches(cache, stage.batch or batch, seed=seed, rank=place.rank, count=place.count)
+    how = {"seed": seed, "rank": place.rank, "count": place.count, "balance": balance}
+    return LatentBatches(cache, stage.batch or batch, **how)
 
 
 @dataclass(frozen=True)

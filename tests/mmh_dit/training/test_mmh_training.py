@@ -1,6 +1,7 @@
 """The trainer of MMH-DiT: its batches, its loss, resuming, sample pictures and the file that it writes."""
 
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from presample.models.mmh_dit.model import MMHDiT, init_weights
 from presample.models.mmh_dit.training import batches, pictures, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
-from presample.models.mmh_dit.training.world import Painting, Tools, paint_all
+from presample.models.mmh_dit.training.world import Painting, Tools, WorldBatches, paint_all
 from presample.models.tinyworld.pictures import SIZES
 from presample.models.trainer.fit import Place
 from presample.models.trainer.seeds import generator_for
@@ -85,6 +86,26 @@ def test_every_process_gets_equal_shapes_and_other_pictures(bank):
         assert halves[0]["latents"].shape == halves[1]["latents"].shape == (4, *whole["latents"].shape[1:])
         together = torch.stack([half["latents"] for half in halves], 1).flatten(0, 1)
         assert torch.equal(together, whole["latents"])
+
+
+def test_a_balanced_world_shows_rare_shapes_more_often_and_every_picture_of_a_shape_alike(bank):
+    whole = WorldBatches(bank, 8, world.states, pad=world.END, seed=2, balance=0.0)
+    halves = [
+        WorldBatches(bank, 4, world.states, pad=world.END, seed=2, place=Place(rank, 2), balance=0.0)
+        for rank in (0, 1)
+    ]
+    seen = [whole[number] for number in range(200)]
+    counts = Counter(tuple(found["latents"].shape[2:]) for found in seen)
+    assert set(counts.values()) != {0}
+    rarest = min(bank.latents, key=lambda size: len(bank.latents[size]))
+    proportional = 200 * len(bank.latents[rarest]) / sum(map(len, bank.latents.values()))
+    assert counts[rarest[::-1]] > 1.2 * proportional
+    again = WorldBatches(bank, 8, world.states, pad=world.END, seed=2, balance=0.0)
+    assert same(again[150], seen[150])
+    together = torch.stack([half[150]["latents"] for half in halves], 1).flatten(0, 1)
+    assert torch.equal(together, seen[150]["latents"])
+    filled = sum(float(b["mask"].sum()) for b in seen) / sum(b["mask"].numel() for b in seen)
+    assert filled > 0.8
 
 
 def test_the_stream_is_the_same_from_any_batch_on(bank):
