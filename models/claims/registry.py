@@ -9,6 +9,7 @@ from .experiment import Experiment
 
 MODULES = (
     "presampling",
+    "presampling_trained",
     "icfm_closed",
     "icfm_ring",
     "icfm_pictures",

@@ -21,6 +21,7 @@ from presample.models.claims import (
     solid,
     toy,
 )
+from presample.models.claims import presampling_lm as writing
 from presample.models.claims.experiment import Job, Results
 from presample.models.mmh_dit import flow
 
@@ -34,6 +35,13 @@ SMALL = {
     },
     "solid": {"model": toy.Toy(**LITTLE), "pictures": 8, "steps": 3},
     "buckets": {"model": toy.Toy(**LITTLE), "counts": (40, 8, 8, 8, 8), "pictures": 4, "steps": 2},
+    "presampling": {
+        "model": toy.Toy(**LITTLE),
+        "writer": writing.Writer(hidden=16, layers=1, heads=2, mlp=32, steps=6, batch=4),
+        "pictures": 12,
+        "truths": 64,
+        "steps": 2,
+    },
     "icfm-ring": {"steps": 20, "samples": 64, "euler": 4, "hidden": 16},
     "icfm-robust": {"steps": 20, "samples": 64, "euler": 4, "hidden": 16},
     "presampling-exact": {"points": 64, "steps": 5},
@@ -221,3 +229,27 @@ def test_captions_that_say_the_same_have_the_same_condition():
 def test_couplings_of_the_picture_version_are_the_library_s():
     assert icfm_pictures.COUPLINGS["ot"].coupling == "ot"
     assert icfm_pictures.COUPLINGS["rf"].sigma == 0 < icfm_pictures.COUPLINGS["icfm"].sigma
+
+
+def test_records_of_shapes_are_in_tipos_format_and_read_back():
+    sample = writing.samples(1, torch.Generator().manual_seed(3))[0]
+    assert "target: <|very_short|>" in sample.text or "target: <|short_to_long|>" in sample.text
+    asked = writing.request("circle")
+    assert asked == "target: <|very_short|>\ntag: circle"
+    text = asked + ", red, top left, dark ground"
+    assert writing.understood(text) == ([0, 0, 1, 0], [True] * 4, 0)
+    assert writing.understood(text + ", blue, hat, red") == ([0, 0, 1, 0], [True] * 4, 2)
+    assert writing.understood(asked) == ([0, 0, 0, 0], [True, False, False, False], 0)
+    assert writing.keeps_length(text)
+
+
+def test_answers_end_keep_the_request_and_are_the_same_for_one_seed(tmp_path):
+    pytest.importorskip("transformers")
+    small = writing.Writer(hidden=16, layers=1, heads=2, mlp=32)
+    words = writing.tokenizer(tmp_path / "tokenizer.json", small)
+    lm = writing.model(small, words.get_vocab_size(), 0).eval()
+    asked = [writing.request("square")] * 3
+    a, b = (writing.answers(lm, words, asked, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert a == b
+    assert all(text.startswith(asked[0]) for text in a)
+    assert len(set(writing.answers(lm, words, asked, torch.Generator(), greedy=True))) == 1
