@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _listed(every) -> str:
-    rows = [f"{'name':24} {'group':12} {'arms':>4} {'seeds':>5} {'a cell':>9} {'all':>9}  claim"]
+    rows = [f"{'name':24} {'group':12} {'arms':>4} {'seeds':>5} {'a cell':>9} {'all':>9}  what"]
     for e in every:
         whole = e.minutes * len(e.arms) * len(e.seeds)
         rows.append(

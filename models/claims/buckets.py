@@ -48,6 +48,7 @@ class Settings:
     cfg: float = 2.0
     gain: float = 0.05
     loss: float = 0.02
+    learned: float = 0.6
 
 
 def dataset(job: Job) -> list[Scenes]:
@@ -139,8 +140,17 @@ def judge(s: Settings, found: Results) -> Judgement:
             f"{TITLES[most]}, {twice[most]:.1%}",
             most == "square-only" and twice[most] > 0,
         ),
+        _learned(s, [row[0] for row in accurate["proportional"]]),
     )
     return Judgement(checks, (_table(found), _by_size(found)), _panels(found), NOTES)
+
+
+def _learned(s: Settings, square: Sequence[float]) -> Check:
+    share = interval(square)
+    what = "square pictures follow captions, proportional"
+    return Check(
+        what, f"accuracy of {s.learned:g} or more", str(share), share.mean >= s.learned, control=True
+    )
 
 
 NOTES = (
@@ -198,6 +208,6 @@ EXPERIMENTS = (
         arms=tuple(ALPHAS),
         measure=measure,
         judge=judge,
-        minutes=2.0,
+        minutes=1.7,
     ),
 )

@@ -136,6 +136,6 @@ EXPERIMENTS = (
         arms=("sigma-0", "sigma-0.1", "sigma-0.3"),
         measure=measure,
         judge=judge,
-        minutes=0.03,
+        minutes=0.02,
     ),
 )

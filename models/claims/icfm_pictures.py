@@ -116,6 +116,6 @@ EXPERIMENTS = (
         arms=tuple(COUPLINGS),
         measure=measure,
         judge=judge,
-        minutes=3.0,
+        minutes=2.7,
     ),
 )

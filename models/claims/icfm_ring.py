@@ -316,7 +316,7 @@ EXPERIMENTS = (
         arms=tuple(COUPLINGS),
         measure=measure,
         judge=judge,
-        minutes=0.2,
+        minutes=0.15,
     ),
     Experiment(
         name="icfm-robust",
@@ -329,6 +329,6 @@ EXPERIMENTS = (
         arms=("sigma-0", "sigma-0.01", "sigma-0.03", "sigma-0.1"),
         measure=measure_disturbed,
         judge=judge_disturbed,
-        minutes=0.15,
+        minutes=0.08,
     ),
 )

@@ -284,7 +284,7 @@ EXPERIMENTS = tuple(
         minutes=minutes,
     )
     for name, title, size, settings, minutes in (
-        ("mmh-small", "Head allocation, 8 blocks", "16x16 pixels and 8 blocks of width 96", SMALL, 3.0),
-        ("mmh", "Head allocation, 12 blocks", "32x32 pixels and 12 blocks of width 192", SPEC, 60.0),
+        ("mmh-small", "Head allocation, 8 blocks", "16x16 pixels and 8 blocks of width 96", SMALL, 2.3),
+        ("mmh", "Head allocation, 12 blocks", "32x32 pixels and 12 blocks of width 192", SPEC, 77.0),
     )
 )

@@ -191,6 +191,6 @@ EXPERIMENTS = (
         arms=ARMS,
         measure=measure,
         judge=judge,
-        minutes=0.1,
+        minutes=0.02,
     ),
 )

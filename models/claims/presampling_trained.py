@@ -49,6 +49,7 @@ class Settings:
     near_oracle: float = 0.25
     length: float = 0.9
     order: float = 0.99
+    learned: float = 0.6
 
 
 def painter(job: Job) -> torch.nn.Module:
@@ -131,10 +132,11 @@ def measure(job: Job) -> dict:
     """Returns Fréchet distances by both features, total variation and coverage at each guidance."""
     s, model = job.settings, painter(job)
     said, facts = prompts(job)
+    asked = draw(s.pictures, job.generator(30)).shape
     truth = render(draw(s.truths, job.generator(40)), width=s.model.width, height=s.model.height)
     net = RandomNet()
     wanted = read(truth).features(), net(truth)
-    found: dict = {key: [] for key in ("distance", "random", "variation", "coverage")}
+    found: dict = {key: [] for key in ("distance", "random", "variation", "coverage", "shapes")}
     for guidance in s.guidance:
         how = flow.SampleOptions(steps=s.steps, cfg=guidance)
         made = toy.pictures(model, said, s.model, job.generator(41), options=how)
@@ -142,6 +144,7 @@ def measure(job: Job) -> dict:
         table = counts(*reading.attributes().unbind(1)[:2], sizes=SIZES[:2])
         found["distance"].append(frechet_distance(reading.features(), wanted[0]))
         found["random"].append(frechet_distance(net(made), wanted[1]))
+        found["shapes"].append(float((reading.shape == asked).float().mean()))
         found["variation"].append(total_variation(table, joint().sum((2, 3))))
         found["coverage"].append(coverage(table, joint().sum((2, 3))))
     return found | facts
@@ -176,9 +179,13 @@ def judge(s: Settings, found: Results) -> Judgement:
             worse = paired(distance(arm, guidance), after)
             what = f"distance at guidance {guidance:g}, {TITLES[arm]} minus presampled"
             checks.append(Check(what, "not below 0", str(worse), worse.mean >= 0))
-    return Judgement(
-        (*checks, *_written_checks(s, found)), (_table(s, found),), _panels(s, found), _notes(found)
+    shapes = interval([row[-1] for row in found.raw("oracle", "shapes")])
+    learned = f"share of {s.learned:g} or more"
+    checks.append(
+        Check("pictures show the shape", learned, str(shapes), shapes.mean >= s.learned, control=True)
     )
+    checks += _written_checks(s, found)
+    return Judgement(tuple(checks), (_table(s, found),), _panels(s, found), _notes(found))
 
 
 def _written_checks(s: Settings, found: Results) -> list[Check]:
@@ -245,7 +252,7 @@ EXPERIMENTS = (
         arms=tuple(TITLES),
         measure=measure,
         judge=judge,
-        minutes=1.0,
+        minutes=0.9,
         together=True,
     ),
 )

@@ -307,7 +307,7 @@ EXPERIMENTS = (
         arms=("sigma-14.61", "sigma-80", "sigma-4518"),
         measure=measure_exact,
         judge=judge_exact,
-        minutes=0.1,
+        minutes=0.03,
     ),
     Experiment(
         name="solid",
@@ -321,6 +321,6 @@ EXPERIMENTS = (
         arms=tuple(TITLES),
         measure=measure,
         judge=judge,
-        minutes=3.0,
+        minutes=2.1,
     ),
 )
