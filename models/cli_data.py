@@ -15,6 +15,7 @@ from .mmh_dit.data.dedup import DedupOptions
 from .mmh_dit.data.scores import ScoreOptions
 from .mmh_dit.data.stages import STAGES, Stage, parse_sizes
 from .options import add_flags, from_flags
+from .playground.balance import BalanceOptions
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     _add_score(steps)
     _add_texts(steps)
     _add_latents(steps)
+    _add_balance(steps)
     report = steps.add_parser("report", help="say what became of all pictures")
     report.add_argument("work", type=Path, metavar="WORK", help="the work folder")
     report.set_defaults(run=run_report)
@@ -68,13 +70,22 @@ def _add_latents(steps: argparse._SubParsersAction) -> None:
     text = "FLUX's in diffusers' layout, or a tiny one's .safetensors"
     latents.add_argument("--autoencoder", type=Path, required=True, metavar="PATH", help=text)
     latents.add_argument("--stage", choices=STAGES, default="256", help="sizes of a stage [256]")
-    latents.add_argument("--sizes", metavar="WxH,...", help="other sizes instead, multiples of 16")
+    latents.add_argument(
+        "--sizes", metavar="WxH,...", help="other sizes: of your own, sdxl, novelai, 512step64"
+    )
     latents.add_argument("--crop", choices=("random", "centre"), help="where to crop")
     latents.add_argument("--most-cut", type=float, metavar="SHARE", help="largest share that may be cut off")
     latents.add_argument("--enlarge", action="store_true", help="take pictures that are too small, too")
     latents.add_argument("--seed", type=int, default=0, help="of random crops [0]")
     latents.add_argument("--batch", type=int, default=8, metavar="N", help="pictures encoded at a time [8]")
     latents.add_argument("--name", help="folder inside WORK/latents [the stage, or the sizes]")
+
+
+def _add_balance(steps: argparse._SubParsersAction) -> None:
+    balance = steps.add_parser("balance", help="say how often a training sees the shapes of encoded pictures")
+    balance.add_argument("latents", type=Path, metavar="LATENTS", help="a folder that latents has made")
+    add_flags(balance, BalanceOptions)
+    balance.set_defaults(run=run_balance)
 
 
 def _step(steps, name: str, help: str, run, precision: str = "float32") -> argparse.ArgumentParser:
@@ -189,6 +200,17 @@ def run_latents(args: argparse.Namespace) -> int:
     )
     cache.write_index(_folder(args, name), work.parts)
     return _report(work)
+
+
+def run_balance(args: argparse.Namespace) -> int:
+    """Prints how many pictures every size has, and how often they are shown; returns the exit code."""
+    from .mmh_dit.data.cache import LatentCache
+    from .playground.balance import report, table
+
+    sizes = LatentCache.open(args.latents).sizes
+    counts = [len(places) for places in sizes.values()]
+    print(table(report(list(sizes), counts, from_flags(args, BalanceOptions))))
+    return 0
 
 
 def run_report(args: argparse.Namespace) -> int:

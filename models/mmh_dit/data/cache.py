@@ -2,8 +2,9 @@
 
 Convention: batch `step` of a run is a function of seed and step alone. Epoch e shuffles the items of every
 size, cuts them into global batches of one size each and shuffles those; a process takes its rows of a global
-batch. So a run goes on at any step without a saved state, and twice the processes with half the batch see the
-same data. Sizes are (width, height) in pixels.
+batch. Below balance 1 sizes are drawn as their number of items to that power instead. So a run goes on at any
+step without a saved state, and twice the processes with half the batch see the same data. Sizes are (width,
+height) in pixels.
 
 b batch  n items  m text tokens  d width of the text encoder  h w latent
 """
@@ -15,6 +16,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ...files import read_json, write_json
+from ...playground.balance import BalancedBatches, BalanceOptions
 from .work import Folder, NotReady, told_by
 
 INDEX = "index.json"
@@ -157,6 +160,7 @@ class LatentBatches(torch.utils.data.Dataset):
     rank: int = 0
     count: int = 1
     text_length: int | None = None
+    balance: float = 1.0
     _kept: dict = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self):
@@ -180,10 +184,10 @@ class LatentBatches(torch.utils.data.Dataset):
         return sum(-(-len(places) // whole) for places in self._kept["sizes"].values())
 
     def __getitem__(self, step: int) -> Batch:
-        epoch, number = divmod(step, len(self))
-        size, places = self.places(epoch, number)
-        mine = places[self.rank * self.batch : (self.rank + 1) * self.batch]
-        rows = [(self.cache.row(size, part, row), part + row + epoch) for part, row in mine.tolist()]
+        size, places, turns = self._balanced(step) if self.balance < 1 else self._in_epoch(step)
+        mine = slice(self.rank * self.batch, (self.rank + 1) * self.batch)
+        drawn = zip(places[mine].tolist(), turns[mine], strict=True)
+        rows = [(self.cache.row(size, part, row), part + row + turn) for (part, row), turn in drawn]
         # An item with several captions shows the next one every epoch.
         picked = [turn % max(1, len(row.captions)) for row, turn in rows]
         texts = [row.texts[k] for (row, _), k in zip(rows, picked, strict=True)] if self.cache.texts else []
@@ -195,6 +199,25 @@ class LatentBatches(torch.utils.data.Dataset):
             captions=[row.captions[k] for (row, _), k in zip(rows, picked, strict=True)],
             keys=[row.key for row, _ in rows],
         )
+
+    def _in_epoch(self, step: int) -> tuple[Size, Tensor, list[int]]:
+        """Size, places and turn of each item of a global batch."""
+        epoch, number = divmod(step, len(self))
+        size, places = self.places(epoch, number)
+        return size, places, [epoch] * len(places)
+
+    def _balanced(self, step: int) -> tuple[Size, Tensor, list[int]]:
+        sizes, whole = self._kept["sizes"], self.batch * self.count
+        bucket, turn = self._plan.locate(step)
+        size, first = list(sizes)[bucket], turn * whole
+        places = sizes[size][self._plan.rows(bucket, first, first + whole)]
+        return size, places, [number // len(sizes[size]) for number in range(first, first + whole)]
+
+    @cached_property
+    def _plan(self) -> BalancedBatches:
+        counts = tuple(len(places) for places in self._kept["sizes"].values())
+        options = BalanceOptions(self.balance)
+        return BalancedBatches(counts, self.batch * self.count, options, seed=self.seed)
 
     def places(self, epoch: int, number: int) -> tuple[Size, Tensor]:
         """Returns the size and the places (n, 2) of a global batch."""

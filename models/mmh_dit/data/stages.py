@@ -10,11 +10,11 @@ aspect of at most 1.3.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...playground.buckets import LISTS, make_buckets, nearest
 from .images import LeftOut
 
 if TYPE_CHECKING:
@@ -50,14 +50,22 @@ STAGES = {
 
 
 def parse_sizes(text: str) -> tuple[Size, ...]:
-    """Returns the sizes of `512x512,576x448`, width before height.
+    """Returns the sizes of `512x512,576x448`, width before height, of a list as `sdxl`, or of `512step64`.
+
+    The last is all sizes with the area of 512 x 512 whose sides are multiples of 64.
 
     Raises:
         ValueError: the text has another form.
     """
+    if text in LISTS:
+        return LISTS[text]
+    if match := re.fullmatch(r"(\d{1,5})step(\d{1,3})", text):
+        return make_buckets(int(match[1]) ** 2, step=int(match[2]))
     found = [re.fullmatch(r"\s*(\d{1,5})x(\d{1,5})\s*", part) for part in text.split(",")]
     if not all(found):
-        raise ValueError(f"sizes must look like 512x512,576x448, got {text!r}")
+        raise ValueError(
+            f"sizes must look like 512x512,576x448, or {', '.join(LISTS)}, or 512step64, got {text!r}"
+        )
     return tuple((int(match[1]), int(match[2])) for match in found)
 
 
@@ -75,8 +83,7 @@ def plan(width: int, height: int, stage: Stage, *, key: str = "", seed: int = 0)
     Raises:
         LeftOut: it is too small, or the nearest size would cut off too much.
     """
-    aspect = math.log(width / height)
-    size = min(stage.sizes, key=lambda s: (abs(math.log(s[0] / s[1]) - aspect), s))
+    size = nearest(width, height, stage.sizes)
     scale = max(size[0] / width, size[1] / height)
     if scale > 1 and not stage.enlarge:
         raise LeftOut("too small")

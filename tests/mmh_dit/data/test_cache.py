@@ -159,6 +159,23 @@ def test_processes_share_the_same_global_batches(cache, count, batch):
         assert len({part["latents"].shape for part in parts}) == 1
 
 
+def test_balanced_batches_show_rare_sizes_more_often_and_resume_and_share_as_others(cache):
+    whole = LatentBatches(cache, batch=4, seed=3, balance=0.0)
+    seen = [whole[step] for step in range(200)]
+    shapes = [tuple(batch["latents"].shape[-2:]) for batch in seen]
+    assert shapes.count((6, 12)) == pytest.approx(100, abs=25)  # of 12 items, beside 27
+    keys = [key for batch in seen for key in batch["keys"]]
+    rare = [keys.count(f"{part}/96x48/{row}") for part in range(PARTS) for row in range(SIZES["96x48"])]
+    assert max(rare) - min(rare) <= 1
+    assert same(LatentBatches(cache, batch=4, seed=3, balance=0.0)[137], seen[137])
+    halves = [LatentBatches(cache, batch=2, seed=3, balance=0.0, rank=rank, count=2) for rank in range(2)]
+    assert [key for half in halves for key in half[137]["keys"]] == seen[137]["keys"]
+    one = {
+        c for batch in seen for k, c in zip(batch["keys"], batch["captions"], strict=True) if k == "0/64x64/1"
+    }
+    assert len(one) == 2, "captions take turns"
+
+
 def test_a_size_with_too_few_items_is_named_and_left_out(cache, caplog):
     batches = LatentBatches(cache, batch=49)
     assert "96x48 (12)" in caplog.text

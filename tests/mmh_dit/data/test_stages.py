@@ -100,6 +100,8 @@ def test_a_cut_shows_the_part_of_its_box():
 
 def test_sizes_are_read_width_first():
     assert parse_sizes("128x128, 144x112") == ((128, 128), (144, 112))
+    assert len(parse_sizes("sdxl")) == 40
+    assert {(128, 128), (160, 96), (96, 160)} <= set(parse_sizes("128step16"))
     for text in ("128", "128*128", "", "axb"):
         with pytest.raises(ValueError, match="512x512"):
             parse_sizes(text)
