@@ -31,9 +31,11 @@ def test_registering_adds_the_settings(restore, shared):
     names = {name: info.default for name, info in shared.opts.labels.items()}
     assert names == {
         "presample_folder": "",
+        "presample_encoders": "",
         "presample_keep": True,
         "presample_device": "cpu",
         "presample_hide_prose": False,
+        "presample_buckets": True,
         "presample_paste": "this exact picture",
     }
     assert {info.section for info in shared.opts.labels.values()} == {("presample", "Presample")}

@@ -62,7 +62,10 @@ def choose(page, slot, name):
 
 
 def test_buckets_and_slots_are_there_and_do_what_they_say(page):
-    until(page, lambda: sizes(page) == (512, 512))
+    for name in ("width", "height"):
+        field = page.locator(f"#txt2img_{name} input[type=number]").first
+        field.fill("512")
+        field.press("Tab")
     page.click("#txt2img_presample_buckets_3to2")
     until(page, lambda: sizes(page) == (768, 512))
     page.click("#txt2img_presample_buckets_swap")
