@@ -7,7 +7,8 @@ from server_for_tests import ROOT
 from workflows_for_tests import to_prompt
 
 WRITING = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
-PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 8, "image_to_image": 2}  # pictures that each paints
+# Pictures that each paints.
+PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 8, "image_to_image": 2, "aspect_buckets": 3}
 MIXING = {"plain_to_vivid": 1, "mix_two_encoders": 1, "plain_to_vivid_sweep": 1}
 LARGE = "full_size"
 FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
