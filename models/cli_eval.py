@@ -3,7 +3,7 @@
 import importlib
 
 # Each module adds its own subcommand.
-MEASURES = ("mmh_dit.training.evaluate", "tipo.training.evaluate", "cli_claims")
+MEASURES = ("mmh_dit.training.evaluate", "tipo.training.evaluate", "cli_claims", "cli_eval_images")
 
 
 def add_parser(subparsers):

@@ -8,7 +8,6 @@ b batch  n items  e width of an embedding  h w picture
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...metrics.pretrained import load_pretrained, model_type
 from .images import LeftOut
 from .steps import Candidate, Everyone, Reader, Step
 from .work import Folder, Work
@@ -75,41 +75,6 @@ def load_vision(folder: Path, *, device: str = "auto", precision: str = "float32
         raise ValueError(f"{folder} must hold a CLIP or SigLIP model, got {kind!r}; choose another folder")
     model, where = load_pretrained(classes, folder, device=device, precision=precision)
     return Vision(AutoImageProcessor.from_pretrained(folder, local_files_only=True), model, where)
-
-
-def model_type(folder: Path) -> str:
-    """Returns what a folder's config.json says that it holds."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} must be there; {folder} has to be a folder in Hugging Face's layout")
-    return json.loads(path.read_text(encoding="utf-8")).get("model_type", "")
-
-
-def load_pretrained(classes: Sequence[type], folder: Path, *, device: str, precision: str):
-    """Returns the first of the classes for which a folder has all weights, and its device.
-
-    Raises:
-        ValueError: weights are missing for each of them; transformers would make them up at random.
-    """
-    missing: list[str] = []
-    for kind in classes:
-        with torch.random.fork_rng(devices=[]):  # transformers draws for what is missing
-            model, told = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
-                torch_dtype=getattr(torch, precision),
-            )
-        missing = sorted(told["missing_keys"])
-        if not missing:
-            where = torch.device(
-                device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-            )
-            return model.to(where).eval().requires_grad_(False), where
-    raise ValueError(
-        f"{folder} lacks weights: {', '.join(missing[:3])}; download its safetensors files again"
-    )
 
 
 @dataclass(frozen=True)

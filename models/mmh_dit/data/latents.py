@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .embed import NOT_FINITE, load_pretrained
+from ...metrics.pretrained import load_pretrained
+from .embed import NOT_FINITE
 from .images import LeftOut, open_image, read_bytes
 from .selection import Selection
 from .stages import Cut, Stage, cut, plan

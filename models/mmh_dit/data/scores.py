@@ -2,17 +2,14 @@
 
 Convention: a score is about 1 to 10; a bound belongs to the tag above it, so 6.0 is excellent and 5.2 is
 good.
-Source: spec 2.9; Aesthetic Predictor V2.5 (discus0434): five linear layers over SigLIP so400m's pooled
-embedding at unit length, with dropout in training and no activation between them.
+Source: spec 2.9; Aesthetic Predictor V2.5 (discus0434), of which `metrics.heads` says more.
 
 b batch  n items  e width of an embedding
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...metrics.heads import load_head
 from ...options import option
 from .embed import NOT_FINITE, Vision, load_vision
 from .images import LeftOut
 from .steps import Candidate, Everyone, Reader, Step
 from .work import Work
 
-HIDDEN = (1024, 128, 64, 16, 1)
 EXCELLENT, GOOD, AVERAGE = "excellent score", "good score", "average score"
 
 
@@ -62,42 +59,6 @@ def score_tag(score: float, options: ScoreOptions | None = None) -> str | None:
 def tagged(caption: str, tag: str | None) -> str:
     """Returns `{caption}, {tag}`; an empty part is left out."""
     return ", ".join(filter(None, (caption, tag)))
-
-
-def make_head(width: int) -> nn.Sequential:
-    """Returns the predictor's layers for embeddings of `width`, without dropout; fresh weights are random."""
-    sizes = (width, *HIDDEN)
-    return nn.Sequential(*(nn.Linear(a, b) for a, b in itertools.pairwise(sizes)))
-
-
-def load_head(path: Path) -> nn.Sequential:
-    """Returns the predictor's layers from a .safetensors file or the published .pth.
-
-    Raises:
-        ValueError: the file holds no five linear layers of the predictor's sizes.
-    """
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        tensors = load_file(path)
-    else:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    found = {name: _LAYER.search(name) for name in tensors}
-    numbers = sorted({int(match[1]) for match in found.values() if match})
-    plain = {f"{numbers.index(int(m[1]))}.{m[2]}": tensors[name].float() for name, m in found.items() if m}
-    with torch.device("meta"):
-        head = make_head(plain["0.weight"].shape[-1] if "0.weight" in plain else 1)
-    wanted = {name: tensor.shape for name, tensor in head.state_dict().items()}
-    if wanted != {name: tensor.shape for name, tensor in plain.items()}:
-        sizes = "-".join(map(str, ("width", *HIDDEN)))
-        raise ValueError(
-            f"{path} must hold five linear layers {sizes} and does not; get the predictor's file"
-        )
-    head.load_state_dict(plain, assign=True)
-    return head.eval().requires_grad_(False)
-
-
-_LAYER = re.compile(r"(?:^|\.)(\d+)\.(weight|bias)$")
 
 
 @dataclass(frozen=True)

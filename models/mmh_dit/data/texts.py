@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .embed import NOT_FINITE, load_pretrained, model_type
+from ...metrics.pretrained import load_pretrained, model_type
+from .embed import NOT_FINITE
 from .images import LeftOut
 from .selection import Selection
 from .steps import Candidate, Step

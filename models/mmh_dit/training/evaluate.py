@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ...hub import bundled_weights
 from ...options import add_flags, from_flags, option
-from ...tinyworld.oracle import read, visible
+from ...tinyworld.following import Followed, Wanted, followed, share, visible_demands
+from ...tinyworld.oracle import read
 from ...tinyworld.pictures import Draw, draws, picture, prompt
-from ...tinyworld.prompts import Prompt, demands
+from ...tinyworld.prompts import Prompt
 from ...tinyworld.scene import ASPECTS
 from ...tinyworld.studio import AUTOENCODER, load_pipeline
 from ...trainer.card import Card, Measure, write
@@ -49,9 +50,7 @@ HOW = (
     "its ceiling that of paintings with shuffled prompts."
 )
 
-Wanted = Mapping[str, frozenset[str]]
 Read = Callable[[Tensor], Sequence[Mapping[str, str]]]
-Followed = Mapping[str, tuple[int, int]]  # for each attribute, demands that are met and all of them
 
 
 @dataclass(frozen=True)
@@ -103,27 +102,6 @@ def requests(seed: int, count: int) -> list[Request]:
             if len(found) == count:
                 return found
     raise AssertionError("prompts of the little world have tags")
-
-
-def visible_demands(tags: Sequence[str]) -> Wanted:
-    """Returns what tags demand of attributes that can be read off a picture, its shape left out."""
-    read_off = set(visible()) - {"aspect", "quality"}  # asked of the canvas; said in words of their own
-    return {name: values for name, values in demands(tags).items() if name in read_off}
-
-
-def followed(readings: Sequence[Mapping[str, str]], wanted: Sequence[Wanted]) -> Followed:
-    """Returns for each attribute how often it has a demanded value, and how often one is demanded."""
-    found: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for reading, demanded in zip(readings, wanted, strict=True):
-        for name, values in demanded.items():
-            right, count = found[name]
-            found[name] = right + (reading[name] in values), count + 1
-    return dict(sorted(found.items()))
-
-
-def share(found: Followed) -> float:
-    """Returns the share of all demands that are met."""
-    return sum(right for right, _ in found.values()) / max(1, sum(count for _, count in found.values()))
 
 
 def _reader() -> Read:

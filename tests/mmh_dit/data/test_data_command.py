@@ -23,9 +23,9 @@ from pictures_for_tests import (
 from safetensors.torch import save_file
 
 from presample.models import cli
+from presample.models.metrics.heads import make_head
 from presample.models.mmh_dit.data import dedup as clustering
 from presample.models.mmh_dit.data.cache import LatentBatches, LatentCache
-from presample.models.mmh_dit.data.scores import make_head
 from presample.models.mmh_dit.data.work import Folder
 
 pytest.importorskip("transformers", reason="the frozen models are transformers'")

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from presample.models.mmh_dit.data.scores import ScoreOptions, load_head, make_head, score_tag, tagged
+from presample.models.metrics.heads import load_head, make_head
+from presample.models.mmh_dit.data.scores import ScoreOptions, score_tag, tagged
 
 
 def below(value):

@@ -1,0 +1,247 @@
+"""`presample eval images FOLDER`: scores a folder of pictures, alone, with prompts, or against a folder.
+
+Convention: a metric is asked for as NAME=PATH, where its model lies; the little world's need no path. Results
+go to stdout, as a table or as JSON; progress goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SCORES = ("clip", "pick", "hps", "aesthetic", "aesthetic-2.5", "ai-corrupt")
+DISTANCES = ("fid", "fdd", "fd-clip")
+TINY = ("tiny-clip", "tiny-attributes", "tiny-fd", "tiny-vendi")
+NEED_PROMPTS = ("clip", "pick", "hps", "tiny-clip", "tiny-attributes")
+OVERALL = "all"
+
+
+def add_parser(subparsers) -> argparse.ArgumentParser:
+    """Adds `images` to the subparsers of `presample eval`, and returns its parser."""
+    parser = subparsers.add_parser(
+        "images",
+        help="score a folder of pictures, or measure how far it is from another",
+        description="Scores pictures. Models are read from this machine; nothing is downloaded.",
+    )
+    add = parser.add_argument
+    add("folder", type=Path, help="the pictures")
+    add("--metric", action="append", default=[], required=True, metavar="NAME[=PATH]", help=_metrics())
+    add("--against", type=Path, metavar="FOLDER", help="pictures to compare with")
+    add("--prompts", type=Path, metavar="FILE", help="JSON of ids (file names without ending) to prompts")
+    add("--mjhq", type=Path, metavar="FOLDER", help="MJHQ-30K: gives prompts, categories and what to compare")
+    add("--batch", type=int, default=32, help="pictures at a time [32]")
+    add("--device", default="cpu", help="cpu or cuda [cpu]")
+    add("--pairs", choices=("diagonal", "matrix"), default="diagonal", help="prompts of a score [diagonal]")
+    add("--json", action="store_true", help="write JSON, with every picture's scores, in place of a table")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _metrics() -> str:
+    return (
+        f"scores: {', '.join(SCORES)}; distances to --against: {', '.join(DISTANCES)}; vendi-fid, vendi-fdd, "
+        f"vendi-clip; of the little world, without a path: {', '.join(TINY)}"
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A metric and where its model lies."""
+
+    name: str
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Values of a metric for all pictures and each category, and the scores of single ones."""
+
+    values: Mapping[str, float]
+    scores: Mapping[str, float]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures and writes what was found."""
+    from .metrics.sets import by_id, groups, read_mjhq, read_prompts
+
+    asked = [parse(text) for text in args.metric]
+    if args.mjhq and (args.against or args.prompts):
+        raise ValueError("--mjhq gives prompts and what to compare with: leave out --prompts and --against")
+    pictures = by_id(args.folder)
+    wanted = read_mjhq(args.mjhq) if args.mjhq else read_prompts(args.prompts) if args.prompts else {}
+    against = _against(args, wanted)
+    if args.mjhq:
+        pictures = _of_mjhq(pictures, wanted)
+    _check(asked, against=bool(against), prompts=bool(wanted))
+    parts = {OVERALL: list(pictures), **groups(pictures, wanted)}
+    results = {each.name: _measure(each, pictures, against, wanted, parts, args) for each in asked}
+    counts = {name: len(ids) for name, ids in parts.items()}
+    print(_json(results, counts) if args.json else _table(results, counts))
+    return 0
+
+
+def parse(text: str) -> Asked:
+    """Returns a metric from NAME=PATH; raises ValueError where the name is none or the path is missing."""
+    name, _, path = text.partition("=")
+    known = (*SCORES, *DISTANCES, "vendi-fid", "vendi-fdd", "vendi-clip", *TINY)
+    if name not in known:
+        raise ValueError(f"a metric must be one of {', '.join(known)}; got {name!r}")
+    if bool(path) == (name in TINY):
+        if name in TINY:
+            raise ValueError(f"{name} needs no path, for its model is bundled; got {text!r}")
+        raise ValueError(f"{name} must say where its model lies: {name}=PATH")
+    return Asked(name, Path(path) if path else None)
+
+
+def _against(args: argparse.Namespace, wanted: Mapping) -> dict[str, Path]:
+    from .metrics.sets import by_id
+
+    if args.mjhq:
+        folder = args.mjhq / "mjhq30k_imgs"
+        return _of_mjhq(by_id(folder if folder.is_dir() else args.mjhq), wanted)
+    return by_id(args.against) if args.against else {}
+
+
+def _of_mjhq(pictures: Mapping[str, Path], wanted: Mapping) -> dict[str, Path]:
+    strange = [name for name in pictures if name not in wanted]
+    if strange:
+        raise ValueError(
+            f"pictures must be named after ids of meta_data.json, and {pictures[strange[0]]} is not"
+        )
+    return dict(pictures)
+
+
+def _check(asked: Sequence[Asked], *, against: bool, prompts: bool) -> None:
+    for each in asked:
+        if each.name in (*DISTANCES, "tiny-fd") and not against:
+            raise ValueError(f"{each.name} is a distance: name the other pictures with --against or --mjhq")
+        if each.name in NEED_PROMPTS and not prompts:
+            raise ValueError(f"{each.name} is about pictures and prompts: name a file with --prompts")
+
+
+def _measure(asked: Asked, pictures, against, wanted, parts, args) -> Found:
+    if asked.name in (*DISTANCES, "tiny-fd") or "vendi" in asked.name:
+        return _of_features(asked, pictures, against, wanted, parts, args)
+    scores = _scores(asked, pictures, wanted, args)
+    return Found({name: _mean([scores[i] for i in ids]) for name, ids in parts.items()}, scores)
+
+
+def _mean(scores: Sequence[float]) -> float:
+    """The mean of those that are numbers."""
+    known = [x for x in scores if not math.isnan(x)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _scores(asked: Asked, pictures: Mapping[str, Path], wanted, args) -> dict[str, float]:
+    """The score of every picture, in the order of pictures."""
+    import torch
+
+    from .metrics.features import batches
+    from .metrics.sets import prompts_of
+
+    ids = list(pictures)
+    prompts = prompts_of(ids, wanted) if asked.name in NEED_PROMPTS else [""] * len(ids)
+    scorer, found = _scorer(asked, args), {}
+    with torch.inference_mode(), _bar(asked.name, len(ids)) as bar:
+        for places, images in batches([pictures[name] for name in ids], args.batch):
+            scores = scorer.score(images.to(args.device), [prompts[i] for i in places])
+            found.update({ids[i]: float(x) for i, x in zip(places, scores, strict=True)})
+            bar.update(len(places))
+    return {name: found[name] for name in ids}
+
+
+def _scorer(asked: Asked, args):
+    if asked.path is None:
+        from .tinyworld.scores import load_tiny_scorer
+
+        return load_tiny_scorer(asked.name, device=args.device)
+    from .metrics.scorers import load_scorer
+
+    return load_scorer(asked.name, asked.path, device=args.device, pairs=args.pairs)
+
+
+def _of_features(asked: Asked, pictures, against, wanted, parts, args) -> Found:
+    from .metrics.frechet import frechet_distance
+    from .metrics.sets import groups
+    from .metrics.vendi import vendi_score
+
+    extractor = _features(asked, args)
+    own = _rows(extractor, asked.name, pictures, args)
+    if "vendi" in asked.name:
+        return Found({name: vendi_score(_cosines(own(ids))) for name, ids in parts.items()}, {})
+    other = _rows(extractor, f"{asked.name}, other", against, args)
+    others = {OVERALL: list(against), **groups(against, wanted)}
+    return Found(
+        {
+            name: frechet_distance(own(ids), other(others[name]))
+            for name, ids in parts.items()
+            if min(len(ids), len(others.get(name, ()))) >= 2
+        },
+        {},
+    )
+
+
+def _features(asked: Asked, args):
+    if asked.path is None:
+        from .tinyworld.scores import load_tiny_features
+
+        return load_tiny_features(device=args.device)
+    from .metrics.features import load_features
+
+    return load_features(
+        asked.name.removeprefix("vendi-").removeprefix("fd-"), asked.path, device=args.device
+    )
+
+
+def _rows(extractor, title: str, pictures: Mapping[str, Path], args):
+    """A function from ids to their features (n, d)."""
+    places = {name: i for i, name in enumerate(pictures)}
+    with _bar(title, len(pictures)) as bar:
+        found = extractor.of(list(pictures.values()), batch=args.batch, on_done=bar.update)
+    return lambda ids: found[[places[name] for name in ids]]
+
+
+def _cosines(rows):
+    import torch
+
+    rows = torch.nn.functional.normalize(rows.double(), dim=-1)
+    return rows @ rows.T
+
+
+def _bar(title: str, count: int):
+    from tqdm import tqdm
+
+    return tqdm(total=count, desc=title, unit="picture", file=sys.stderr, disable=not sys.stderr.isatty())
+
+
+def _json(results: Mapping[str, Found], counts: Mapping[str, int]) -> str:
+    metrics = {
+        name: {"values": _plain(found.values), "pictures": _plain(found.scores)}
+        for name, found in results.items()
+    }
+    return json.dumps({"counts": counts, "metrics": metrics}, indent=2, ensure_ascii=False)
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON knows no number that is none."""
+    return {name: None if math.isnan(x) else x for name, x in numbers.items()}
+
+
+def _table(results: Mapping[str, Found], counts: Mapping[str, int]) -> str:
+    names = list(results)
+    wide = [max(10, len(name)) for name in names]
+    rows = [["", "pictures", *names]]
+    for part, count in counts.items():
+        values = [results[name].values.get(part) for name in names]
+        rows.append([part, str(count), *("–" if x is None else f"{x:.4f}" for x in values)])
+    first = max(len(row[0]) for row in rows)
+    return "\n".join(
+        f"{row[0]:{first}}  {row[1]:>8}  "
+        + "  ".join(f"{x:>{w}}" for x, w in zip(row[2:], wide, strict=True))
+        for row in rows
+    )

@@ -1,0 +1,127 @@
+"""`presample eval images`: folders, prompts and MJHQ-30K in, a table or JSON out."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "metrics"))
+
+from scorers_for_tests import save_clip, save_pictures
+
+from presample.models import cli
+from presample.models.metrics.sets import read_mjhq, read_prompts
+from presample.models.tinyworld.scores import Attributes
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip")
+    save_clip(folder)
+    return folder
+
+
+@pytest.fixture
+def mjhq(tmp_path):
+    """Two categories with three pictures each, and what was generated for them in one folder."""
+    root, meta = tmp_path / "mjhq", {}
+    for category, start in (("art", 0), ("people", 3)):
+        save_pictures(root / "mjhq30k_imgs" / category, 3, seed=start)
+        for i in range(3):
+            path = root / "mjhq30k_imgs" / category / f"{i}.png"
+            path.rename(path.with_name(f"{start + i}.png"))
+            meta[str(start + i)] = {"category": category, "prompt": "lake moon"}
+    (root / "meta_data.json").write_text(json.dumps(meta))
+    save_pictures(tmp_path / "made", 6, seed=9)
+    return root, tmp_path / "made"
+
+
+def run(capsys, *arguments):
+    code = cli.main(["eval", "images", *map(str, arguments)])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_mjhq_is_measured_as_a_whole_and_by_category(mjhq, clip, capsys):
+    root, made = mjhq
+    metrics = ("--metric", f"fd-clip={clip}", "--metric", f"clip={clip}", "--metric", f"vendi-clip={clip}")
+    code, out, _ = run(capsys, made, "--mjhq", root, *metrics, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["counts"] == {"all": 6, "art": 3, "people": 3}
+    scores = found["metrics"]["clip"]
+    assert scores["values"]["art"] == pytest.approx(sum(scores["pictures"][str(i)] for i in range(3)) / 3)
+    assert set(found["metrics"]["fd-clip"]["values"]) == {"all", "art", "people"}
+    assert 1 <= found["metrics"]["vendi-clip"]["values"]["art"] <= 3
+    code, out, _ = run(capsys, made, "--mjhq", root, *metrics[:2])
+    assert [line.split()[:2] for line in out.splitlines()] == [
+        ["pictures", "fd-clip"],
+        ["all", "6"],
+        ["art", "3"],
+        ["people", "3"],
+    ]
+
+
+def test_a_folder_is_as_far_from_itself_as_nothing(mjhq, clip, capsys):
+    made = mjhq[1]
+    _, out, _ = run(capsys, made, "--against", made, "--metric", f"fd-clip={clip}", "--json")
+    assert json.loads(out)["metrics"]["fd-clip"]["values"]["all"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--metric", "beauty=x"], "must be one of"),
+        (["--metric", "clip"], "clip=PATH"),
+        (["--metric", "tiny-clip=x"], "needs no path"),
+        (["--metric", "fid=x"], "--against"),
+        (["--metric", "clip=x"], "--prompts"),
+        (["--metric", "fid=x", "--mjhq", "m", "--against", "n"], "leave out"),
+    ],
+)
+def test_what_does_not_fit_is_said(arguments, said, tmp_path, capsys):
+    save_pictures(tmp_path, 2)
+    code, _, err = run(capsys, tmp_path, *arguments)
+    assert code == 1
+    assert said in err
+
+
+def test_pictures_that_are_not_of_the_set_or_have_no_prompt_are_named(mjhq, clip, tmp_path, capsys):
+    root, made = mjhq
+    (made / "0.png").rename(made / "strange.png")
+    code, _, err = run(capsys, made, "--mjhq", root, "--metric", f"fd-clip={clip}")
+    assert code == 1
+    assert "strange.png" in err
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps({str(i): "lake" for i in range(6)}))
+    code, _, err = run(capsys, made, "--prompts", prompts, "--metric", f"clip={clip}")
+    assert code == 1
+    assert "strange" in err
+
+
+def test_prompts_are_read_in_all_their_forms(tmp_path):
+    for name, text in {
+        "a.json": '{"1": "lake"}',
+        "b.json": '{"1": {"prompt": "lake"}}',
+        "c.jsonl": '{"id": 1, "prompt": "lake"}\n',
+    }.items():
+        (tmp_path / name).write_text(text)
+        assert {k: v.prompt for k, v in read_prompts(tmp_path / name).items()} == {"1": "lake"}
+    (tmp_path / "d.json").write_text('{"1": 3}')
+    with pytest.raises(ValueError, match="ids to prompts"):
+        read_prompts(tmp_path / "d.json")
+    (tmp_path / "meta_data.json").write_text('{"1": {"prompt": "x", "category": "boats"}}')
+    with pytest.raises(ValueError, match="ten categories"):
+        read_mjhq(tmp_path)
+
+
+def test_attributes_count_what_a_prompt_demands_and_nothing_where_it_demands_nothing():
+    class Reading:
+        def __init__(self, **values):
+            self.values = values
+
+    scorer = Attributes(lambda images: [Reading(season="winter"), Reading(season="summer"), Reading()])
+    first, second, third = scorer.score(None, ["winter", "winter", "nothing of this world"])
+    assert (float(first), float(second)) == (1.0, 0.0)
+    assert third.isnan()
