@@ -15,7 +15,7 @@ from statistics import mean, stdev
 import torch
 from torch import Tensor, nn
 
-from ..textcraftor.rewards import Similarity
+from ..metrics.scorers import Similarity
 from ..textcraftor.training.gallery import GRID, Gallery
 from ..textcraftor.training.measure import spread
 from ..textcraftor.training.options import CraftOptions

@@ -18,7 +18,6 @@ from torch import Tensor
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's
 SIDE = 224
-PAIRS = ("diagonal", "matrix")
 
 
 class Reward(Protocol):
@@ -30,7 +29,7 @@ class Reward(Protocol):
 
 
 class Towers(Protocol):
-    """A contrastive model: both sides as vectors of length 1 in a shared space."""
+    """A contrastive model, as `metrics.scorers.Similarity` asks it: vectors of length 1 in a shared space."""
 
     def images(self, images: Tensor, /) -> Tensor:
         """Returns images (b, 3, H, W) as (b, e)."""
@@ -48,32 +47,6 @@ def official(images: Tensor, *, side: int = SIDE) -> Tensor:
         torch.tensor(x, device=images.device, dtype=images.dtype)[:, None, None] for x in (MEAN, STD)
     )
     return (small - mean) / std
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """`scale` times the cosine of a picture and its prompt: CLIP and HPSv2 at 1, PickScore at about 100.
-
-    With pairs = matrix a picture's score is the mean over all prompts of the batch, as TextCraftor computes
-    PickScore, mostly of mismatched pairs: to reproduce its numbers, not to train with.
-    """
-
-    towers: Towers
-    scale: float = 1.0
-    pairs: str = "diagonal"
-
-    def __post_init__(self):
-        if self.pairs not in PAIRS:
-            raise ValueError(f"pairs must be one of {', '.join(PAIRS)}; got {self.pairs!r}")
-
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Returns the scores (b,) of images (b, 3, H, W)."""
-        seen = self.towers.images(images)
-        with torch.no_grad():
-            said = self.towers.texts(list(prompts)).to(seen.dtype)
-        if self.pairs == "matrix":
-            return self.scale * (seen @ said.T).mean(1)
-        return self.scale * (seen * said).sum(-1)
 
 
 @dataclass(frozen=True)

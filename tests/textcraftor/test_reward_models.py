@@ -5,7 +5,7 @@ import itertools
 import craft_for_tests as craft
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from presample.models.textcraftor.rewards import official
 from presample.models.textcraftor.training import train
@@ -13,7 +13,7 @@ from presample.models.textcraftor.training.options import CraftOptions
 from presample.models.textcraftor.training.reward_models import published
 
 pytest.importorskip("transformers")
-SIZES = (16, 12, 8, 1)
+SIZES = (16, 1024, 128, 64, 16, 1)  # of LAION's predictor, but for the first
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def models(tmp_path_factory):
         craft.tokenizer(folder).save_pretrained(folder / name)
     generator = torch.Generator().manual_seed(0)
     maps = {}
-    for place, (a, b) in zip((0, 2, 4), itertools.pairwise(SIZES), strict=True):
+    for place, (a, b) in zip((0, 2, 4, 6, 7), itertools.pairwise(SIZES), strict=True):
         maps[f"layers.{place}.weight"] = torch.randn(b, a, generator=generator)
         maps[f"layers.{place}.bias"] = torch.randn(b, generator=generator)
     save_file(maps, folder / "aesthetic" / "predictor.safetensors")
@@ -65,10 +65,13 @@ def test_an_aesthetic_score_is_a_linear_stack_over_the_picture(models):
     reward = published(["aesthetic"], str(models))["aesthetic"]
     images = pixels().requires_grad_()
     found = reward.score(images, ["", ""])
+    maps = load_file(models / "aesthetic" / "predictor.safetensors")
     stack = torch.nn.Sequential(*(torch.nn.Linear(a, b) for a, b in itertools.pairwise(SIZES)))
-    for layer, (weight, bias) in zip(stack, reward.maps, strict=True):
-        layer.weight.data, layer.bias.data = weight, bias
-    assert torch.allclose(found, stack(reward.towers.images(images))[:, 0], atol=1e-5)
+    for layer, place in zip(stack, (0, 2, 4, 6, 7), strict=True):
+        layer.weight.data, layer.bias.data = (maps[f"layers.{place}.{part}"] for part in ("weight", "bias"))
+    seen = published(["clip"], str(models))["clip"].towers
+    assert torch.allclose(found, stack(reward.embed(images))[:, 0], rtol=1e-4)
+    assert reward.embed(images).shape == seen.images(images).shape
     found.sum().backward()
     assert images.grad.abs().max() > 0
 

@@ -7,8 +7,9 @@ import torch
 from craft_for_tests import Towers
 
 from presample.models.hub import bundled_folder
+from presample.models.metrics.scorers import Similarity
 from presample.models.textcraftor.loss import OFFICIAL, cosine, total
-from presample.models.textcraftor.rewards import Column, Similarity, official, parse_weights
+from presample.models.textcraftor.rewards import Column, official, parse_weights
 from presample.models.textcraftor.training.reward_models import tiny_rewards
 from presample.models.tinyworld import taste
 from presample.models.tinyworld.pictures import draws, picture

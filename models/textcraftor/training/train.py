@@ -19,12 +19,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...metrics.scorers import Similarity
 from ...options import add_flags, from_flags
 from ...trainer.card import write as write_card
 from ...trainer.fit import Fitted, Hook, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import recipe
-from ..rewards import Reward, Similarity, Towers, parse_weights
+from ..rewards import Reward, Towers, parse_weights
 from . import bases, parts
 from .bases import Base
 from .gallery import Sheet
