@@ -28,7 +28,7 @@ from in_comfyui_for_tests import (
 from safetensors.torch import save_file
 
 autoencoder, clips = part("models.tinyworld.autoencoder"), part("models.tinyworld.clip")
-pipeline, tiny = part("models.mmh_dit.pipeline"), part("nodes.tiny_world")
+pipeline, tiny, hub = part("models.mmh_dit.pipeline"), part("nodes.tiny_world"), part("models.hub")
 SHAPE = config.MMHDiTConfig(
     hidden=96, heads=(2, 4, 12, 8), text_dim=128, text_len=24, mlp_hidden=128, cond_dim=48, gate_init=0.3
 )
@@ -41,7 +41,7 @@ def make_world():
     torch.manual_seed(1)
     words = clips.read_words(FOLDER / tiny.WORDS)
     coder, clip, model = autoencoder.TinyAutoencoder(), clips.make_clip(words), small_model(SHAPE)
-    for name, made in ((tiny.VAE, coder), (tiny.CLIP, clip.model)):
+    for name, made in ((tiny.AUTOENCODER, coder), (tiny.CLIP, clip.model)):
         (FOLDER / name).mkdir()
         tensors = {key: tensor.contiguous() for key, tensor in made.state_dict().items()}
         save_file(tensors, FOLDER / name / "model.safetensors")
@@ -49,7 +49,13 @@ def make_world():
     return coder.eval(), clip, model
 
 
-tiny.bundled_folder = lambda: FOLDER
+def bundle(folder):
+    """Puts the little world's files elsewhere."""
+    tiny.bundled_folder = lambda: folder
+    tiny.bundled_weights = lambda name: hub.bundled_weights(name, folder)
+
+
+bundle(FOLDER)
 CODER, WORDS_AND_TOWERS, PLAIN = make_world()
 MODEL, CLIP, VAE = tiny.TinyWorldLoader.execute().args
 CHECKS = {}
@@ -299,11 +305,11 @@ def clip_skip_and_lora():
 
 @check
 def a_file_that_is_not_there():
-    tiny.bundled_folder = lambda: FOLDER / "nowhere"
+    bundle(FOLDER / "nowhere")
     try:
         return error_of(tiny.TinyWorldLoader.execute)
     finally:
-        tiny.bundled_folder = lambda: FOLDER
+        bundle(FOLDER)
 
 
 if __name__ == "__main__":
