@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -223,3 +224,12 @@ def test_results_are_paired_by_seed():
 def test_a_generator_follows_from_the_seed_and_not_from_the_arm(tmp_path):
     a, b, c = (Job(Settings(), arm, seed, CPU, tmp_path) for arm, seed in (("x", 0), ("y", 0), ("x", 1)))
     assert a.generator(3).initial_seed() == b.generator(3).initial_seed() != c.generator(3).initial_seed()
+
+
+def test_the_page_in_docs_is_made_of_the_records_beside_it():
+    docs = Path(__file__).parents[2] / "docs"
+    made = report.page(report.records(docs), registry.experiments())
+    again = "run presample eval claims report"
+    assert (docs / report.PAGE).read_text(encoding="utf-8") == made, again
+    for found in report.records(docs):
+        assert not found.judgement.panels or (docs / report.FOLDER / f"{found.name}.png").exists(), again
