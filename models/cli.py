@@ -21,7 +21,7 @@ COMMANDS = {
     "convert": ("cli_convert", "look into an MMH-DiT checkpoint, or write it under our names"),
     "data": ("cli_data", "make pictures and captions ready for training"),
     "train": ("cli_train", "train a model, the bundled ones by default"),
-    "eval": ("cli_eval", "measure a bundled model and write its card"),
+    "eval": ("cli_eval", "measure models and pictures"),
     "build": ("cli_build", "make a file that is shipped from its sources"),
 }
 

@@ -23,6 +23,8 @@ COMFYUI = {
 }
 COMFYUI |= {"folder_paths", "latent_preview", "node_helpers", "server"}
 WEBUI = {"gradio", "launch", "modules", "modules_forge", "backend", "ldm_patched", "k_diffusion"}
+# What one file may have of a host: its installer, and a library that hosts share with a page of ours.
+ALLOWED = {("install.py", "launch"), ("models/cli_eval_pairwise_page.py", "gradio")}
 OUR_OWN = {"presample", "models", "nodes", "scripts", "tests"}
 
 # Packages that only some machines have, or that cost seconds: imported inside the function that needs them.
@@ -51,7 +53,7 @@ ARROWS = {
     "cluster": set(),
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
-    "metrics": set(),
+    "metrics": {"options"},
     "mmh_dit": {
         "cluster",
         "files",
@@ -206,7 +208,7 @@ def _forbidden(file: PurePosixPath, name: str, *, at_import: bool) -> list[str]:
         found.append(f"imports {name}: write it relative, the hosts call the package otherwise")
     if top in COMFYUI and room in ("models", "scripts"):
         found.append(f"imports {name} of ComfyUI")
-    if top in WEBUI and room != "scripts" and (str(file), top) != ("install.py", "launch"):
+    if top in WEBUI and room != "scripts" and (str(file), top) not in ALLOWED:
         found.append(f"imports {name} of the WebUIs")
     if top in NEVER:
         found.append(f"imports {name}: safetensors and GGUF only")
