@@ -88,4 +88,4 @@ def test_clip_skip_and_patches_of_the_clip_work(found):
 
 
 def test_a_pack_that_is_not_whole_is_named(found):
-    assert "install the pack again" in found("a_file_that_is_not_there")
+    assert "install the package again" in found("a_file_that_is_not_there")
