@@ -135,7 +135,7 @@ def test_a_trained_taste_sees_colours_soon(trained):
     folder, options, facts = trained
     assert (folder / "model.safetensors").stat().st_size < 320_000
     assert facts["parameters"] == sum(t.numel() for t in taste.Taste().parameters())
-    measured = training.measure(folder, options.seed, count=32)
+    measured = training.measure(options, count=32)
     assert set(measured) == {f"{net} {kind}" for net in taste.NETS for kind in taste.KINDS}
     assert measured["reward vivid"].value > 0.4
     assert measured["judge vivid"].value > 0.4
@@ -184,7 +184,7 @@ def test_the_bundled_taste_follows_the_truth():
     path = bundled_folder() / taste.NAME
     if not (path / "model.safetensors").exists():
         pytest.skip(f"{path.name} is not there: presample train tiny-reward makes it")
-    measured = training.measure(path, 1, count=64)
+    measured = training.measure(training.TasteOptions(out=str(path), seed=1), count=64)
     assert all(measure.value > 0.75 for measure in measured.values())
 
 

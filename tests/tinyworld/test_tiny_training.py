@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from presample.models.tinyworld.autoencoder import load_autoencoder
-from presample.models.tinyworld.clip import load_clip, read_words
+from presample.models.tinyworld.clip import read_words
 from presample.models.tinyworld.training import autoencoder, clip
 from presample.models.trainer.fit import Place
 
@@ -60,12 +60,13 @@ def test_a_resumed_training_is_a_straight_one(module, tmp_path, pictures, monkey
 
 def test_a_trained_autoencoder_is_a_taesd_file_that_loads(tmp_path, pictures):
     options = options_for(autoencoder, tmp_path, pictures)
-    fresh = autoencoder.make_model(options.seed).state_dict()
-    assert autoencoder.train(options)["parameters"] == sum(t.numel() for t in fresh.values())
+    made = autoencoder.make_model(options.seed)
+    fresh = made.state_dict()
+    assert autoencoder.train(options)["parameters"] == sum(p.numel() for p in made.parameters())
     model = load_autoencoder(tmp_path / "model.safetensors")
     changed = [name for name, weight in model.state_dict().items() if not torch.equal(weight, fresh[name])]
     assert len(changed) > 100
-    measures = autoencoder.measure(tmp_path, 0, count=2)
+    measures = autoencoder.measure(options, count=2)
     assert 3 < measures["psnr"].value < 20
     assert not measures["psnr"].reached
 
@@ -73,8 +74,7 @@ def test_a_trained_autoencoder_is_a_taesd_file_that_loads(tmp_path, pictures):
 def test_a_trained_clip_loads_and_is_measured(tmp_path, pictures):
     options = options_for(clip, tmp_path, pictures)
     clip.train(options)
-    loaded = load_clip(tmp_path / "model.safetensors", read_words(clip.Path(options.words)))
-    measures = clip.measure(loaded, 0, count=128)
+    measures = clip.measure(options, count=128)
     assert 0 <= measures["picture"].value <= 0.2
 
 
@@ -92,7 +92,7 @@ def test_the_bundled_autoencoder_gives_pictures_back():
     path = autoencoder.Path(__file__).parents[2] / "models" / "bundled" / "tiny-autoencoder"
     if not (path / "model.safetensors").exists():
         pytest.skip(f"{path.name} is not there: presample train tiny-autoencoder makes it")
-    measures = autoencoder.measure(path, 1, count=32)
+    measures = autoencoder.measure(autoencoder.AutoencoderOptions(out=str(path), seed=1), count=32)
     assert measures["psnr"].value > 24
     assert 0.85 < measures["latent_std"].value < 1.15
 
@@ -101,8 +101,7 @@ def test_the_bundled_clip_finds_pictures():
     path = clip.Path(__file__).parents[2] / "models" / "bundled" / "tiny-clip"
     if not (path / "model.safetensors").exists():
         pytest.skip(f"{path.name} is not there: presample train tiny-clip makes it")
-    loaded = load_clip(path / "model.safetensors", read_words(path.parent / "tipo-tiny"))
-    measures = clip.measure(loaded, 1, count=128)
+    measures = clip.measure(clip.ClipOptions(out=str(path), seed=1), count=128)
     assert measures["picture"].value > 0.5
     assert measures["time"].value > 0.8
 

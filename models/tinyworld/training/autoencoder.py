@@ -10,7 +10,6 @@ b batch  H W image  h w latent
 from __future__ import annotations
 
 import itertools
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...options import add_flags, from_flags, option
-from ...trainer.card import Card, Measure, write
-from ...trainer.convolutions import from_matrices, to_matrices
-from ...trainer.fit import Place, fit, make_accelerator
-from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, default, recipe
+from ...options import option
+from ...trainer.card import Measure
+from ...trainer.fit import Place, make_accelerator
+from ...trainer.options import FitOptions, default
 from ...trainer.seeds import generator_for
+from ...trainer.small import FILE, Small, fit_and_save
 from ..autoencoder import CHANNELS, STRIDE, Block, TinyAutoencoder, load_autoencoder
 from ..pictures import draws, picture
 
@@ -55,21 +53,6 @@ class AutoencoderOptions(FitOptions):
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
-def add_parser(subparsers) -> ArgumentParser:
-    """Adds `tiny-autoencoder` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("tiny-autoencoder", help="train the little world's autoencoder")
-    add_flags(parser, AutoencoderOptions)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def run(args: Namespace) -> int:
-    """Trains, writes the model and its card; returns the exit code."""
-    options = from_flags(args, AutoencoderOptions)
-    facts = train(options)
-    return 0 if facts is None or write(Path(options.out), card(Path(options.out), facts, options)) else 1
-
-
 def train(options: AutoencoderOptions) -> dict | None:
     """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
 
@@ -85,18 +68,7 @@ def train(options: AutoencoderOptions) -> dict | None:
     def loss(model, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         return losses(model, images, options, generator)
 
-    to_matrices(model)
-    optimizers = make_optimizers(model, options, inner=lambda name: True)
-    fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
-    weights = fitted.weights()
-    if not fitted.main:
-        return None
-    fitted.model.load_state_dict(weights)
-    from_matrices(fitted.model)
-    weights = fitted.model.state_dict()
-    _save(weights, Path(options.out) / "model.safetensors")
-    fitted.discard_checkpoints()
-    return {"optimizer": title(options), "parameters": sum(w.numel() for w in weights.values())}
+    return fit_and_save(model, options, data=data, loss=loss, accelerator=accelerator)
 
 
 @torch.no_grad()
@@ -181,31 +153,14 @@ def _down(x: Tensor) -> Tensor:
     return x[..., 1:, :] - x[..., :-1, :]
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    halves = {name: t.half().contiguous() for name, t in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, path, metadata={"format": "pt"})
-
-
-def card(folder: Path, facts: dict, options: AutoencoderOptions) -> Card:
-    """Returns the card of the folder's model, measured."""
-    return Card(
-        what=WHAT,
-        command="presample train tiny-autoencoder",
-        data=DATA,
-        training={"options": recipe(options), **facts},
-        how=HOW,
-        measures=measure(folder, options.seed),
-    )
-
-
 @torch.no_grad()
-def measure(folder: Path, seed: int, *, count: int = 256) -> dict[str, Measure]:
+def measure(options: AutoencoderOptions, *, count: int = 256) -> dict[str, Measure]:
     """Returns how well held-out pictures come back."""
-    model = load_autoencoder(folder / "model.safetensors")
-    images = torch.stack([picture(draw) for draw in draws(seed + HELD_OUT, count, square=True)]).float() / 255
+    model = load_autoencoder(Path(options.out) / FILE)
+    images = (
+        torch.stack([picture(draw) for draw in draws(options.seed + HELD_OUT, count, square=True)]).float()
+        / 255
+    )
     latents = torch.cat([model.encode(part) for part in images.split(16)])
     back = torch.cat([model.decode(part) for part in latents.split(16)])
     errors = (back - images).square().mean((1, 2, 3))
@@ -213,3 +168,16 @@ def measure(folder: Path, seed: int, *, count: int = 256) -> dict[str, Measure]:
         "psnr": Measure("mean of peak signal to noise, dB", float(-10 * errors.log10().mean()), ".2f", 28.0),
         "latent_std": Measure("standard deviation of latents", float(latents.std()), ".3f", 0.9, 1.1),
     }
+
+
+MODEL = Small(
+    "tiny-autoencoder",
+    "train the little world's autoencoder",
+    AutoencoderOptions,
+    what=WHAT,
+    data=DATA,
+    how=HOW,
+    train=train,
+    measure=measure,
+)
+add_parser = MODEL.add_parser

@@ -9,7 +9,6 @@ b batch  m text tokens  H W image
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +16,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...options import add_flags, from_flags, option
-from ...trainer.card import Card, Measure, write
-from ...trainer.fit import Place, fit, make_accelerator
-from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, default, recipe
+from ...options import option
+from ...trainer.card import Measure
+from ...trainer.fit import Place, make_accelerator
+from ...trainer.options import FitOptions, default
 from ...trainer.seeds import generator_for
-from ..clip import TinyClip, Words, load_clip, make_clip, read_words, seen, squeeze
+from ...trainer.small import FILE, Small, fit_and_save
+from ..clip import Words, load_clip, make_clip, read_words, seen, squeeze
 from ..pictures import Draw, cached, draws, picture
 from ..prompts import prompt_of
 from .jitter import jitter
@@ -67,21 +66,6 @@ class ClipOptions(FitOptions):
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
-def add_parser(subparsers) -> ArgumentParser:
-    """Adds `tiny-clip` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("tiny-clip", help="train the little world's text encoder and its tower")
-    add_flags(parser, ClipOptions)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def run(args: Namespace) -> int:
-    """Trains, writes the model and its card; returns the exit code."""
-    options = from_flags(args, ClipOptions)
-    facts = train(options)
-    return 0 if facts is None or write(Path(options.out), card(options, facts)) else 1
-
-
 def train(options: ClipOptions) -> dict | None:
     """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
 
@@ -101,14 +85,8 @@ def train(options: ClipOptions) -> dict | None:
     def data(place: Place, skip: int) -> Iterator[dict[str, Tensor]]:
         return stream(pairs, words, options, place=place, skip=skip)
 
-    optimizers = make_optimizers(clip.model, options, inner=lambda name: ".layers." in name)
-    fitted = fit(clip.model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
-    weights = fitted.weights()
-    if not fitted.main:
-        return None
-    _save(weights, Path(options.out) / "model.safetensors")
-    fitted.discard_checkpoints()
-    return {"optimizer": title(options), "parameters": sum(w.numel() for w in weights.values())}
+    how = {"data": data, "loss": loss, "accelerator": accelerator}
+    return fit_and_save(clip.model, options, inner=lambda name: ".layers." in name, **how)
 
 
 @dataclass(frozen=True)
@@ -150,34 +128,14 @@ def loss(model, batch: dict[str, Tensor], generator: torch.Generator) -> dict[st
     return {"loss": found.loss, "right": right.float().mean()}
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    halves = {name: t.half().contiguous() for name, t in weights.items() if t.is_floating_point()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, path, metadata={"format": "pt"})
-
-
-def card(options: ClipOptions, facts: dict) -> Card:
-    """Returns the card of the folder's model, measured."""
-    clip = load_clip(Path(options.out) / "model.safetensors", read_words(Path(options.words)))
-    return Card(
-        what=WHAT,
-        command="presample train tiny-clip",
-        data=DATA,
-        training={"options": recipe(options), **facts},
-        how=HOW,
-        measures=measure(clip, options.seed),
-    )
-
-
 @torch.no_grad()
-def measure(clip: TinyClip, seed: int, *, count: int = 1024) -> dict[str, Measure]:
+def measure(options: ClipOptions, *, count: int = 1024) -> dict[str, Measure]:
     """Returns how well prompts and held-out pictures find each other."""
-    found = draws(seed + HELD_OUT, count)
+    clip = load_clip(Path(options.out) / FILE, read_words(Path(options.words)))
+    found = draws(options.seed + HELD_OUT, count)
     squares = torch.cat([squeeze(picture(draw)[None].float() / 255) for draw in found])
     images = torch.cat([clip.images(part) for part in squares.split(AMONG)])
-    generator = generator_for(seed, 33)
+    generator = generator_for(options.seed, 33)
     prompts = [prompt_of(draw.scene, generator).text for draw in found]
     texts = torch.cat([clip.texts(prompts[i : i + AMONG]) for i in range(0, count, AMONG)])
     places = torch.arange(AMONG)
@@ -192,3 +150,16 @@ def measure(clip: TinyClip, seed: int, *, count: int = 1024) -> dict[str, Measur
         share = sum(right) / count
         measures[name] = Measure(f"{name}, one of {', '.join(tags)}", share, ".1%", 0.9)
     return measures
+
+
+MODEL = Small(
+    "tiny-clip",
+    "train the little world's text encoder and its tower",
+    ClipOptions,
+    what=WHAT,
+    data=DATA,
+    how=HOW,
+    train=train,
+    measure=measure,
+)
+add_parser = MODEL.add_parser

@@ -8,7 +8,6 @@ b batch  h w image  a attributes
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...options import add_flags, from_flags, option
-from ...trainer.card import Card, Measure, write
-from ...trainer.convolutions import from_matrices, to_matrices
-from ...trainer.fit import Place, fit, make_accelerator
-from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, default, recipe
+from ...options import option
+from ...trainer.card import Measure
+from ...trainer.fit import Place, make_accelerator
+from ...trainer.options import FitOptions, default
 from ...trainer.seeds import generator_for
+from ...trainer.small import FILE, Small, fit_and_save
 from ..oracle import Oracle, accuracy, load_oracle, shown, values, visible
 from ..pictures import cached, draws, picture, scene_of
 from .jitter import jitter
@@ -58,21 +56,6 @@ class OracleOptions(FitOptions):
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
-def add_parser(subparsers) -> ArgumentParser:
-    """Adds `tiny-oracle` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("tiny-oracle", help="train the reader of the little world's pictures")
-    add_flags(parser, OracleOptions)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def run(args: Namespace) -> int:
-    """Trains, writes the model and its card; returns the exit code."""
-    options = from_flags(args, OracleOptions)
-    facts = train(options)
-    return 0 if facts is None or write(Path(options.out), card(Path(options.out), facts, options)) else 1
-
-
 def train(options: OracleOptions) -> dict | None:
     """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
 
@@ -89,18 +72,7 @@ def train(options: OracleOptions) -> dict | None:
     def data(place: Place, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
         return stream(painted, options, place=place, skip=skip)
 
-    to_matrices(model)
-    optimizers = make_optimizers(model, options, inner=lambda name: True)
-    fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
-    weights = fitted.weights()
-    if not fitted.main:
-        return None
-    fitted.model.load_state_dict(weights)
-    from_matrices(fitted.model)
-    weights = fitted.model.state_dict()
-    _save(weights, Path(options.out) / "model.safetensors")
-    fitted.discard_checkpoints()
-    return {"optimizer": title(options), "parameters": sum(w.numel() for w in weights.values())}
+    return fit_and_save(model, options, data=data, loss=loss, accelerator=accelerator)
 
 
 def load_pictures(options: OracleOptions) -> list[tuple[Tensor, Tensor]]:
@@ -152,32 +124,12 @@ def loss(model, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dic
     return {"loss": entropy, "right": (found.argmax(-1) == labels).float().mean()}
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    halves = {k: (t.half() if t.is_floating_point() else t).contiguous() for k, t in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, path, metadata={"format": "pt"})
-
-
-def card(folder: Path, facts: dict, options: OracleOptions) -> Card:
-    """Returns the card of the folder's model, measured."""
-    return Card(
-        what=WHAT,
-        command="presample train tiny-oracle",
-        data=DATA,
-        training={"options": recipe(options), **facts},
-        how=f"{HOW} {COUNTED:,} pictures, of a stream that training does not see.",
-        measures=measure(folder, options.seed),
-    )
-
-
-def measure(folder: Path, seed: int, *, count: int = COUNTED) -> dict[str, Measure]:
+def measure(options: OracleOptions, *, count: int = COUNTED) -> dict[str, Measure]:
     """Returns the share of values read rightly on held-out pictures: of all, and of each attribute."""
-    oracle = load_oracle(folder / "model.safetensors")
+    oracle = load_oracle(Path(options.out) / FILE)
     total = {name: [0, 0] for name in visible()}
     groups: dict[tuple[int, int], list] = {}
-    for draw in draws(seed + HELD_OUT, count):
+    for draw in draws(options.seed + HELD_OUT, count):
         groups.setdefault((draw.width, draw.height), []).append(draw)
     for group in groups.values():
         images = torch.stack([picture(draw) for draw in group]).float() / 255
@@ -189,3 +141,16 @@ def measure(folder: Path, seed: int, *, count: int = COUNTED) -> dict[str, Measu
         name: Measure(name, share, ".4f", 0.99) for name, share in sorted(shares.items(), key=lambda p: p[1])
     }
     return {"mean": mean, **each}
+
+
+MODEL = Small(
+    "tiny-oracle",
+    "train the reader of the little world's pictures",
+    OracleOptions,
+    what=WHAT,
+    data=DATA,
+    how=f"{HOW} {COUNTED:,} pictures, of a stream that training does not see.",
+    train=train,
+    measure=measure,
+)
+add_parser = MODEL.add_parser

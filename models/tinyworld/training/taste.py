@@ -8,7 +8,6 @@ b batch  k kinds of taste  h w image
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...options import add_flags, from_flags, option
-from ...trainer.card import Card, Measure, write
-from ...trainer.convolutions import from_matrices, to_matrices
-from ...trainer.fit import Place, fit, make_accelerator
-from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, default, recipe
+from ...options import option
+from ...trainer.card import Measure
+from ...trainer.fit import Place, make_accelerator
+from ...trainer.options import FitOptions, default
 from ...trainer.seeds import generator_for
+from ...trainer.small import FILE, Small, fit_and_save
 from ..pictures import cached, draws, picture, scene_of
 from ..taste import KINDS, NETS, Taste, load_taste, truth
 
@@ -53,21 +51,6 @@ class TasteOptions(FitOptions):
     workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
-def add_parser(subparsers) -> ArgumentParser:
-    """Adds `tiny-reward` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("tiny-reward", help="train what scores the little world's pictures")
-    add_flags(parser, TasteOptions)
-    parser.set_defaults(run=run)
-    return parser
-
-
-def run(args: Namespace) -> int:
-    """Trains, writes the model and its card; returns the exit code."""
-    options = from_flags(args, TasteOptions)
-    facts = train(options)
-    return 0 if facts is None or write(Path(options.out), card(Path(options.out), facts, options)) else 1
-
-
 def train(options: TasteOptions) -> dict | None:
     """Trains and writes `model.safetensors`; returns what the card needs, in the process that wrote it.
 
@@ -80,7 +63,6 @@ def train(options: TasteOptions) -> dict | None:
     model = make_model(options.seed)
     every = torch.cat([true for _, true in painted])
     model.mean, model.std = every.mean(0), every.std(0)
-    to_matrices(model)
 
     def data(place: Place, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
         return stream(painted, options, place=place, skip=skip)
@@ -89,16 +71,7 @@ def train(options: TasteOptions) -> dict | None:
         noise = torch.randn(batch[0].shape, generator=generator).to(batch[0].device)
         return (model(batch[0] + options.noise * noise) - batch[1]).square().mean()
 
-    optimizers = make_optimizers(model, options, inner=lambda name: True)
-    fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
-    weights = fitted.weights()
-    if not fitted.main:
-        return None
-    fitted.model.load_state_dict(weights)
-    from_matrices(fitted.model)
-    _save(fitted.model.state_dict(), Path(options.out) / "model.safetensors")
-    fitted.discard_checkpoints()
-    return {"optimizer": title(options), "parameters": sum(w.numel() for w in model.parameters())}
+    return fit_and_save(model, options, data=data, loss=loss, accelerator=accelerator)
 
 
 def make_model(seed: int) -> Taste:
@@ -161,31 +134,11 @@ def _epoch(painted, half: int, generator: torch.Generator) -> list[tuple[int, Te
     return [(*found[i], bool(mirrored[i])) for i in torch.randperm(len(found), generator=generator).tolist()]
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    from safetensors.torch import save_file
-
-    halves = {name: t.half().contiguous() for name, t in weights.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, path, metadata={"format": "pt"})
-
-
-def card(folder: Path, facts: dict, options: TasteOptions) -> Card:
-    """Returns the card of the folder's model, measured."""
-    return Card(
-        what=WHAT,
-        command="presample train tiny-reward",
-        data=DATA,
-        training={"options": recipe(options), **facts},
-        how=HOW,
-        measures=measure(folder, options.seed),
-    )
-
-
 @torch.no_grad()
-def measure(folder: Path, seed: int, *, count: int = 1024) -> dict[str, Measure]:
+def measure(options: TasteOptions, *, count: int = 1024) -> dict[str, Measure]:
     """Returns how well the scores of each network follow the truth on held-out pictures."""
-    taste = load_taste(folder / "model.safetensors")
-    found = draws(seed + HELD_OUT, count, square=True)
+    taste = load_taste(Path(options.out) / FILE)
+    found = draws(options.seed + HELD_OUT, count, square=True)
     images = torch.stack([picture(draw) for draw in found]).float() / 255
     true = taste.standard(truth(images, [asdict(draw.scene) for draw in found]))
     measures = {}
@@ -195,3 +148,16 @@ def measure(folder: Path, seed: int, *, count: int = 1024) -> dict[str, Measure]
             value = float(torch.corrcoef(torch.stack((score, wanted)))[0, 1])
             measures[f"{net} {kind}"] = Measure(f"{net}: {kind}", value, ".3f", 0.85)
     return measures
+
+
+MODEL = Small(
+    "tiny-reward",
+    "train what scores the little world's pictures",
+    TasteOptions,
+    what=WHAT,
+    data=DATA,
+    how=HOW,
+    train=train,
+    measure=measure,
+)
+add_parser = MODEL.add_parser
