@@ -18,6 +18,7 @@ MARGIN, GAP = 24, 14
 TEXT, TITLE = 13, 17  # size of letters
 LINE = 18
 LINES = 4  # of a caption, at most
+LAYOUTS = ("side by side", "one above the other")  # of pairs
 PAPER, INK, QUIET = "#fbfaf8", "#26231f", "#77716a"
 
 
@@ -35,6 +36,29 @@ class Row:
 
     title: str
     cells: Sequence[Cell]
+
+
+def before_after(
+    before: Sequence[Cell], after: Sequence[Cell], *, titles: tuple[str, str], layout: str = LAYOUTS[0]
+) -> list[Row]:
+    """Returns the rows of a sheet of pairs; a single picture stands beside each of several.
+
+    Raises:
+        ValueError: they are not equally many, or the layout is none.
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}; got {layout!r}")
+    count = max(len(before), len(after))
+    if not {len(before), len(after)} <= {1, count}:
+        raise ValueError(f"as many pictures must be before as after, got {len(before)} and {len(after)}")
+    if layout == LAYOUTS[1]:
+        return [Row(title, cells) for title, cells in zip(titles, (before, after), strict=True)]
+    pairs = zip(*((cells * count if len(cells) == 1 else cells) for cells in (before, after)), strict=True)
+    return [Row("", [_told(cell, title) for cell, title in zip(pair, titles, strict=True)]) for pair in pairs]
+
+
+def _told(cell: Cell, title: str) -> Cell:
+    return Cell(cell.image, ": ".join(filter(None, (title, cell.caption))))
 
 
 def draw_sheet(rows: Sequence[Row], *, scale: int = 1) -> Any:

@@ -7,6 +7,7 @@ Convention: an option that is a preset or a text of one's own is two widgets, a 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 
 from ..models.options import Option, describe
@@ -69,6 +70,12 @@ def pixels(latent: Mapping) -> dict[str, int]:
     cell = latent.get("downscale_ratio_spacial") or PIXELS_PER_CELL
     height, width = latent["samples"].shape[-2:]
     return {"width": int(width * cell), "height": int(height * cell)}
+
+
+def image_of(picture: Any) -> torch.Tensor:
+    """Returns a picture of Pillow as IMAGE (1, h, w, 3)."""
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+    return pixels.view(1, picture.height, picture.width, 3) / 255
 
 
 def request(

@@ -7,7 +7,7 @@ from types import ModuleType
 from comfy_api.latest import ComfyExtension
 from server import PromptServer
 
-from . import playground_buckets, prompts, replacements, routes, tipo, tipo_model, tipo_use
+from . import evaluation, playground_buckets, prompts, replacements, routes, tipo, tipo_model, tipo_use
 
 CHANGED = (ImportError, AttributeError, TypeError)  # what a changed inside of ComfyUI looks like from here
 
@@ -23,7 +23,7 @@ log = logging.getLogger("presample")
 
 def modules() -> tuple[ModuleType, ...]:
     """Returns the modules with nodes, without those of a group that this ComfyUI does not fit."""
-    found: list[ModuleType] = [tipo_model, tipo, tipo_use, prompts, playground_buckets]
+    found: list[ModuleType] = [tipo_model, tipo, tipo_use, prompts, playground_buckets, evaluation]
     for what, names in GROUPS.items():
         try:
             found += [importlib.import_module(f".{name}", __package__) for name in names]

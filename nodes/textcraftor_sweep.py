@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from ..models.sheet import Cell, Row, draw_sheet
 from ..models.textcraftor.mix import sweep
 from ..models.textcraftor.options import MixOptions
+from . import convert
 from .compat import schema, widget
 from .conditioning import Interpolation
 from .textcraftor import CATEGORY, option_inputs, pair_inputs, text_input
@@ -152,8 +153,7 @@ class ContactSheet(io.ComfyNode):
         scale: Sequence[int] = (1,),
     ) -> io.NodeOutput:
         sheet = draw_sheet(sheet_rows(images, labels, title[0], columns[0]), scale=scale[0])
-        pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8)
-        return io.NodeOutput(pixels.view(1, sheet.height, sheet.width, 3) / 255)
+        return io.NodeOutput(convert.image_of(sheet))
 
 
 def sheet_rows(images: Sequence[torch.Tensor], labels: Sequence[str], title: str, columns: int) -> list[Row]:

@@ -38,6 +38,8 @@ SIZES = {
     "PresampleResolutionShift": (320, 160),
     "PresampleAspectBucketLatent": (320, 230),
     "PresampleSnapToBucket": (320, 180),
+    "PresampleImageScore": (340, 220),
+    "PresampleBeforeAfterSheet": (340, 230),
 }
 MARGIN, TITLE = 8, 30
 PLACE = [110, 160]  # clear of what floats over the canvas

@@ -22,7 +22,7 @@ def _loaded(tmp_path_factory):
     fake = comfy_fake.install(str(base))
     files = sorted((Path(__file__).parents[2] / "nodes").glob("*.py"))
     nodes = {file.stem: importlib.import_module(f"{NODES}.{file.stem}") for file in files}
-    for name in ("tipo_model", "textcraftor"):
+    for name in ("tipo_model", "textcraftor", "evaluation"):
         nodes[name].register_folders()
     yield SimpleNamespace(base=base, fake=fake, **nodes)
     for name in [name for name in sys.modules if name in fake or name.startswith(NODES)]:

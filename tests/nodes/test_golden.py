@@ -31,6 +31,7 @@ RELEASES = {
         *("PresamplePlaygroundSampling", "PresampleEDMSigmas", "PresampleResolutionShift"),
         *("PresampleAspectBucketLatent", "PresampleSnapToBucket"),
     ),
+    "0.1.0-evaluation": ("PresampleImageScore", "PresampleBeforeAfterSheet"),
 }
 IDS = tuple(each for ids in RELEASES.values() for each in ids)
 
