@@ -57,8 +57,8 @@ class ImageScore(io.ComfyNode):
             display_name="Image Score",
             category=CATEGORY,
             description="Scores pictures by what a model makes of them: how they follow their prompt, how"
-            " they please, whether they are broken. The little world's scorers are bundled; other models go into"
-            " models/scorers.",
+            " they please, whether they are broken. The little world's scorers are bundled; other models go"
+            " into models/scorers.",
             search_aliases=["clip score", "aesthetic", "pickscore", "hpsv2", "rank", "best of"],
             is_input_list=True,
             inputs=[
