@@ -24,7 +24,9 @@ def pictures(tmp_path_factory):
 
 def options_for(module, out, pictures):
     if module is autoencoder:
-        return autoencoder.AutoencoderOptions(out=str(out), batch=2, crop=32, **SHORT)
+        return autoencoder.AutoencoderOptions(
+            out=str(out), batch=2, crop=32, pictures=1, cache=pictures, **SHORT
+        )
     return clip.ClipOptions(out=str(out), batch=4, pictures=1, cache=pictures, **SHORT)
 
 
@@ -86,6 +88,33 @@ def test_every_process_gets_pictures_of_its_own(pictures):
     halves = [clip.stream(pairs, words, options, place=Place(rank, 2), skip=0) for rank in (0, 1)]
     for number, batch in enumerate(itertools.islice(whole, 4)):
         assert torch.equal(batch["pixels"], next(halves[number % 2])["pixels"])
+
+
+def test_the_autoencoder_learns_from_squares_of_every_picture_alike_on_all_processes():
+    pictures = [
+        torch.zeros(3, 3, 64, 96, dtype=torch.uint8),
+        torch.full((1, 3, 80, 80), 255, dtype=torch.uint8),
+    ]
+    options = autoencoder.AutoencoderOptions(batch=8, crop=32)
+    whole = autoencoder.stream(pictures, options, place=Place(), skip=0)
+    halves = [autoencoder.stream(pictures, options, place=Place(rank, 2), skip=1) for rank in (0, 1)]
+    batches = list(itertools.islice(whole, 40))
+    assert torch.equal(batches[2], next(halves[0]))
+    assert torch.equal(batches[3], next(halves[1]))
+    white = torch.cat(batches).amax((1, 2, 3)).mean()
+    assert 0.15 < white < 0.35, "one picture of four is white"
+
+
+def test_latents_at_half_the_size_are_held_to_pictures_at_half_the_size():
+    class Blurred(torch.nn.Module):
+        def forward(self, images, noise):
+            latents = torch.randn(len(images), 16, 4, 4, generator=torch.Generator().manual_seed(0))
+            return latents, images, torch.nn.functional.avg_pool2d(images, 2)
+
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    options = autoencoder.AutoencoderOptions(crop=32)
+    found = autoencoder.losses(Blurred(), images, options, torch.Generator().manual_seed(2))
+    assert float(found["pixels"]) == float(found["half"]) == 0
 
 
 def test_the_bundled_autoencoder_gives_pictures_back():
