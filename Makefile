@@ -2,7 +2,8 @@
 # make test   the whole test suite and the linter
 # make bench  the speed table of the README (installs the programs it is compared with)
 # make lint   ruff alone
-# make webui  the WebUI panel in both versions of gradio that hosts have, each in an environment of its own
+# make webui  the WebUI panel in both versions of gradio that hosts have, each in an environment of its own, and the
+#             pairwise page in the newer one
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,7 +33,7 @@ GRADIO_4.40.0 := fastapi==0.104.1 pydantic==2.8.2 huggingface_hub==0.26.2
 
 webui: $(VENV)/gradio-3.41.2/.ready $(VENV)/gradio-4.40.0/.ready
 	$(VENV)/gradio-3.41.2/bin/python -m pytest tests/webui
-	$(VENV)/gradio-4.40.0/bin/python -m pytest tests/webui
+	$(VENV)/gradio-4.40.0/bin/python -m pytest tests/webui tests/metrics/test_pairwise_page.py
 
 $(VENV)/gradio-%/.ready: pyproject.toml constraints.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)

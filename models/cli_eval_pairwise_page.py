@@ -22,9 +22,10 @@ RULES = (
 )
 FONT = ("system-ui", "sans-serif")  # gradio's own would be fetched
 CSS = """
-.gradio-container {max-width: 1500px !important; margin: 0 auto !important}
+.gradio-container {width: 100% !important; max-width: 1500px !important; margin: 0 auto !important}
 footer {display: none !important}
 #gate {max-width: 430px; margin: 14vh auto 0; text-align: center}
+.pair {width: 100%}
 .pair h1 {font-size: 15px; font-weight: 500; letter-spacing: .02em; opacity: .6; text-align: center;
   margin: 4px}
 .pair .prompt {font-size: 17px; line-height: 1.45; text-align: center; max-width: 70ch; margin: 2px auto 14px;
