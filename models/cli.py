@@ -5,11 +5,12 @@ says what to do, 2 for a wrong command line, 130 after Ctrl-C.
 """
 
 import argparse
-import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
+
+from .cli_later import Later, add_later
 
 COMMANDS = {
     "expand": ("cli_expand", "expand prompts"),
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("presample").setLevel(logging.INFO)
-    arguments = _parser(argv).parse_args(argv)
+    arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     from .. import __version__
 
     parser = argparse.ArgumentParser(
@@ -53,13 +54,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         description="TIPO prompt expansion and more, for ComfyUI, WebUIs and the command line.",
     )
     parser.add_argument("--version", action="version", version=f"presample {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    asked = next((word for word in argv if not word.startswith("-")), None)
-    for name, (module, help) in COMMANDS.items():
-        if name == asked:
-            importlib.import_module(f".{module}", __package__).add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=help)
+    add_later(parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Later), COMMANDS)
     return parser
 
 

@@ -1,21 +1,18 @@
 """`presample eval`: models and pictures measured, pairs judged by people, and the claims tried."""
 
-import importlib
+from .cli_later import add_later
 
-# Each module adds its own subcommand.
-MEASURES = (
-    "mmh_dit.training.evaluate",
-    "tipo.training.evaluate",
-    "cli_claims",
-    "cli_eval_images",
-    "cli_eval_pairwise",
-)
+MEASURES = {
+    "tipo": ("tipo.training.evaluate", "measure a small TIPO model and write its card"),
+    "mmh-dit": ("mmh_dit.training.evaluate", "measure how well pictures follow their prompts"),
+    "images": ("cli_eval_images", "score a folder of pictures, or measure how far it is from another"),
+    "pairwise": ("cli_eval_pairwise", "let people judge blind pairs of pictures in a local page"),
+    "claims": ("cli_claims", "try the claims of the four systems at toy size"),
+}
 
 
 def add_parser(subparsers):
     """Adds the command `eval` with one subcommand for each thing that can be measured."""
     parser = subparsers.add_parser("eval", help="measure models and pictures")
-    models = parser.add_subparsers(metavar="WHAT", required=True)
-    for module in MEASURES:
-        importlib.import_module(f".{module}", __package__).add_parser(models)
+    add_later(parser.add_subparsers(metavar="WHAT", required=True), MEASURES)
     return parser

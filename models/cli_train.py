@@ -1,23 +1,20 @@
 """`presample train`: the bundled models made again, and models of one's own."""
 
-import importlib
+from .cli_later import add_later
 
-# Each module adds its own subcommand.
-TRAINERS = (
-    "mmh_dit.training.train",
-    "textcraftor.training.train",
-    "tinyworld.training.autoencoder",
-    "tinyworld.training.clip",
-    "tinyworld.training.oracle",
-    "tinyworld.training.taste",
-    "tipo.training.train",
-)
+TRAINERS = {
+    "tipo": ("tipo.training.train", "a small TIPO model of the little world"),
+    "tiny-autoencoder": ("tinyworld.training.autoencoder", "the little world's autoencoder"),
+    "tiny-clip": ("tinyworld.training.clip", "its text encoder and the tower beside it"),
+    "tiny-oracle": ("tinyworld.training.oracle", "the reader of its pictures"),
+    "tiny-reward": ("tinyworld.training.taste", "what scores its pictures"),
+    "mmh-dit": ("mmh_dit.training.train", "an MMH-DiT on the little world or your data"),
+    "textcraftor": ("textcraftor.training.train", "a text encoder tuned with rewards, by prompts alone"),
+}
 
 
 def add_parser(subparsers):
     """Adds the command `train` with one subcommand for each model that can be trained."""
     parser = subparsers.add_parser("train", help="train a model, the bundled ones by default")
-    models = parser.add_subparsers(metavar="MODEL", required=True)
-    for module in TRAINERS:
-        importlib.import_module(f".{module}", __package__).add_parser(models)
+    add_later(parser.add_subparsers(metavar="MODEL", required=True), TRAINERS)
     return parser

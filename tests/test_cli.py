@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
-from presample.models import cli
+from presample.models import cli, cli_eval, cli_train
 from presample.models.options import describe
 from presample.models.tipo.options import ExpandOptions
 
+SECOND = [("train", name) for name in cli_train.TRAINERS] + [("eval", name) for name in cli_eval.MEASURES]
 SHORT = ["--tag-length", "very_short", "--prose-length", "none"]
 
 
@@ -138,11 +139,19 @@ def test_help_and_version_need_neither_torch_nor_a_model():
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'numpy', 'huggingface_hub', 'tqdm'} & set(sys.modules)))"
     )
-    for argv in (["--help"], ["--version"], ["expand", "--help"]):
+    for argv in (["--help"], ["--version"], ["expand", "--help"], ["train", "--help"], ["eval", "--help"]):
         done = subprocess.run(
             [sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True, env=os.environ
         )
         assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", [*((group, None) for group in cli.COMMANDS), *SECOND])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*filter(None, command), "--help"])
+    assert stopped.value.code == 0
+    assert f"usage: presample {' '.join(filter(None, command))}" in capsys.readouterr().out
 
 
 def test_ctrl_c_ends_with_the_exit_code_of_ctrl_c(run, monkeypatch):
