@@ -53,7 +53,8 @@ def load_pretrained(
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Returns the tensors of a .safetensors file or of a published .pth, which may hold nothing else.
+    """Returns the tensors of a .safetensors file or of a published .pth or .pt, which may hold nothing else
+    than those, or them as its `state_dict`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -66,6 +67,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
         return load_file(path)
     found = torch.load(path, map_location="cpu", weights_only=True)
+    found = found.get("state_dict", found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or not all(isinstance(x, Tensor) for x in found.values()):
         raise ValueError(f"{path} must hold tensors by name and nothing else; get the published file")
     return found

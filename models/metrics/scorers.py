@@ -21,10 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .heads import load_head
+from .open_clip import to_transformers
 from .preprocess import read_prepare
-from .pretrained import load_pretrained, model_type
+from .pretrained import load_pretrained, model_type, read_tensors
 
 PAIRS = ("diagonal", "matrix")
+TUNED = ("HPS_v2*.pt", "HPS_v2*.safetensors")  # as HPSv2's authors publish it, in OpenCLIP's names
 PREDICTORS = ("predictor.safetensors", "predictor.pth")
 CORRUPT = {"size": 384, "mean": 0.5, "std": 0.5}  # of imgutils, which publishes the model
 
@@ -147,7 +149,28 @@ def _load_clip(folder: Path, device: str) -> Any:
     kind = model_type(folder)
     if kind != "clip":
         raise ValueError(f"{folder} must hold a CLIP with both its sides, got {kind!r}; choose another one")
+    tuned = sorted(path for name in TUNED for path in folder.glob(name))
+    if tuned:
+        return _tuned_clip(folder, tuned[-1]).to(device)
     return load_pretrained((CLIPModel,), folder, device=device, precision="float32")[0]
+
+
+def _tuned_clip(folder: Path, path: Path) -> Any:
+    """The CLIP that a folder describes, with the weights of an OpenCLIP file that lies in it."""
+    from transformers import CLIPConfig, CLIPModel
+
+    tensors = {name: t.float() for name, t in to_transformers(read_tensors(path)).items()}
+    with torch.random.fork_rng(devices=[]):  # transformers draws weights first
+        model = CLIPModel(CLIPConfig.from_pretrained(folder, local_files_only=True))
+    wanted = {name: weight.shape for name, weight in model.named_parameters()}
+    wrong = [name for name, shape in wanted.items() if name not in tensors or tensors[name].shape != shape]
+    if wrong:
+        raise ValueError(
+            f"{path.name} must have the weights of the CLIP in {folder}, got others or none for "
+            f"{', '.join(wrong[:3])}; HPSv2 is a CLIP ViT-H/14"
+        )
+    model.load_state_dict(tensors, strict=False)  # older transformers keep positions as buffers
+    return model.eval().requires_grad_(False)
 
 
 def load_scorer(kind: str, folder: Path, *, device: str = "cpu", pairs: str = "diagonal") -> Scorer:

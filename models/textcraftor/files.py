@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..hub import bundled_folder
+from ..metrics.open_clip import renamed
 
 SUFFIXES = (".safetensors", ".pth")
 BUNDLED = "tiny-clip-"  # what the names of bundled tuned encoders begin with
@@ -53,19 +54,6 @@ _PARTS = (
     *(f"self_attn.{name}_proj" for name in "qkv"),
     *("self_attn.out_proj", "layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"),
 )
-_FROM_OPEN = {
-    "positional_embedding": "text_model.embeddings.position_embedding.weight",
-    "token_embedding.weight": _WHOLE,
-    "ln_final.weight": "text_model.final_layer_norm.weight",
-    "ln_final.bias": "text_model.final_layer_norm.bias",
-}
-_FROM_OPEN_LAYER = {
-    "ln_1": "layer_norm1",
-    "ln_2": "layer_norm2",
-    "mlp.c_fc": "mlp.fc1",
-    "mlp.c_proj": "mlp.fc2",
-    "attn.out_proj": "self_attn.out_proj",
-}
 
 
 @dataclass(frozen=True)
@@ -208,19 +196,7 @@ def _with_text_model(name: str, get: Callable[[], Tensor]) -> dict[str, Tensor]:
 
 
 def _from_open(name: str, get: Callable[[], Tensor]) -> dict[str, Tensor]:
-    """OpenCLIP keeps q, k and v in one tensor, and the projection turned over."""
-    if name in _FROM_OPEN:
-        return {_FROM_OPEN[name]: get()}
-    if name == "text_projection":
-        return {_PROJECTION: get().T.contiguous()}
-    found = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+)[._](weight|bias)", name)
-    if not found:
-        return {}
-    layer, part, kind = found.groups()
-    before = f"text_model.encoder.layers.{layer}."
-    if part == "attn.in_proj":
-        return {f"{before}self_attn.{q}_proj.{kind}": x for q, x in zip("qkv", get().chunk(3), strict=True)}
-    return {f"{before}{_FROM_OPEN_LAYER[part]}.{kind}": get()} if part in _FROM_OPEN_LAYER else {}
+    return {} if name.startswith(("visual.", "logit_scale")) else renamed(name, get)
 
 
 def _other(names: Sequence[str]) -> str:

@@ -103,3 +103,32 @@ def save_pictures(folder, count, *, seed=0, size=(40, 48), suffix=".png"):
         picture.save(folder / f"{i}{suffix}")
         made.append(np.asarray(picture))
     return np.stack(made)
+
+
+def to_open_clip(model):
+    """The weights of a CLIPModel in OpenCLIP's names, written down by hand from its own modules."""
+    found = {"logit_scale": model.logit_scale}
+    for tower, before in ((model.text_model, ""), (model.vision_model, "visual.")):
+        for i, layer in enumerate(tower.encoder.layers):
+            at = f"{before}transformer.resblocks.{i}."
+            for kind in ("weight", "bias"):
+                parts = [getattr(getattr(layer.self_attn, f"{q}_proj"), kind) for q in "qkv"]
+                found[f"{at}attn.in_proj_{kind}"] = torch.cat(parts)
+                found[f"{at}attn.out_proj.{kind}"] = getattr(layer.self_attn.out_proj, kind)
+                found[f"{at}ln_1.{kind}"] = getattr(layer.layer_norm1, kind)
+                found[f"{at}ln_2.{kind}"] = getattr(layer.layer_norm2, kind)
+                found[f"{at}mlp.c_fc.{kind}"] = getattr(layer.mlp.fc1, kind)
+                found[f"{at}mlp.c_proj.{kind}"] = getattr(layer.mlp.fc2, kind)
+    text, seen = model.text_model, model.vision_model
+    found["token_embedding.weight"] = text.embeddings.token_embedding.weight
+    found["positional_embedding"] = text.embeddings.position_embedding.weight
+    found["text_projection"] = model.text_projection.weight.T
+    found["visual.class_embedding"] = seen.embeddings.class_embedding
+    found["visual.positional_embedding"] = seen.embeddings.position_embedding.weight
+    found["visual.conv1.weight"] = seen.embeddings.patch_embedding.weight
+    found["visual.proj"] = model.visual_projection.weight.T
+    for kind in ("weight", "bias"):
+        found[f"ln_final.{kind}"] = getattr(text.final_layer_norm, kind)
+        found[f"visual.ln_pre.{kind}"] = getattr(seen.pre_layrnorm, kind)
+        found[f"visual.ln_post.{kind}"] = getattr(seen.post_layernorm, kind)
+    return {name: tensor.detach().clone() for name, tensor in found.items()}

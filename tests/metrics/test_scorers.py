@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from PIL import Image
-from scorers_for_tests import save_clip, save_pictures, save_predictor, save_siglip
+from scorers_for_tests import save_clip, save_pictures, save_predictor, save_siglip, to_open_clip
 
 from presample.models.metrics.preprocess import read_prepare
 from presample.models.metrics.scorers import AiCorrupt, load_scorer, load_towers
@@ -48,6 +48,19 @@ def test_clip_hps_and_pick_scores_are_those_of_transformers(clip, images):
         torch.testing.assert_close(found / times, wanted.diagonal(), atol=2e-3, rtol=0)
     matrix = load_scorer("pick", clip, pairs="matrix").score(images, PROMPTS)
     torch.testing.assert_close(matrix / scale, wanted.mean(1), atol=2e-3, rtol=0)
+
+
+def test_hpsv2s_own_file_counts_instead_of_the_weights_in_the_folder(tmp_path, clip, images):
+    wanted = load_scorer("hps", clip).score(images, PROMPTS)
+    folder = tmp_path / "hps"
+    tensors = to_open_clip(save_clip(folder))
+    (folder / "model.safetensors").unlink()
+    torch.save({"epoch": 3, "state_dict": tensors}, folder / "HPS_v2.1_compressed.pt")
+    torch.testing.assert_close(load_scorer("hps", folder).score(images, PROMPTS), wanted, atol=1e-6, rtol=0)
+    tensors.pop("visual.proj")
+    torch.save({"state_dict": tensors}, folder / "HPS_v2.1_compressed.pt")
+    with pytest.raises(ValueError, match=r"got others or none for visual_projection"):
+        load_scorer("hps", folder)
 
 
 @pytest.mark.parametrize("size", [(40, 48), (48, 40), (33, 90), (32, 32)])
