@@ -58,12 +58,12 @@ class TinyAutoencoder(nn.Module):
         self.register_buffer("vae_scale", torch.tensor(SCALE))
         self.register_buffer("vae_shift", torch.tensor(SHIFT))
 
-    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns, for training, the latents of images, what is decoded from them with noise added, and what
-        is decoded from their means over two by two."""
+    def forward(self, images: Tensor, noise: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns, for training, the latents of images, what is decoded when a `share` (b, 1, 1, 1) of them
+        is noise, and what is decoded from their means over two by two."""
         latents = self.encode(images)
         halved = nn.functional.avg_pool2d(latents, 2)
-        return latents, self.taesd_decoder(latents + noise), self.taesd_decoder(halved)
+        return latents, self.taesd_decoder(latents + share * (noise - latents)), self.taesd_decoder(halved)
 
     def encode(self, images: Tensor) -> Tensor:
         """Returns the latents (b, 16, h, w) of images (b, 3, H, W) in 0..1.

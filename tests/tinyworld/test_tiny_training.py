@@ -107,7 +107,7 @@ def test_the_autoencoder_learns_from_squares_of_every_picture_alike_on_all_proce
 
 def test_latents_at_half_the_size_are_held_to_pictures_at_half_the_size():
     class Blurred(torch.nn.Module):
-        def forward(self, images, noise):
+        def forward(self, images, noise, share):
             latents = torch.randn(len(images), 16, 4, 4, generator=torch.Generator().manual_seed(0))
             return latents, images, torch.nn.functional.avg_pool2d(images, 2)
 

@@ -1,8 +1,9 @@
 """The little world as training data: latents of painted scenes, and the tokens of what may be said of them.
 
-Convention: the pictures are those of `tinyworld.pictures`; painting is done once, in files of `CHUNK`, and
-goes on where it stopped. A picture's shape is its scene's: all have about 256 latent cells. Sizes are (width,
-height) in latent cells. Prompts are kept as tokens and encoded on use, since states are 100 times as big.
+Convention: the pictures are those of `tinyworld.pictures` and, with every `CHUNK` of them, a few canvases of
+one colour; painting is done once, in a file for each chunk, and goes on where it stopped. Pictures have the
+shapes of their scenes: all of about 256 latent cells. Sizes are (width, height) in latent cells. Prompts are
+kept as tokens and encoded on use, since states are 100 times as big.
 
 b batch  n pictures of a size  m text tokens  d width of the text encoder  h w latent
 """
@@ -11,16 +12,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ...playground.balance import BalancedBatches, BalanceOptions
 from ...tinyworld.pictures import Draw, draws, prompt
+from ...tinyworld.solids import solid_picture, solid_prompt, solids
 from ...trainer.fit import Place
 from ...trainer.seeds import generator_for
 from .batches import Batch
@@ -37,9 +40,11 @@ States = Callable[[Tensor, Tensor], Tensor]  # ids and mask (b, m) -> states (b,
 
 @dataclass(frozen=True)
 class Painting:
-    """What decides the files: how many scenes, how many prompts of each and of how many tokens, the seed."""
+    """What decides the files: how many scenes, how many canvases of one colour with every chunk of them, how
+    many prompts of each and of how many tokens, the seed."""
 
     pictures: int
+    solids: int = 8
     prompts: int = 6
     text_len: int = 128
     seed: int = 0
@@ -88,22 +93,51 @@ def _chunk(index: int, how: Painting, tools: Tools) -> dict[str, Tensor]:
     """For each size `latents16x16` (n, 16, h, w), and all tokens of its prompts: those of prompt k of picture
     i begin at `starts[i * prompts + k]`."""
     found: dict[str, Tensor] = {}
-    these = draws(how.seed, CHUNK, start=index * CHUNK)
-    for width, height in sorted({(d.width, d.height) for d in these}):
-        here = [d for d in these if (d.width, d.height) == (width, height)]
-        name = f"{width // STRIDE}x{height // STRIDE}"
-        images = torch.stack([tools.paint(d) for d in here]).float() / 255
+    made = _scenes(index, how, tools) + _canvases(index, how, tools)
+    for width, height in sorted({each.size for each in made}):
+        here = [each for each in made if each.size == (width, height)]
+        name = f"{width}x{height}"
+        images = torch.stack([each.image for each in here]).float() / 255
         found[f"latents{name}"] = tools.encode(images).half().contiguous()
-        rows = [_ids(d, k, how, tools.tokens) for d in here for k in range(how.prompts)]
+        rows = [ids for each in here for ids in each.prompts]
         found[f"ids{name}"] = torch.tensor(list(itertools.chain(*rows)), dtype=torch.int32)
         found[f"starts{name}"] = torch.tensor([0, *itertools.accumulate(map(len, rows))], dtype=torch.int32)
     return found
 
 
-def _ids(draw: Draw, number: int, how: Painting, tokens: Tokens) -> list[int]:
-    """A prompt's tokens; a longer one loses its end, but keeps the token that ends it."""
-    ids = tokens(prompt(draw, number=number).text)
-    return ids if len(ids) <= how.text_len else [*ids[: how.text_len - 1], ids[-1]]
+class _Made(NamedTuple):
+    """A picture (3, H, W), uint8, and the tokens of its prompts."""
+
+    image: Tensor
+    prompts: list[list[int]]
+
+    @property
+    def size(self) -> Size:
+        height, width = self.image.shape[-2:]
+        return width // STRIDE, height // STRIDE
+
+
+def _scenes(index: int, how: Painting, tools: Tools) -> list[_Made]:
+    return [
+        _Made(tools.paint(draw), _ids([prompt(draw, number=k).text for k in range(how.prompts)], how, tools))
+        for draw in draws(how.seed, CHUNK, start=index * CHUNK)
+    ]
+
+
+def _canvases(index: int, how: Painting, tools: Tools) -> list[_Made]:
+    return [
+        _Made(
+            solid_picture(solid),
+            _ids([solid_prompt(solid, number=k) for k in range(how.prompts)], how, tools),
+        )
+        for solid in solids(how.seed, how.solids, start=index * how.solids)
+    ]
+
+
+def _ids(prompts: Sequence[str], how: Painting, tools: Tools) -> list[list[int]]:
+    """The tokens of prompts; a longer one loses its end, but keeps the token that ends it."""
+    found = map(tools.tokens, prompts)
+    return [ids if len(ids) <= how.text_len else [*ids[: how.text_len - 1], ids[-1]] for ids in found]
 
 
 @dataclass(frozen=True)

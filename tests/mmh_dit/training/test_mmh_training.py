@@ -1,5 +1,6 @@
 """The trainer of MMH-DiT: its batches, its loss, resuming, sample pictures and the file that it writes."""
 
+import dataclasses
 import json
 from collections import Counter
 
@@ -14,8 +15,9 @@ from presample.models.mmh_dit.model import MMHDiT, init_weights
 from presample.models.mmh_dit.training import batches, pictures, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
-from presample.models.mmh_dit.training.world import Painting, Tools, WorldBatches, paint_all
+from presample.models.mmh_dit.training.world import Bank, Tools, WorldBatches, paint_all
 from presample.models.tinyworld.pictures import SIZES
+from presample.models.tinyworld.solids import COLORS
 from presample.models.trainer.fit import Place
 from presample.models.trainer.seeds import generator_for
 
@@ -46,6 +48,22 @@ def test_every_shape_of_canvas_has_its_size(bank):
     assert all(t[-1] == world.END for prompts in bank.prompts.values() for p in prompts for t in p)
 
 
+def test_canvases_of_one_colour_come_with_the_scenes(tmp_path):
+    how = dataclasses.replace(world.HOW, pictures=256, solids=8)
+    letters = Tools(world.paint, world.encode, lambda prompt: list(map(ord, prompt)))
+    paint_all(tmp_path, how, letters, place=Place())
+    with_them = Bank.read(tmp_path, how)
+    said = {
+        "".join(map(chr, prompts[0].tolist())): latents
+        for size, rows in with_them.prompts.items()
+        for prompts, latents in zip(rows[-8:], with_them.latents[size][-8:], strict=True)
+    }
+    plain = [latents for text, latents in said.items() if text.split()[0] in COLORS]
+    assert sum(map(len, with_them.latents.values())) == 256 + 8
+    assert len(plain) > 2
+    assert all(torch.equal(latents, latents[:, :1, :1].expand_as(latents)) for latents in plain)
+
+
 def test_painting_goes_on_where_it_stopped_and_is_the_same(tmp_path):
     def broken(draw):
         if next(count) > 300:
@@ -59,7 +77,7 @@ def test_painting_goes_on_where_it_stopped_and_is_the_same(tmp_path):
     again, whole = world.painted(tmp_path), world.painted(tmp_path / "whole")
     assert all(torch.equal(again.latents[size], whole.latents[size]) for size in whole.latents)
     with pytest.raises(ValueError, match="other settings"):
-        world.painted(tmp_path, Painting(512, prompts=3, text_len=24, seed=1))
+        world.painted(tmp_path, dataclasses.replace(world.HOW, seed=1))
 
 
 def test_an_epoch_shows_pictures_once_in_batches_of_one_size_and_like_length(bank):

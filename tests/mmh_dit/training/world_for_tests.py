@@ -11,7 +11,7 @@ from presample.models.trainer.fit import Place
 from presample.models.trainer.seeds import generator_for
 
 END = 97
-HOW = Painting(512, prompts=3, text_len=24)
+HOW = Painting(512, solids=0, prompts=3, text_len=24)
 
 
 def paint(draw):
