@@ -16,7 +16,7 @@ COMMANDS = {
     "expand": ("cli_expand", "expand prompts"),
     "sample": ("cli_sample", "make pictures of a prompt with the bundled little world"),
     "mix": ("cli_mix", "make pictures with tuned text encoders, mixed and interpolated"),
-    "models": ("cli_models", "list, find and download language models"),
+    "models": ("cli_models", "list, find and download models of others"),
     "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
     "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
     "convert": ("cli_convert", "look into an MMH-DiT checkpoint, or write it under our names"),

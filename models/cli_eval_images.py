@@ -1,7 +1,8 @@
 """`presample eval images FOLDER`: scores a folder of pictures, alone, with prompts, or against a folder.
 
-Convention: a metric is asked for as NAME=PATH, where its model lies; the little world's need no path. Results
-go to stdout, as a table or as JSON; progress goes to stderr.
+Convention: a metric is asked for by its name, whose model `presample models download` has put where models
+belong, or as NAME=PATH, where another lies; the little world's are bundled. Nothing is downloaded here.
+Results go to stdout, as a table or as JSON; progress goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SCORES = ("clip", "pick", "hps", "aesthetic", "aesthetic-2.5", "ai-corrupt")
@@ -26,7 +27,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "images",
         help="score a folder of pictures, or measure how far it is from another",
-        description="Scores pictures. Models are read from this machine; nothing is downloaded.",
+        description="Scores pictures. Models are read from this machine; nothing is downloaded:"
+        " presample models download gets those of others.",
     )
     add = parser.add_argument
     add("folder", type=Path, help="the pictures")
@@ -34,6 +36,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     add("--against", type=Path, metavar="FOLDER", help="pictures to compare with")
     add("--prompts", type=Path, metavar="FILE", help="JSON of ids (file names without ending) to prompts")
     add("--mjhq", type=Path, metavar="FOLDER", help="MJHQ-30K: gives prompts, categories and what to compare")
+    add(
+        "--base", type=Path, metavar="ROOT", help="root of a ComfyUI or WebUI: look in its models/scorers too"
+    )
     add("--batch", type=int, default=32, help="pictures at a time [32]")
     add("--device", default="cpu", help="cpu or cuda [cpu]")
     add("--pairs", choices=("diagonal", "matrix"), default="diagonal", help="prompts of a score [diagonal]")
@@ -45,7 +50,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def _metrics() -> str:
     return (
         f"scores: {', '.join(SCORES)}; distances to --against: {', '.join(DISTANCES)}; vendi-fid, vendi-fdd, "
-        f"vendi-clip; of the little world, without a path: {', '.join(TINY)}"
+        f"vendi-clip; of the little world, always without a path: {', '.join(TINY)}"
     )
 
 
@@ -55,6 +60,11 @@ class Asked:
 
     name: str
     path: Path | None
+
+    @property
+    def model(self) -> str:
+        """The name of the model that it measures with."""
+        return self.name.removeprefix("vendi-").removeprefix("fd-")
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     """Measures and writes what was found."""
     from .metrics.sets import by_id, groups, read_mjhq, read_prompts
 
-    asked = [parse(text) for text in args.metric]
+    asked = [_placed(parse(text), args) for text in args.metric]
     if args.mjhq and (args.against or args.prompts):
         raise ValueError("--mjhq gives prompts and what to compare with: leave out --prompts and --against")
     pictures = by_id(args.folder)
@@ -86,16 +96,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse(text: str) -> Asked:
-    """Returns a metric from NAME=PATH; raises ValueError where the name is none or the path is missing."""
+    """Returns a metric from NAME or NAME=PATH; raises ValueError where the name is none."""
     name, _, path = text.partition("=")
     known = (*SCORES, *DISTANCES, "vendi-fid", "vendi-fdd", "vendi-clip", *TINY)
     if name not in known:
         raise ValueError(f"a metric must be one of {', '.join(known)}; got {name!r}")
-    if bool(path) == (name in TINY):
-        if name in TINY:
-            raise ValueError(f"{name} needs no path, for its model is bundled; got {text!r}")
-        raise ValueError(f"{name} must say where its model lies: {name}=PATH")
+    if path and name in TINY:
+        raise ValueError(f"{name} needs no path, for its model is bundled; got {text!r}")
     return Asked(name, Path(path) if path else None)
+
+
+def _placed(asked: Asked, args: argparse.Namespace) -> Asked:
+    """The metric with the place of its model; raises ModelNotFound."""
+    from .hub import ModelNotFound, resolve_scorer, scorer_folders
+
+    if asked.path or asked.name in TINY:
+        return asked
+    try:
+        return replace(asked, path=resolve_scorer(asked.model, scorer_folders(base=args.base)))
+    except ModelNotFound as error:
+        raise ModelNotFound(f"{error}\nOr name a place of your own: --metric {asked.name}=PATH") from error
 
 
 def _against(args: argparse.Namespace, wanted: Mapping) -> dict[str, Path]:
@@ -193,9 +213,7 @@ def _features(asked: Asked, args):
         return load_tiny_features(device=args.device)
     from .metrics.features import load_features
 
-    return load_features(
-        asked.name.removeprefix("vendi-").removeprefix("fd-"), asked.path, device=args.device
-    )
+    return load_features(asked.model, asked.path, device=args.device)
 
 
 def _rows(extractor, title: str, pictures: Mapping[str, Path], args):

@@ -1,4 +1,4 @@
-"""`presample models`: which language models are known, which are here, and how to get one.
+"""`presample models`: which models of others are known, which are here, and how to get one.
 
 Convention: results go to stdout, progress and errors to stderr; exit code 0, 1 after an error that its
 message explains, 130 after Ctrl-C. What can fit in 80 columns does; a path is never cut.
@@ -15,15 +15,29 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from .hub import DownloadError, FoundModel, bundled_folder, download, find_models, search_folders, user_folder
-from .tipo.registry import KNOWN, KnownFile, KnownModel, known_model
+from .hub import (
+    SCORERS,
+    DownloadError,
+    FoundModel,
+    bundled_folder,
+    download,
+    find_models,
+    find_scorer,
+    scorer_folders,
+    search_folders,
+    told_by_hand,
+    user_folder,
+)
+from .metrics.registry import KNOWN_SCORERS, KnownScorer, known_scorer
+from .published import Known, KnownFile
+from .tipo.registry import KNOWN, KnownModel, known_model
 
 WIDTH = 80
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the subcommand `models` and returns its parser."""
-    parser = subparsers.add_parser("models", help="list, find and download language models")
+    parser = subparsers.add_parser("models", help="list, find and download models of others")
     _add_places(parser, json=False, folder=None, base=None)
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
     parser.set_defaults(action="list", run=run)
@@ -33,7 +47,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     for action in (listing, where, get):
         # A default here would undo what was given before the action.
         _add_places(action, json=argparse.SUPPRESS, folder=argparse.SUPPRESS, base=argparse.SUPPRESS)
-    get.add_argument("name", metavar="NAME", help="a known model, such as TIPO-200M")
+    get.add_argument(
+        "name", metavar="NAME", help="a known model, such as TIPO-200M, or a scorer, such as pick"
+    )
     get.add_argument("--format", choices=("gguf", "safetensors"), default="gguf", help="what to get [gguf]")
     get.add_argument(
         "--file", metavar="FILE", help="one GGUF file of the model by its name, such as the Q8_0"
@@ -57,7 +73,7 @@ def _add_places(parser: argparse.ArgumentParser, **default) -> None:
         type=Path,
         metavar="ROOT",
         default=default["base"],
-        help="root of a ComfyUI or WebUI: search its models/tipo and models/kgen too",
+        help="root of a ComfyUI or WebUI: search its models/tipo, models/kgen and models/scorers too",
     )
 
 
@@ -83,20 +99,37 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         shown = {
             "known": [_known_facts(known, found) for known in KNOWN],
+            "scorers": [_scorer_facts(known, _scorer_folders(args)) for known in KNOWN_SCORERS],
             "found": [_found_facts(model) for model in found],
             **_where_facts(args, folders, found),
         }
         _say(json.dumps(shown, indent=2))
     else:
-        parts = (_known_lines(found), _found_lines(found), _folder_lines(folders, found), _advice())
+        parts = (
+            _known_lines(found),
+            _scorer_lines(_scorer_folders(args)),
+            _found_lines(found),
+            _folder_lines(folders, found),
+            _advice(),
+        )
         _say("\n\n".join("\n".join(lines) for lines in parts))
     return 0
 
 
 def _folders(args: argparse.Namespace) -> tuple[Path, ...]:
-    given = [Path(os.path.abspath(folder.expanduser())) for folder in args.folder or ()]
-    base = Path(os.path.abspath(args.base.expanduser())) if args.base else None
-    return search_folders(given, base=base)
+    folders, base = _given(args)
+    return search_folders(folders, base=base)
+
+
+def _scorer_folders(args: argparse.Namespace) -> tuple[Path, ...]:
+    folders, base = _given(args)
+    return scorer_folders(folders, base=base)
+
+
+def _given(args: argparse.Namespace) -> tuple[list[Path], Path | None]:
+    """The folders and the root that were named, as whole paths."""
+    folders = [Path(os.path.abspath(folder.expanduser())) for folder in args.folder or ()]
+    return folders, Path(os.path.abspath(args.base.expanduser())) if args.base else None
 
 
 def _known_lines(found: Sequence[FoundModel]) -> Iterator[str]:
@@ -114,6 +147,15 @@ def _known_lines(found: Sequence[FoundModel]) -> Iterator[str]:
             known.licence,
             "yes" if here else "-",
         )
+
+
+def _scorer_lines(folders: Sequence[Path]) -> Iterator[str]:
+    row = "  {:<13}  {:<20}  {:>7}  {:<10}  {}".format
+    yield "Scorers of pictures"
+    yield row("name", "says", "size", "licence", "here")
+    for known in KNOWN_SCORERS:
+        here = "yes" if find_scorer(known, folders) else "-"
+        yield row(known.name, known.says, _total(known.parts), known.licence, here)
 
 
 def _found_lines(found: Sequence[FoundModel]) -> Iterator[str]:
@@ -134,7 +176,7 @@ def _folder_lines(folders: Sequence[Path], found: Sequence[FoundModel]) -> Itera
 
 
 def _advice() -> Iterator[str]:
-    yield "Get one     presample models download TIPO-200M"
+    yield "Get one     presample models download TIPO-200M, or pick"
     yield "Read more   https://huggingface.co/KBlueLeaf/TIPO-200M, and so on for each name;"
     yield "            the Kohaku licence there limits what you may do with the files"
 
@@ -161,38 +203,48 @@ def _where(args: argparse.Namespace) -> int:
     return 0
 
 
-def _destination(args: argparse.Namespace) -> Path:
+def _destination(args: argparse.Namespace, known: Known | None = None) -> Path:
     """`--to`, else the folder of the ComfyUI or WebUI that was named, else the user's own."""
-    to = getattr(args, "to", None) or (args.base / "models" / "tipo" if args.base else user_folder())
-    return Path(os.path.abspath(to.expanduser()))
+    scorer = isinstance(known, KnownScorer)
+    own = user_folder() / SCORERS if scorer else user_folder()
+    of_host = args.base / "models" / (SCORERS if scorer else "tipo") if args.base else own
+    return Path(os.path.abspath((getattr(args, "to", None) or of_host).expanduser()))
 
 
 # Download
 
 
 def _download(args: argparse.Namespace) -> int:
-    known = known_model(args.name)
+    known = known_model(args.name) or known_scorer(args.name)
     if known is None:
         raise ValueError(_unknown(args.name))
     files = _chosen(known, args)
-    folder = _destination(args)
+    folder = _destination(args, known)
     if known.repo:
         what = f"{len(files)} files" if len(files) > 1 else files[0].name
         _say(f"{known.name}: {what}, {_total(files)}, {known.licence}", sys.stderr)
         _say(f"from {known.page}\nto   {folder}", sys.stderr)
     with _bars() as progress:
         path = download(known, folder, files=files, progress=progress)
+    if isinstance(known, KnownScorer) and known.by_hand and not find_scorer(known, [folder]):
+        _say(told_by_hand(known, folder), sys.stderr)
     _say(json.dumps({"name": known.name, "path": str(path)}) if args.json else str(path))
     return 0
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name.lower(), [known.name.lower() for known in KNOWN], n=1)
-    hint = f"; did you mean {known_model(near[0]).name}?" if near else "."
-    return f"no known model is called {name!r}{hint} Known are {', '.join(k.name for k in KNOWN if k.repo)}"
+    names = [known.name for known in (*KNOWN, *KNOWN_SCORERS)]
+    near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], n=1)
+    hint = f"; did you mean {next(each for each in names if each.lower() == near[0])}?" if near else "."
+    known = ", ".join(each.name for each in (*KNOWN, *KNOWN_SCORERS) if each.repo)
+    return f"no known model is called {name!r}{hint} Known are {known}"
 
 
-def _chosen(known: KnownModel, args: argparse.Namespace) -> tuple[KnownFile, ...]:
+def _chosen(known: Known, args: argparse.Namespace) -> tuple[KnownFile, ...]:
+    if isinstance(known, KnownScorer):
+        if args.file:
+            raise ValueError(f"{known.name} is a scorer and comes with all of its files; leave out --file")
+        return known.standard
     if args.file is None:
         return known.files(args.format) if known.repo else ()
     files = tuple(file for file in known.gguf if args.file in (file.name, file.path))
@@ -238,6 +290,18 @@ def _known_facts(known: KnownModel, found: Sequence[FoundModel]) -> dict:
         "gguf": [_file_facts(file) for file in known.gguf],
         "safetensors": [_file_facts(file) for file in known.safetensors],
         "here": [model.name for model in found if model.known is known],
+    }
+
+
+def _scorer_facts(known: KnownScorer, folders: Sequence[Path]) -> dict:
+    found = find_scorer(known, folders)
+    return {
+        "name": known.name,
+        "repository": known.repo,
+        "page": known.page,
+        "licence": known.licence,
+        "files": [{**_file_facts(part), "repository": part.repo or known.repo} for part in known.parts],
+        "path": str(found) if found else None,
     }
 
 

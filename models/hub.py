@@ -1,8 +1,8 @@
-"""Where language models live on this machine, and how one is fetched when a person asks for it by name.
+"""Where published models live on this machine, and how one is fetched when a person asks for it by name.
 
-Convention: a name that comes from a workflow or an infotext only picks from what `find_models` lists; it
-is never joined to a path. Folders are searched in the order of `search_folders`, and the first of a name
-wins. Finding only lists folders: no network, no import of huggingface_hub.
+Convention: a name that comes from a workflow or an infotext only picks from what `find_models` lists, or from
+the table of scorers; it is never joined to a path. Folders are searched in the order of `search_folders`, and
+the first of a name wins. Finding only lists folders: no network, no import of huggingface_hub.
 Source: the cache's layout and variables are huggingface_hub's (`constants.py`); `models/kgen` is KGen's.
 """
 
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .tipo.registry import KnownFile, KnownModel, identify, known_model
+from .metrics.registry import KNOWN_SCORERS, KnownScorer, known_scorer
+from .published import Known, KnownFile, page_of
+from .tipo.registry import KnownModel, identify, known_model
 from .transfer import (
     DownloadError,
     DownloadStopped,
@@ -36,8 +38,11 @@ __all__ = [
     "bundled_folder",
     "download",
     "find_models",
+    "find_scorer",
     "hub_cache",
     "resolve",
+    "resolve_scorer",
+    "scorer_folders",
     "search_folders",
     "user_folder",
 ]
@@ -45,6 +50,8 @@ __all__ = [
 Kind = Literal["folder", "gguf", "safetensors"]
 
 DEPTH = 2  # a model may lie in a folder of a folder: models/tipo/KBlueLeaf/TIPO-200M
+SCORERS = "scorers"  # the folder of scorers among other models
+WEIGHTS = (".safetensors", ".pt", ".pth", ".onnx")
 
 
 class ModelNotFound(ValueError):
@@ -93,6 +100,13 @@ def hub_cache() -> Path:
     home = env.get("HF_HOME") or os.path.join(env.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
     cache = env.get("HF_HUB_CACHE") or env.get("HUGGINGFACE_HUB_CACHE") or os.path.join(home, "hub")
     return _expand(cache)
+
+
+def scorer_folders(given: Sequence[Path] = (), *, base: Path | None = None) -> tuple[Path, ...]:
+    """Returns every folder of scorers, in order and once each: those given, `models/scorers` below `base`
+    (the root of a ComfyUI or a WebUI), and the user's own. The hub's cache is looked through besides."""
+    below = [Path(base) / "models" / SCORERS] if base else []
+    return tuple(dict.fromkeys([*map(Path, given), *below, user_folder() / SCORERS]))
 
 
 def _expand(text: str) -> Path:
@@ -170,9 +184,10 @@ def _snapshots(repository: Path) -> list[Path]:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Files and folders to `depth` levels below, a folder before what is in it; not the hub's cache."""
+    """Files and folders to `depth` levels below, a folder before what is in it; not the hub's cache and no
+    scorers."""
     for path in _entries(folder):
-        if path.name.startswith("models--"):
+        if path.name.startswith("models--") or path.name == SCORERS:
             continue
         if path.is_dir():
             yield path
@@ -243,25 +258,99 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 80 else name[:77] + "...")
 
 
-def _by_hand(known: KnownModel, files: Sequence[KnownFile], folder: Path) -> str:
-    lines = [f"Or by hand: from {known.page}/tree/main"]
-    for file in files:
-        lines += [f"  get {file.path}", f"  save it as {_target(folder, file)}"]
+def _by_hand(known: Known, files: Sequence[KnownFile], folder: Path) -> str:
+    lines, before = [], "Or by hand:"
+    for repo in dict.fromkeys(file.repo or known.repo for file in files):
+        lines += [f"{before} from {page_of(repo)}/tree/main"]
+        before = "and"
+        for file in files:
+            if (file.repo or known.repo) == repo:
+                lines += [f"  get {file.path}", f"  save it as {_target(folder, file)}"]
     return "\n".join(lines)
+
+
+# Scorers
+
+
+def find_scorer(known: KnownScorer, folders: Iterable[Path]) -> Path | None:
+    """Returns where a scorer lies that is whole: `<name>` in one of the folders, or the hub's cache; None.
+
+    A folder with weights of another name in it is somebody's own, and counts as whole.
+    """
+    own = (Path(folder) / known.name for folder in folders)
+    found = next((folder for folder in own if _is_scorer(known, folder)), None) or _scorer_in_cache(known)
+    if found and len(known.parts) == 1:
+        own = found / known.parts[0].name
+        return own if own.is_file() else next(p for p in _entries(found) if p.suffix in WEIGHTS)
+    return found
+
+
+def _is_scorer(known: KnownScorer, folder: Path) -> bool:
+    here = {path.name for path in _entries(folder) if path.is_file()}
+    parts = [*known.parts, *([known.by_hand] if known.by_hand else [])]
+    names = [part.local.rpartition("/")[2] for part in parts]
+    last = names[len(known.parts) - 1 :]
+    return here.issuperset(last) or any(Path(name).suffix in WEIGHTS for name in here.difference(names))
+
+
+def _scorer_in_cache(known: KnownScorer) -> Path | None:
+    """A snapshot, or a folder in it, that has all files of a scorer which come from one place."""
+    places = {(part.repo or known.repo, part.path.rpartition("/")[0]) for part in known.parts}
+    if len(places) > 1 or known.by_hand:
+        return None
+    ((repo, inside),) = places
+    for snapshot in _snapshots(hub_cache() / f"models--{repo.replace('/', '--')}"):
+        if all((snapshot / part.path).is_file() for part in known.parts):
+            return snapshot / inside
+    return None
+
+
+def resolve_scorer(name: str, folders: Iterable[Path]) -> Path:
+    """Returns the folder of the scorer called `name`, or its file where it is only one.
+
+    Raises ModelNotFound, whose message says where it was looked for and how to get it.
+    """
+    known, folders = known_scorer(name), [Path(folder) for folder in folders]
+    if known is None:
+        raise ModelNotFound(
+            f"no scorer is called {_shown(name)}. Known are {', '.join(k.name for k in KNOWN_SCORERS)}"
+        )
+    found = find_scorer(known, folders)
+    if found is None:
+        raise ModelNotFound("\n".join(_no_scorer(known, folders)))
+    return found
+
+
+def _no_scorer(known: KnownScorer, folders: Sequence[Path]) -> Iterator[str]:
+    yield f"the scorer {known.name!r} is not here, or not whole. Looked in:"
+    yield from (f"  {folder / known.name}" for folder in folders)
+    yield f"  {hub_cache()}"
+    yield f"Get it with: presample models download {known.name}"
+    place = folders[0] if folders else user_folder() / SCORERS
+    yield _by_hand(known, known.parts, place)
+    if known.by_hand:
+        yield told_by_hand(known, place)
+
+
+def told_by_hand(known: KnownScorer, folder: Path) -> str:
+    """Returns what is left to a person of a scorer with a file that is on no hub."""
+    file = known.by_hand
+    return f"And by hand: from {file.page}\n  get {file.name}\n  save it as {folder / file.local}"
 
 
 # Fetching
 
 
 def download(
-    known: KnownModel,
+    known: Known,
     folder: Path,
     *,
     files: Sequence[KnownFile] | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Path:
-    """Returns the model's path in `folder` once its `files` (its GGUF unless given) are there and verified.
+    """Returns the model's path in `folder` once its `files` (the standard ones unless given) are there and
+    verified.
 
     Files that are there already are checked and kept; one that does not match becomes `<name>.replaced`.
     It goes to HF_ENDPOINT when that is set. `progress` is called with a file's name, its bytes here and its
@@ -271,7 +360,7 @@ def download(
     """
     if known.repo is None:
         raise ValueError(f"{known.name} comes with this package; there is nothing to download")
-    files = tuple(files or known.files("gguf"))
+    files = tuple(files or known.standard)
     folder = Path(os.path.abspath(os.path.expanduser(folder)))
     wanted = {file: _target(folder, file) for file in files if not _is_here(_target(folder, file), file)}
     remotes = {file: _announced(known, file, _by_hand(known, files, folder)) for file in wanted}
@@ -297,7 +386,7 @@ def _has(path: Path, checksum: str) -> bool:
     return path.is_file() and matches(path, checksum)
 
 
-def _announced(known: KnownModel, file: KnownFile, by_hand: str) -> Remote:
+def _announced(known: Known, file: KnownFile, by_hand: str) -> Remote:
     """What the hub says of a file, compared with what the registry knows; raises DownloadError.
 
     huggingface_hub gives the address, the token and whether it is told to stay offline; these three are the
@@ -306,14 +395,14 @@ def _announced(known: KnownModel, file: KnownFile, by_hand: str) -> Remote:
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
-    endpoint = _endpoint()
-    url = hf_hub_url(known.repo, file.path, revision="main", endpoint=endpoint)
+    endpoint, repo = _endpoint(), file.repo or known.repo
+    url = hf_hub_url(repo, file.path, revision="main", endpoint=endpoint)
     if constants.HF_HUB_OFFLINE:
         raise DownloadError(f"HF_HUB_OFFLINE is set, so {url} is not asked for; unset it.\n{by_hand}")
     token = build_hf_headers()
     try:
         facts = announced(url, token)
-        exact = hf_hub_url(known.repo, file.path, revision=facts.commit, endpoint=endpoint)
+        exact = hf_hub_url(repo, file.path, revision=facts.commit, endpoint=endpoint)
         remote = Remote(file.name, exact, int(facts.size), facts.checksum, token)
     except Lost as lost:
         raise DownloadError(f"{_reason(lost, url)}\n{by_hand}") from lost

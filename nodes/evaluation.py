@@ -14,10 +14,12 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
+from ..models.hub import ModelNotFound, find_scorer, resolve_scorer, scorer_folders
+from ..models.metrics.registry import known_scorer
 from ..models.metrics.scorers import SCORERS, Scorer, load_scorer
 from ..models.sheet import LAYOUTS, Cell, before_after, draw_sheet
 from ..models.tinyworld.scores import TINY_SCORERS, load_tiny_scorer
-from . import convert
+from . import convert, fetching
 from .compat import schema, widget
 
 CATEGORY = "presample/evaluation"
@@ -30,21 +32,29 @@ def register_folders() -> None:
     folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER), is_default=True)
 
 
+def folders() -> tuple[Path, ...]:
+    """Returns every folder in which scorers are looked for, in order."""
+    return scorer_folders([Path(path) for path in folder_paths.get_folder_paths(FOLDER)])
+
+
+def fetch(name: str, unique_id: str | None) -> None:
+    """Downloads the published model of a scorer that is not here; raises DownloadError."""
+    known = known_scorer(name)
+    if known and find_scorer(known, folders()) is None:
+        fetching.fetch(known, folders()[0], unique_id)
+
+
 def load(name: str) -> Scorer:
-    """Returns the scorer of a name, on ComfyUI's device; raises FileNotFoundError saying where it belongs."""
+    """Returns the scorer of a name, on ComfyUI's device; raises ModelNotFound saying where it belongs."""
     device = str(mm.get_torch_device())
     if name in TINY_SCORERS:
         return load_tiny_scorer(name, device=device)
     if name not in SCORERS:
         raise ValueError(f"scorer must be one of {', '.join((*TINY_SCORERS, *SCORERS))}; got {name!r}")
-    folders = [Path(path) / name for path in folder_paths.get_folder_paths(FOLDER)]
-    found = next((folder for folder in folders if folder.is_dir()), None)
-    if found is None:
-        raise FileNotFoundError(
-            f"{folders[0]} must hold the model of {name}, and is not there; the help of Image Score says"
-            " which files to put in it"
-        )
-    return load_scorer(name, found, device=device)
+    try:
+        return load_scorer(name, resolve_scorer(name, folders()), device=device)
+    except ModelNotFound as error:
+        raise ModelNotFound(f"{error}\nOr switch download on in this node.") from error
 
 
 class ImageScore(io.ComfyNode):
@@ -58,7 +68,7 @@ class ImageScore(io.ComfyNode):
             category=CATEGORY,
             description="Scores pictures by what a model makes of them: how they follow their prompt, how"
             " they please, whether they are broken. The little world's scorers are bundled; other models go"
-            " into models/scorers.",
+            " into models/scorers, and the published ones are fetched if you say so.",
             search_aliases=["clip score", "aesthetic", "pickscore", "hpsv2", "rank", "best of"],
             is_input_list=True,
             inputs=[
@@ -86,6 +96,14 @@ class ImageScore(io.ComfyNode):
                     optional=True,
                     tooltip="Sort the pictures, the best one first.",
                 ),
+                widget(
+                    io.Boolean.Input,
+                    "download",
+                    default=False,
+                    optional=True,
+                    tooltip="Fetch the scorer's published model from Hugging Face when it is not here. Off:"
+                    " nothing is ever downloaded.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="Each on its own.", is_output_list=True),
@@ -96,6 +114,7 @@ class ImageScore(io.ComfyNode):
                 io.Image.Output(display_name="best", tooltip="The one with the highest score."),
                 io.Float.Output(display_name="mean", tooltip="Of all scores."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -105,8 +124,11 @@ class ImageScore(io.ComfyNode):
         prompt: Sequence[str] = ("",),
         scorer: Sequence[str] = (TINY_SCORERS[0],),
         best_first: Sequence[bool] = (False,),
+        download: Sequence[bool] = (False,),
     ) -> io.NodeOutput:
         said = prompts_of(images, prompt)
+        if download[0]:
+            fetch(scorer[0], cls.hidden.unique_id)
         scores = score(load(scorer[0]), images, said)
         pictures = [picture for batch in images for picture in batch[..., :3].split(1)]
         ranks = sorted(range(len(scores)), key=lambda i: -math.inf if math.isnan(scores[i]) else scores[i])

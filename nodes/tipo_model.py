@@ -4,7 +4,6 @@ Convention: the model is in a ModelPatcher, so ComfyUI moves, evicts and frees i
 graph holds it: loaders with the same settings share one model for as long as anybody has it.
 """
 
-import logging
 import threading
 import weakref
 from pathlib import Path
@@ -12,25 +11,16 @@ from typing import Any
 
 import comfy.model_management as mm
 import comfy.model_patcher
-import comfy.utils
 import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..models.hub import (
-    DownloadStopped,
-    FoundModel,
-    ModelNotFound,
-    download,
-    find_models,
-    resolve,
-    search_folders,
-    user_folder,
-)
+from ..models.hub import FoundModel, ModelNotFound, find_models, resolve, search_folders, user_folder
 from ..models.lm.checkpoint import PRECISIONS, choose_precision
 from ..models.lm.memory import give_back
 from ..models.tipo.choices import model_labels, model_name
 from ..models.tipo.registry import known_model
+from . import fetching
 from .compat import known_only, schema, widget
 
 FOLDERS = ("tipo", "kgen")
@@ -135,23 +125,8 @@ def fetch(name: str, unique_id: str | None) -> None:
     known = known_model(name)
     if known is None or any(model.known is known for model in available()):
         return
-    bar = comfy.utils.ProgressBar(1, **known_only(comfy.utils.ProgressBar, node_id=unique_id))
-
-    def progress(file: str, here: int, size: int) -> None:
-        bar.update_absolute(here, size)
-
     places = folder_paths.get_folder_paths(FOLDERS[0])
-    logging.getLogger("presample").info("downloading %s from %s", known.name, known.page)
-    try:
-        download(
-            known,
-            Path(places[0]) if places else user_folder(),
-            progress=progress,
-            should_stop=mm.processing_interrupted,
-        )
-    except DownloadStopped:
-        mm.throw_exception_if_processing_interrupted()
-        raise
+    fetching.fetch(known, Path(places[0]) if places else user_folder(), unique_id)
 
 
 class TIPOLoader(io.ComfyNode):

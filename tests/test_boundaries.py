@@ -53,7 +53,7 @@ ARROWS = {
     "cluster": set(),
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
-    "metrics": {"options"},
+    "metrics": {"options", "published"},
     "mmh_dit": {
         "cluster",
         "files",
@@ -84,8 +84,9 @@ ARROWS = {
     "transfer": set(),
     "sheet": set(),
     "workflow": set(),
-    "hub": {"transfer", "tipo.registry"},
-    "tipo": {"cluster", "files", "options", "hub", "lm", "prompt"},
+    "published": set(),
+    "hub": {"transfer", "published", "metrics.registry", "tipo.registry"},
+    "tipo": {"cluster", "files", "options", "hub", "lm", "prompt", "published"},
 }
 # Making and measuring the bundled models is the only work that needs the little world, the trainer, metrics.
 WORKSHOP = "training"

@@ -37,6 +37,15 @@ def mjhq(tmp_path):
     return root, tmp_path / "made"
 
 
+def _nothing_of_ones_own(tmp_path, monkeypatch):
+    """No models of whoever runs the tests; returns the folder in which they would be."""
+    monkeypatch.setenv("PRESAMPLE_MODELS", str(tmp_path / "own"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "own" / "scorers"
+
+
 def run(capsys, *arguments):
     code = cli.main(["eval", "images", *map(str, arguments)])
     told = capsys.readouterr()
@@ -63,6 +72,23 @@ def test_mjhq_is_measured_as_a_whole_and_by_category(mjhq, clip, capsys):
     ]
 
 
+def test_a_metric_without_a_place_takes_the_model_that_was_fetched(mjhq, clip, tmp_path, capsys, monkeypatch):
+    made, own = mjhq[1], _nothing_of_ones_own(tmp_path, monkeypatch)
+    prompts = tmp_path / "prompts.json"
+    prompts.write_text(json.dumps({str(i): "lake" for i in range(6)}))
+    given = (made, "--prompts", prompts, "--json", "--metric")
+    _, wanted, _ = run(capsys, *given, f"clip={clip}")
+    own.mkdir(parents=True)
+    (own / "clip").symlink_to(clip, target_is_directory=True)
+    assert run(capsys, *given, "clip")[1] == wanted
+    (own / "clip").rename(tmp_path / "clip")
+    host = tmp_path / "host" / "models" / "scorers"
+    host.mkdir(parents=True)
+    (tmp_path / "clip").rename(host / "clip")
+    assert run(capsys, *given, "clip")[0] == 1
+    assert run(capsys, *given, "clip", "--base", tmp_path / "host")[1] == wanted
+
+
 def test_a_folder_is_as_far_from_itself_as_nothing(mjhq, clip, capsys):
     made = mjhq[1]
     _, out, _ = run(capsys, made, "--against", made, "--metric", f"fd-clip={clip}", "--json")
@@ -73,14 +99,16 @@ def test_a_folder_is_as_far_from_itself_as_nothing(mjhq, clip, capsys):
     ("arguments", "said"),
     [
         (["--metric", "beauty=x"], "must be one of"),
-        (["--metric", "clip"], "clip=PATH"),
+        (["--metric", "clip"], "--metric clip=PATH"),
+        (["--metric", "vendi-fdd"], "presample models download fdd"),
         (["--metric", "tiny-clip=x"], "needs no path"),
         (["--metric", "fid=x"], "--against"),
         (["--metric", "clip=x"], "--prompts"),
         (["--metric", "fid=x", "--mjhq", "m", "--against", "n"], "leave out"),
     ],
 )
-def test_what_does_not_fit_is_said(arguments, said, tmp_path, capsys):
+def test_what_does_not_fit_is_said(arguments, said, tmp_path, capsys, monkeypatch):
+    _nothing_of_ones_own(tmp_path, monkeypatch)
     save_pictures(tmp_path, 2)
     code, _, err = run(capsys, tmp_path, *arguments)
     assert code == 1

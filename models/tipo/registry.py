@@ -1,15 +1,14 @@
 """The published TIPO models: where each lives, which files it has and what it may be asked.
 
-Convention: sizes are bytes, exact where a Git LFS pointer was seen and rounded where only the page's figure
-("406 MB") was; they are shown and never verified. `sha256` is what the file's page or Git LFS pointer on
-huggingface.co states; None where no public copy of that page was found, and then the checksum that the hub
-announces with the file is the one a download is verified against.
+Convention: that of `published`.
 Sources: names and GGUF names, `tipo_model_list` of tipo-kgen 0.3.1; architectures, contexts, tasks and rating
 words, science.md 1.4 and 1.11; files and checksums, the pages named beside each entry.
 """
 
 import re
 from dataclasses import dataclass
+
+from ..published import Known, KnownFile
 
 TASKS = (
     "tag_to_long",
@@ -26,30 +25,13 @@ KOHAKU = "Kohaku-1.0"
 
 
 @dataclass(frozen=True)
-class KnownFile:
-    """One file of a repository; `path` is its place there and `local` its place in a model folder."""
-
-    path: str
-    local: str
-    size: int | None
-    sha256: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The last part of `path`, which is what a person sees on the page."""
-        return self.path.rpartition("/")[2]
-
-
-@dataclass(frozen=True)
-class KnownModel:
+class KnownModel(Known):
     """One published model, its rules and its files.
 
     `context` is in tokens, None where the model's own config says it. `tasks` are those it was trained on; no
     task at all ("none") is always possible. `ratings` pairs a rating word with the one this model knows.
     """
 
-    name: str
-    repo: str | None
     architecture: str
     parameters: int | None
     context: int | None
@@ -60,9 +42,9 @@ class KnownModel:
     gguf: tuple[KnownFile, ...] = ()
 
     @property
-    def page(self) -> str | None:
-        """The model's page, with its licence and its files."""
-        return f"https://huggingface.co/{self.repo}" if self.repo else None
+    def standard(self) -> tuple[KnownFile, ...]:
+        """Its first GGUF file."""
+        return self.files("gguf")
 
     @property
     def local_names(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ import hashlib
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 import pytest
 
@@ -51,7 +52,7 @@ def _handler(standin: StandIn) -> type[BaseHTTPRequestHandler]:
         def entry(self):
             """The file asked for, or None after an answer that says why not."""
             at_hub = self.path.partition("/resolve/")[2].partition("/")[2]
-            name = at_hub or self.path.removeprefix("/storage/")
+            name = unquote(at_hub or self.path.removeprefix("/storage/"))
             if standin.moved and "/new-name/" not in self.path and at_hub:
                 return self.answer(307, Location=self.path.replace("/TIPO-200M/", "/new-name/"))
             if standin.status:
@@ -66,7 +67,7 @@ def _handler(standin: StandIn) -> type[BaseHTTPRequestHandler]:
             if not (entry := self.entry()):
                 return
             name, data = entry
-            large = name.endswith((".gguf", ".safetensors", "tokenizer.model"))
+            large = name.endswith((".gguf", ".safetensors", "tokenizer.model", ".pt", ".pth", ".onnx"))
             etag = standin.announce.get(name) or (hashlib.sha256(data).hexdigest() if large else _blob(data))
             if large:
                 self.answer(

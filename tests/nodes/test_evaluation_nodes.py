@@ -1,6 +1,7 @@
 """The nodes that judge pictures, beside a fake ComfyUI."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -78,14 +79,47 @@ def test_a_click_on_stop_counts_between_a_few_pictures(nodes, comfy, scorer):
     assert scorer.asked == []
 
 
-def test_a_model_that_is_missing_is_asked_for_with_its_place(comfy):
-    with pytest.raises(FileNotFoundError, match=r"models/scorers/hps must hold the model of hps"):
+@pytest.fixture
+def nothing(tmp_path, monkeypatch):
+    """No models of whoever runs the tests."""
+    monkeypatch.setenv("PRESAMPLE_MODELS", str(tmp_path / "own"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_model_that_is_missing_is_asked_for_with_its_place(comfy, nothing):
+    with pytest.raises(ValueError, match=r"(?s)models/scorers/hps.*switch download on"):
         comfy.evaluation.load("hps")
-    (comfy.base / "models" / "scorers" / "hps").mkdir(parents=True)
+    folder = comfy.base / "models" / "scorers" / "hps"
+    folder.mkdir(parents=True)
+    (folder / "HPS_v2.1_compressed.pt").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"config\.json"):
         comfy.evaluation.load("hps")
+    shutil.rmtree(folder)
     with pytest.raises(ValueError, match="scorer must be one of"):
         comfy.evaluation.load("../hps")
+
+
+def test_only_the_switch_downloads_and_only_what_is_not_here(nodes, hidden, comfy, nothing, monkeypatch):
+    asked = []
+
+    def download(known, folder, *, progress, should_stop):
+        asked.append((known.name, str(folder)))
+        progress("model.onnx", 1, 2)
+        for part in known.parts:
+            (folder / part.local).parent.mkdir(parents=True, exist_ok=True)
+            (folder / part.local).write_text("{}")
+
+    monkeypatch.setattr(comfy.fetching, "download", download)
+    with pytest.raises(ValueError, match="is not here, or not whole"):
+        score(nodes, [grey(0)], scorer="ai-corrupt")
+    assert asked == []
+    for _ in range(2):
+        with pytest.raises(ValueError, match="must have the label normal"):  # of the meta.json written above
+            score(nodes, [grey(0)], scorer="ai-corrupt", download=True)
+    assert asked == [("ai-corrupt", f"{comfy.base}/models/scorers")]
+    shutil.rmtree(comfy.base / "models" / "scorers")
 
 
 def sheet(nodes, before, after, **given):

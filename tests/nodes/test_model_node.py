@@ -78,9 +78,9 @@ def test_only_the_switch_downloads_and_a_stop_is_comfyuis_own(nodes, hidden, com
         asked.append((known.name, str(folder)))
         progress("x.gguf", 1, 2)
         if should_stop():
-            raise comfy.tipo_model.DownloadStopped("stopped")
+            raise comfy.fetching.DownloadStopped("stopped")
 
-    monkeypatch.setattr(comfy.tipo_model, "download", download)
+    monkeypatch.setattr(comfy.fetching, "download", download)
     with pytest.raises(ValueError, match="no model named"):
         nodes[LOADER].execute("TIPO-100M")
     assert not asked

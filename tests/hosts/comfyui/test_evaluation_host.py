@@ -65,4 +65,5 @@ def test_pictures_are_scored_sorted_and_set_beside_each_other(server):
 def test_a_model_that_is_not_there_is_asked_for_by_its_place(server):
     result = server.run(graph(scorer="hps"))
     assert result.end == "execution_error"
-    assert "hps must hold the model of hps" in result.error
+    assert "the scorer 'hps' is not here" in result.error
+    assert "presample models download hps" in result.error
