@@ -9,19 +9,16 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from .cli_studio import NOT_HERE, SCALE, progress
 from .mmh_dit.flow import SampleOptions
 from .options import add_flags, from_flags
 from .textcraftor.options import MOST, MixOptions
 from .tinyworld.pictures import SIZES
-
-NOT_HERE = ("denoise", "icfm_sigma")  # of a picture to paint over, and of the model
-SCALE = 2  # of a picture of the little world on the sheet
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -155,13 +152,10 @@ def painted(
     painter: Any, rows: Sequence[tuple], args: argparse.Namespace, options: SampleOptions
 ) -> Iterator:
     """Yields (title, pictures) of rows, with a progress bar."""
-    from tqdm import tqdm
-
     from .prompt.document import read
 
     width, height = SIZES[args.shape]
-    total = len(rows) * options.steps
-    with tqdm(total=total, desc="painting", unit="step", file=sys.stderr, leave=False) as bar:
+    with progress(len(rows) * options.steps) as step:
         for title, mixing, weights in rows:
             images = painter.pictures(
                 read(args.prompt).plain,
@@ -172,7 +166,7 @@ def painted(
                 negative=read(args.negative_prompt).plain,
                 mix_options=mixing,
                 options=options,
-                on_step=bar.update,
+                on_step=step,
             )
             yield title, images
 

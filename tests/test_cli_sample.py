@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from presample.models import cli, cli_sample
+from presample.models import cli, cli_studio
 from presample.models.hub import bundled_folder
 from presample.models.interrupt import Interrupted
 
@@ -30,8 +30,8 @@ def painter(monkeypatch):
     from presample.models.tipo.expand import load_tipo
 
     painter = Painter()
-    opened = cli_sample.Studio(painter, load_tipo("tipo-tiny"))
-    monkeypatch.setattr(cli_sample.Studio, "open", classmethod(lambda cls: opened))
+    opened = cli_studio.Studio(painter, load_tipo("tipo-tiny"))
+    monkeypatch.setattr(cli_studio.Studio, "open", classmethod(lambda cls: opened))
     return painter
 
 

@@ -306,6 +306,20 @@ def sample(
     return x_t
 
 
+# EDM's convention
+
+
+def edm_denoiser(velocity: Velocity) -> Velocity:
+    """Returns D(x; sigma) of EDM for x = x_1 + sigma·noise, which is x_t / t at t = 1 / (1 + sigma)."""
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        t = 1 / (1 + sigma)
+        x_t = _beside(t, x) * x
+        return denoised(x_t, t, velocity(x_t, t))
+
+    return denoise
+
+
 # ComfyUI's convention
 
 

@@ -44,7 +44,7 @@ def draws(seed: int, count: int, *, start: int = 0, square: bool = False) -> lis
     """Returns pictures `start` to `start + count` of a stream, each in its scene's shape, or all square."""
     found: list[Draw] = []
     for chunk in range(start // CHUNK, -(-(start + count) // CHUNK)):
-        scenes = sample_many(_generator(seed, chunk), CHUNK)
+        scenes = sample_many(generator_of(seed, chunk), CHUNK)
         low, high = max(start - chunk * CHUNK, 0), min(start + count - chunk * CHUNK, CHUNK)
         for i in range(low, high):
             size = SIZES["square" if square else scenes[i].aspect]
@@ -60,7 +60,7 @@ def picture(draw: Draw) -> torch.Tensor:
 
 def prompt(draw: Draw, *, number: int = 0) -> Prompt:
     """Returns prompt `number` of a draw: what one may write for its scene."""
-    return prompt_of(draw.scene, _generator(draw.seed, number))
+    return prompt_of(draw.scene, generator_of(draw.seed, number))
 
 
 def render_many(these: Sequence[Draw], *, workers: int = 0) -> Iterator[torch.Tensor]:
@@ -162,6 +162,7 @@ def scene_of(labels: torch.Tensor) -> Scene:
     return Scene(**{name: values[number] for (name, values), number in pairs})
 
 
-def _generator(seed: int, number: int) -> torch.Generator:
+def generator_of(seed: int, number: int) -> torch.Generator:
+    """Returns the generator of number `number` of a stream."""
     mixed = (seed * 6364136223846793005 + number * 1442695040888963407 + 2891336453) % 2**63
     return torch.Generator().manual_seed(mixed)

@@ -1,6 +1,7 @@
 """Pictures of one colour, and what they are called: canvases from which a model learns true black and white.
 
-Convention: as in `pictures`, number `i` of a stream depends on the stream's seed and i alone.
+Convention: as in `pictures`, canvas `i` of a stream depends on the stream's seed and i alone; scenes have the
+numbers from 0 up, canvases those below.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..trainer.seeds import generator_for
-from .pictures import SIZES
+from .pictures import SIZES, generator_of
 from .render import paint_solid
 
 COLORS = {
@@ -48,7 +48,7 @@ class Solid:
 
 def solids(seed: int, count: int, *, start: int = 0) -> list[Solid]:
     """Returns canvases `start` to `start + count` of a stream."""
-    return [_solid(generator_for(seed, number, 31)) for number in range(start, start + count)]
+    return [_solid(generator_of(seed, -1 - number)) for number in range(start, start + count)]
 
 
 def _solid(generator: torch.Generator) -> Solid:

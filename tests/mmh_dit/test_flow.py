@@ -335,3 +335,21 @@ def test_comfyuis_denoised_is_ours():
     assert torch.equal(flow.from_comfyui_sigma(flow.to_comfyui_sigma(sigma)), 1 - (1 - sigma))
     theirs = x - sigma[:, None] * flow.to_comfyui_output(v)
     torch.testing.assert_close(theirs, flow.denoised(x, flow.from_comfyui_sigma(sigma), v))
+
+
+# EDM's convention
+
+
+def test_edms_denoiser_of_a_flow_is_that_of_gaussian_data():
+    mean, spread = 0.7, 0.4
+
+    def velocity(x, t):
+        t = t[:, None]
+        gain = (t * spread**2 - (1 - t)) / (t**2 * spread**2 + (1 - t) ** 2)
+        return mean + gain * (x - t * mean)
+
+    sigma = torch.tensor([0.01, 0.5, 3.0, 80.0], dtype=torch.float64)
+    x = torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * sigma[:, None]
+    found = flow.edm_denoiser(velocity)(x, sigma)
+    noise = sigma[:, None] ** 2
+    torch.testing.assert_close(found, (spread**2 * x + noise * mean) / (spread**2 + noise))
