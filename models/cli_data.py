@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .mmh_dit.data.choose import SelectOptions
 from .mmh_dit.data.dedup import DedupOptions
 from .mmh_dit.data.scores import ScoreOptions
 from .mmh_dit.data.stages import STAGES, Stage, parse_sizes
@@ -25,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     _add_scan(steps)
     _add_dedup(steps)
     _add_score(steps)
+    _add_select(steps)
     _add_texts(steps)
     _add_latents(steps)
     _add_balance(steps)
@@ -56,6 +58,26 @@ def _add_score(steps: argparse._SubParsersAction) -> None:
     score.add_argument("--model", type=Path, required=True, metavar="FOLDER", help="SigLIP so400m")
     score.add_argument("--head", type=Path, required=True, metavar="FILE", help="Aesthetic Predictor V2.5")
     add_flags(score, ScoreOptions)
+
+
+def _add_select(steps: argparse._SubParsersAction) -> None:
+    select = steps.add_parser("select", help="choose the best and most different pictures of each category")
+    select.add_argument("work", type=Path, metavar="WORK", help="the work folder")
+    select.add_argument(
+        "--categories",
+        type=Path,
+        metavar="FILE",
+        help="JSON of keys to categories [the first folder of a key]",
+    )
+    select.add_argument(
+        "--embeddings", type=Path, metavar="FILE", help=".npy or .safetensors (n, e) [dedup's]"
+    )
+    select.add_argument(
+        "--clip", type=Path, metavar="FOLDER", help="the CLIP of dedup, whole, for --least-fit"
+    )
+    select.add_argument("--device", default="cpu", help="where the CLIP reads captions [cpu]")
+    add_flags(select, SelectOptions)
+    select.set_defaults(run=run_select)
 
 
 def _add_texts(steps: argparse._SubParsersAction) -> None:
@@ -118,8 +140,6 @@ def run_scan(args: argparse.Namespace) -> int:
 
 def run_dedup(args: argparse.Namespace) -> int:
     """Embeds what is to be embedded and finds near duplicates; returns the exit code."""
-    import torch
-
     from .mmh_dit.data import dedup, embed, selection
 
     options = from_flags(args, DedupOptions)
@@ -129,12 +149,8 @@ def run_dedup(args: argparse.Namespace) -> int:
     if args.embeddings:
         from .files import fingerprint
 
-        table = embed.read_table(args.embeddings)
-        if len(table) != work.count:
-            raise ValueError(
-                f"{args.embeddings} must have a row for each of {work.count} items, got {len(table)}"
-            )
-        settings, numbers = {"embeddings": fingerprint(args.embeddings)}, torch.arange(len(table))
+        settings = {"embeddings": fingerprint(args.embeddings)}
+        numbers, table = _table(args.embeddings, work)
     else:
         settings = _run(args, "embeddings", embed.embed_step)
         numbers, table = embed.gather(work, _folder(args, "embeddings"))
@@ -156,6 +172,52 @@ def run_score(args: argparse.Namespace) -> int:
     _run(args, selection.SCORES, scores.score_step, args.head, head=fingerprint(args.head))
     write_json(args.work / selection.TAGS, dataclasses.asdict(options))
     return _report(_work(args))
+
+
+def run_select(args: argparse.Namespace) -> int:
+    """Chooses among what is left; returns the exit code."""
+    from .files import fingerprint
+    from .mmh_dit.data import choose
+
+    options = from_flags(args, SelectOptions)
+    work, fit = _work(args), None
+    embeddings = _embeddings(args, work)
+    if args.clip:
+        if args.embeddings or _folder(args, "embeddings").settings.get("model") != fingerprint(args.clip):
+            raise ValueError("--clip must be the folder that `presample data dedup --model` was given")
+        fit = choose.caption_fit(args.clip, device=args.device)
+    paths = {"categories": args.categories, "embeddings": args.embeddings, "clip": args.clip}
+    choose.select(
+        work,
+        options,
+        categories=args.categories,
+        embeddings=embeddings,
+        fit=fit,
+        settings={name: fingerprint(path) for name, path in paths.items() if path},
+    )
+    return _report(work)
+
+
+def _embeddings(args: argparse.Namespace, work):
+    """Numbers (n,) and embeddings (n, e) of items: a file's, or dedup's where it has made some."""
+    from .mmh_dit.data import embed
+
+    if args.embeddings:
+        return _table(args.embeddings, work)
+    folder = _folder(args, "embeddings")
+    return embed.gather(work, folder) if folder.complete(work) else None
+
+
+def _table(path: Path, work):
+    """Numbers (n,) and embeddings (n, e) of all items, of a file."""
+    import torch
+
+    from .mmh_dit.data import embed
+
+    table = embed.read_table(path)
+    if len(table) != work.count:
+        raise ValueError(f"{path} must have a row for each of {work.count} items, got {len(table)}")
+    return torch.arange(len(table)), table
 
 
 def run_texts(args: argparse.Namespace) -> int:

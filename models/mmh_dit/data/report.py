@@ -13,7 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...files import open_text, read_json, write_json
-from .selection import DEDUP, DEDUP_FACTS, DUPLICATE, EMBEDDINGS, LOW, SCORES, TAGS, Selection
+from .selection import (
+    DEDUP,
+    DEDUP_FACTS,
+    DUPLICATE,
+    EMBEDDINGS,
+    LOW,
+    SCORES,
+    SELECT,
+    SELECT_FACTS,
+    TAGS,
+    Selection,
+)
 from .work import Folder, Work
 
 REPORT, LEFT_OUT = "report.json", "left_out.jsonl"
@@ -43,6 +54,8 @@ def report(work: Work) -> list[Line]:
             lines.append(_step(work, step, folder, names))
         if (work.folder / DEDUP_FACTS).is_file():
             lines.append(_dedup(work, names))
+        if (work.folder / SELECT).is_file():
+            lines.append(_select(work, names))
     (work.folder / f"{LEFT_OUT}.part").replace(work.folder / LEFT_OUT)
     lines.sort(key=lambda line: _ORDER.index(line.step.split("/")[0]))
     write_json(
@@ -51,7 +64,7 @@ def report(work: Work) -> list[Line]:
     return lines
 
 
-_ORDER = ("scan", EMBEDDINGS, "dedup", SCORES, "texts", "latents")
+_ORDER = ("scan", EMBEDDINGS, "dedup", SCORES, "select", "texts", "latents")
 
 
 def _folders(work: Work) -> Iterator[tuple[str, Folder]]:
@@ -114,6 +127,19 @@ def _dedup(work: Work, names) -> Line:
     return Line("dedup", work.count - removed, {DUPLICATE: removed} if removed else {}, True, facts)
 
 
+def _select(work: Work, names) -> Line:
+    """How many of what was left were chosen, by category."""
+    out: Counter[str] = Counter()
+    facts, selection = read_json(work.folder / SELECT_FACTS), Selection(work)
+    for part in work.parts:
+        items = work.items(part)
+        for place, why in selection.unchosen(part).items():
+            out[why] += 1
+            _name(names, "select", why, [items[place].key])
+    shown = {name or "(no category)": count for name, count in facts["categories"].items()}
+    return Line("select", sum(shown.values()), dict(out), True, {"categories": shown})
+
+
 def _name(names, step: str, why: str, keys: list[str]) -> None:
     for key in keys:
         names.write(json.dumps({"step": step, "key": key, "why": why}, ensure_ascii=False) + "\n")
@@ -127,8 +153,8 @@ def table(lines: list[Line]) -> str:
         name = line.step if line.finished else f"{line.step} (not finished)"
         rows.append((name, f"{line.kept:,}", f"{sum(line.left_out.values()):,}", ""))
         rows += [("", "", f"{count:,}", why) for why, count in reasons]
-        shown = {**(line.facts or {}).get("tags", {}), **(line.facts or {}).get("sizes", {})}
-        rows += [("", f"{count:,}", "", what) for what, count in shown.items()]
+        for kind in ("tags", "sizes", "categories"):
+            rows += [("", f"{n:,}", "", what) for what, n in (line.facts or {}).get(kind, {}).items()]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
         f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows

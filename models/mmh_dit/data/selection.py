@@ -1,4 +1,4 @@
-"""Which items go into training, with which captions: what dedup and scores have left.
+"""Which items go into training, with which captions: what dedup and scores have left, and what was chosen.
 
 Convention: an item that a step could not read is out, one that a step was never run on is in. Captions of
 scored items end with their tag.
@@ -25,7 +25,10 @@ from .work import Folder, NotReady, Work, save
 
 EMBEDDINGS, SCORES = "embeddings", "scores"
 DEDUP, DEDUP_FACTS, TAGS = "dedup.safetensors", "dedup.json", "tags.json"
+SELECT, SELECT_FACTS = "select.safetensors", "select.json"
 DUPLICATE, LOW = "near duplicate", "low score"
+UNFIT, UNCHOSEN = "a caption that does not fit", "not among the chosen"
+WHY = ("", LOW, UNFIT, UNCHOSEN)  # what a number in SELECT says
 
 log = logging.getLogger("presample")
 
@@ -35,9 +38,10 @@ _ENDS = {EMBEDDINGS: DEDUP, SCORES: TAGS}
 
 @dataclass(frozen=True)
 class Selection:
-    """The items of a work folder that are kept."""
+    """The items of a work folder that are kept; with `final` off, those that could be chosen."""
 
     work: Work
+    final: bool = True
 
     def check(self) -> None:
         """Raises NotReady where a step was begun and not finished."""
@@ -49,27 +53,48 @@ class Selection:
                 raise NotReady(
                     f"{folder.path} is not finished; run `presample data {command}` to its end, or remove it"
                 )
+        if self._selected and _told(self._select, "base") != json.dumps(self._base, sort_keys=True):
+            raise NotReady(
+                f"{self._select} chose among other pictures than dedup and score leave now; run"
+                " `presample data select` again, or remove it"
+            )
 
     @property
     def settings(self) -> dict[str, Any]:
         """What tells this selection from another one, for the settings of the steps that use it."""
+        return self._base | ({"select": _digest(self._select)} if self._selected else {})
+
+    @property
+    def _base(self) -> dict[str, Any]:
+        """What dedup and scores have left."""
         dedup = self.work.folder / DEDUP
         return {
-            "dedup": hashlib.sha256(dedup.read_bytes()).hexdigest()[:16] if dedup.is_file() else "",
+            "dedup": _digest(dedup) if dedup.is_file() else "",
             "scores": Folder(self.work.folder / SCORES).settings,
             "tags": asdict(self._bounds) if self._bounds else {},
         }
+
+    @property
+    def _select(self) -> Path:
+        return self.work.folder / SELECT
+
+    @property
+    def _selected(self) -> bool:
+        return self.final and self._select.is_file()
 
     def choose(self, part: int) -> tuple[list[Candidate], dict[str, list[str]]]:
         """Returns the items of a part that are kept, and the keys of the others by reason."""
         chosen, left_out = [], {}
         duplicate, tags, broken = self._duplicates(part), self.tags(part), self._broken(part)
+        unchosen = self.unchosen(part)
         for place, item in enumerate(self.work.items(part)):
             reason = broken.get(item.key)
             if reason is None and duplicate is not None and duplicate[place]:
                 reason = DUPLICATE
             if reason is None and tags is not None and tags.get(place) is None:
                 reason = LOW
+            if reason is None:
+                reason = unchosen.get(place)
             if reason is not None:
                 left_out.setdefault(reason, []).append(item.key)
                 continue
@@ -102,6 +127,17 @@ class Selection:
         with safe_open(path, "pt") as file:
             stands_for = file.get_slice("stands_for")[first : first + self.work.part_length]
         return stands_for != torch.arange(first, first + len(stands_for))
+
+    def unchosen(self, part: int) -> dict[int, str]:
+        """Returns why items of a part were not chosen, by their places."""
+        from safetensors import safe_open
+
+        if not self._selected:
+            return {}
+        first = part * self.work.part_length
+        with safe_open(self._select, "pt") as file:
+            why = file.get_slice("why")[first : first + self.work.part_length].tolist()
+        return {place: WHY[reason] for place, reason in enumerate(why) if reason}
 
     def tags(self, part: int) -> dict[int, str | None] | None:
         """Returns the tag of every scored item of a part by its place, None where it scores too low."""
@@ -146,12 +182,21 @@ def drop_duplicates(
 
 
 def _asked(path: Path) -> str | None:
+    return _told(path, "asked")
+
+
+def _told(path: Path, name: str) -> str | None:
+    """What the metadata of a file say, None where it is not there."""
     from safetensors import safe_open
 
     if not path.is_file():
         return None
     with safe_open(path, "pt") as file:
-        return (file.metadata() or {}).get("asked")
+        return (file.metadata() or {}).get(name)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _begun(path: Path, asked: str) -> Deduplicated | None:
