@@ -27,6 +27,7 @@ from ..models.mmh_dit.config import MMHDiTConfig
 from ..models.mmh_dit.key_map import Renamed
 from ..models.mmh_dit.model import Hooks, MMHDiT, State, trim
 from ..models.mmh_dit.rope import Stretch
+from .native_tiny_clip import NAME, clip_target
 
 IMAGE_MODEL = "presample_mmh_dit"
 OURS = ("bos.weight", "image_in.weight", "text_in.w1.weight", "blocks.0.attn.qkv.weight")
@@ -149,8 +150,6 @@ class SupportedMMHDiT(comfy.supported_models_base.BASE):
 
     def clip_target(self, state_dict=None):
         """Returns what makes the CLIP in a checkpoint; one with another encoder is loaded beside it."""
-        from .tiny_world import NAME, clip_target
-
         tiny = f"{self.text_encoder_key_prefix[0]}{NAME}."
         return clip_target() if any(name.startswith(tiny) for name in state_dict or ()) else None
 

@@ -11,7 +11,7 @@ from presample.models.mmh_dit.config import MMHDiTConfig
 from presample.models.mmh_dit.model import MMHDiT, init_weights
 from presample.models.textcraftor.training.bases import TinyBase
 from presample.models.textcraftor.training.options import CraftOptions
-from presample.models.textcraftor.training.train import Studio
+from presample.models.textcraftor.training.studio import Studio
 from presample.models.tinyworld.autoencoder import TinyAutoencoder
 from presample.models.tinyworld.clip import make_clip, read_words
 

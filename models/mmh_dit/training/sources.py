@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,11 +12,9 @@ from torch import Tensor
 from ...hub import bundled_folder, bundled_weights
 from ...trainer.fit import Place
 from .batches import Staged, cached, parse_stages
+from .options import TrainOptions
 from .pictures import Decode, preview
 from .world import Bank, Painting, Tools, WorldBatches, paint_all
-
-if TYPE_CHECKING:
-    from .train import TrainOptions
 
 
 @dataclass(frozen=True)

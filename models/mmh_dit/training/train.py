@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import logging
 from argparse import ArgumentParser, Namespace
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from ...options import add_flags, from_flags, option
+from ...options import add_flags, from_flags
 from ...trainer.fit import Fitted, Hook, Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, default, recipe
+from ...trainer.options import recipe
 from ...trainer.seeds import generator_for
 from .. import checkpoint, flow
 from ..config import FULL, MMHDiTConfig
@@ -26,52 +25,9 @@ from ..model import MMHDiT, init_weights
 from .attention import written_out
 from .batches import stream
 from .loss import make_loss
+from .options import DTYPES, TrainOptions
 from .pictures import Pictures
 from .sources import Source, source
-
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-@dataclass(frozen=True)
-class TrainOptions(FitOptions, flow.FlowOptions):
-    """How an MMH-DiT is trained."""
-
-    out: str = default(FitOptions, "out", "models/bundled/mmh-dit-tiny")
-    steps: int = default(FitOptions, "steps", 7000)
-    lr: float = default(FitOptions, "lr", 6e-3)
-    beta2: float = default(FitOptions, "beta2", 0.99)
-    ema: float = default(FitOptions, "ema", 0.999)
-    weight_decay: float = default(FitOptions, "weight_decay", 0.0)
-    batch: int = option(64, "Pictures in a batch of one process.", low=1, high=10**5, step=1)
-    drop: float = option(0.1, "Share of pictures whose text is left out, for guidance.", low=0.0, high=1.0)
-    stage: tuple[str, ...] = option(
-        (), "Cached data, repeatable: 'begin=0 latents=DIR texts=DIR batch=64'. None: the little world."
-    )
-    start: str = option("", "Model file to begin with; its shape counts, not the one below.")
-    config: str = option("", "JSON file with the model's shape, or `full`. Empty: the shape below.")
-    hidden: int = option(192, "Width.", low=16, high=8192, step=16)
-    heads: str = option("4,4,8,8,12,12,16,16", "Heads of every block, as many as there are blocks.")
-    mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
-    text_dim: int = option(128, "Width of the text states.", low=1, high=16384, step=1)
-    text_len: int = option(128, "Most tokens of a text.", low=1, high=1024, step=1)
-    gate: float = option(0.3, "Where gates begin; 0 for deep models, more for small ones.", low=0.0, high=2.0)
-    checkpointing: bool = option(False, "Compute blocks again for their gradients: less memory, more time.")
-    dtype: str = option("fp16", "Type of the weights in the file.", choices=DTYPES)
-    pictures: int = option(24576, "Scenes of the little world to paint.", low=256, high=10**7, step=256)
-    decoder: str = option(
-        "", "TAESD file with 16 channels that makes samples of cached latents visible. Empty: rough colours."
-    )
-    samples_every: int = option(500, "Steps between sheets of sample pictures.", low=1, high=10**7, step=1)
-    samples: int = option(16, "Pictures of a sheet; 0 makes none.", low=0, high=256, step=1)
-    cfg: float = option(3.0, "Guidance of the samples.", low=0.0, high=30.0, step=0.1)
-    workers: int = option(0, "Processes that read the data; they only change the speed.", low=0, high=256)
-    balance: float = option(
-        1.0,
-        "Shapes are drawn as their number of pictures to this power: 1 shows every picture once an epoch,"
-        " 0.5 shows rare shapes more often.",
-        low=0.0,
-        high=1.0,
-    )
 
 
 def add_parser(subparsers) -> ArgumentParser:

@@ -21,7 +21,7 @@ from ...trainer.options import recipe
 from . import parts
 from .gallery import GRID, Gallery
 from .options import TINY, CraftOptions
-from .train import Studio, Trained, tuned_encoder
+from .studio import Studio, Trained, tuned_encoder
 
 TOGETHER = 8  # prompts painted together
 WHAT = {

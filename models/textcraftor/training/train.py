@@ -12,10 +12,8 @@ import json
 import logging
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -25,36 +23,14 @@ from ...trainer.card import write as write_card
 from ...trainer.fit import Fitted, Hook, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import recipe
-from ..rewards import Reward, Towers, parse_weights
-from . import bases, parts
+from ..rewards import parse_weights
+from . import parts
 from .bases import Base
 from .gallery import Sheet
-from .options import TINY, CraftOptions, settled
+from .measure import card
+from .options import CraftOptions, settled
+from .studio import Studio, Trained, open_studio, tuned_encoder
 from .tuning import Tuning
-
-
-@dataclass(frozen=True)
-class Studio:
-    """A frozen base, its rewards by name, and what the CLIP constraint compares with.
-
-    To judge what was tuned there are rewards of the same names that learned from other pictures, and a reader
-    that names what pictures (b, 3, H, W) show; where there are none, the card is silent on that.
-    """
-
-    base: Base
-    rewards: Mapping[str, Reward]
-    clip: Towers
-    judges: Mapping[str, Reward] = field(default_factory=dict)
-    read: Callable[[Tensor], Sequence[Mapping[str, str]]] | None = None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What was tuned, an encoder or a denoiser, facts for its card, and what it was tuned with."""
-
-    model: nn.Module
-    facts: dict[str, Any]
-    studio: Studio
 
 
 def add_parser(subparsers) -> ArgumentParser:
@@ -67,32 +43,11 @@ def add_parser(subparsers) -> ArgumentParser:
 
 def run(args: Namespace) -> int:
     """Trains, writes the model and its card; returns the exit code."""
-    from .measure import card
-
     options = settled(from_flags(args, CraftOptions))
     trained = train(options)
     if trained is None:
         return 0
     return 0 if write_card(Path(options.out), card(options, trained)) else 1
-
-
-def open_studio(options: CraftOptions, device: str = "cpu") -> Studio:
-    """Returns what the options name.
-
-    Raises:
-        ValueError: a reward is not known.
-        OSError: a model is missing.
-    """
-    from .reward_models import published, tiny_reader, tiny_rewards
-
-    names = list(parse_weights(options.reward))
-    if options.base == TINY:
-        base = bases.tiny_base()
-        rewards, judges = (tiny_rewards(names, device=device, net=net) for net in ("reward", "judge"))
-        return Studio(base, rewards, base.clip, judges, tiny_reader(device))
-    base = bases.diffusers_base(Path(options.base))
-    rewards = published(names, options.models, device)
-    return Studio(base, rewards, published(["clip"], options.models, device)["clip"].towers)
 
 
 def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None:
@@ -126,14 +81,6 @@ def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None
     )
     facts = {"optimizer": title(options), "seconds": round(time.perf_counter() - began)}
     return write(fitted, options, studio, facts)
-
-
-def tuned_encoder(base: Base, options: CraftOptions) -> nn.Module:
-    """Returns a copy of the base's encoder, with the weights of the options' file if they name one."""
-    encoder = copy.deepcopy(base.encoder).requires_grad_(False)
-    if options.encoder:
-        parts.load_encoder(encoder, Path(options.encoder))
-    return encoder
 
 
 def trainee(base: Base, encoder: nn.Module, options: CraftOptions) -> nn.Module:

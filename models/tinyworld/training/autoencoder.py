@@ -1,10 +1,10 @@
 """Trains the little world's autoencoder: `presample train tiny-autoencoder`.
 
-What matters of latents is how well a flow model learns them. The decoder sees them on their way to strong
-noise, from no noise to nothing else, so that what counts most is written largest and a flow model finds it
-first; latents at half the size must give the picture at half the size, so that coarse things lie in coarse
-latents; and the encoder is held to unit scale. No adversary and no perceptual network: pictures here are
-simple. The pictures are painted once, into files of a cache folder.
+What matters of latents is how well a flow model learns them. The decoder sees them on the flow's own path,
+with noise of every magnitude, so that what counts most is written largest and a flow model finds it first;
+latents at half the size must give the picture at half the size, so that coarse things lie in coarse latents;
+and the encoder is held to unit scale. No adversary and no perceptual network: pictures here are simple. The
+pictures are painted once, into files of a cache folder.
 Sources: Yang et al. 2025, "Latent Denoising Makes Good Visual Tokenizers", for the noise; Skorokhodov et al.
 2025, "Improving the Diffusability of Autoencoders", for the half size.
 
@@ -53,7 +53,8 @@ class AutoencoderOptions(FitOptions):
     ema: float = default(FitOptions, "ema", 0.998)
     batch: int = option(12, "Pictures in a batch of one process.", low=1, high=4096, step=1)
     crop: int = option(64, "Side of the square that is cut from each, in pixels.", low=32, high=96, step=16)
-    noise: float = option(2.0, "Width of the noise that latents are mixed with.", low=0.0, high=9.0)
+    noise: float = option(1.0, "Most noise over signal in latents, as a logarithm.", low=-9.0, high=9.0)
+    calm: float = option(-4.0, "Least noise over signal in latents, as a logarithm.", low=-9.0, high=9.0)
     half: float = option(0.25, "Weight of pictures decoded at half the size.", low=0.0, high=10.0)
     edges: float = option(1.0, "Weight of differences between neighbouring pixels.", low=0.0, high=10.0)
     pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
@@ -122,8 +123,9 @@ def losses(
 ) -> dict[str, Tensor]:
     """Returns the loss of images (b, 3, H, W), and its parts."""
     size = images.shape[-1] // STRIDE
-    noise = options.noise * torch.randn(len(images), CHANNELS, size, size, generator=generator)
-    share = torch.rand(len(images), 1, 1, 1, generator=generator)
+    noise = torch.randn(len(images), CHANNELS, size, size, generator=generator)
+    ratio = torch.rand(len(images), 1, 1, 1, generator=generator)
+    share = (options.calm + (options.noise - options.calm) * ratio).sigmoid()
     given = (images, noise.to(images.device), share.to(images.device))
     latents, decoded, halved = (out.float() for out in model(*given))
     pixels, edges = _differences(decoded, images)

@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 
 autoencoder, clips = part("models.tinyworld.autoencoder"), part("models.tinyworld.clip")
 pipeline, tiny, hub = part("models.mmh_dit.pipeline"), part("nodes.tiny_world"), part("models.hub")
+native = part("nodes.native_tiny_clip")
 SHAPE = config.MMHDiTConfig(
     hidden=96, heads=(2, 4, 12, 8), text_dim=128, text_len=24, mlp_hidden=128, cond_dim=48, gate_init=0.3
 )
@@ -37,9 +38,9 @@ PROMPTS = ("a lake at night, full moon", "no humans, winter", "A path leads to a
 
 def make_world():
     """Writes random weights in the layout of the bundled ones; returns what they are in plain torch."""
-    (FOLDER / tiny.WORDS).symlink_to(ROOT / "models/bundled" / tiny.WORDS)
+    (FOLDER / native.WORDS).symlink_to(ROOT / "models/bundled" / native.WORDS)
     torch.manual_seed(1)
-    words = clips.read_words(FOLDER / tiny.WORDS)
+    words = clips.read_words(FOLDER / native.WORDS)
     coder, clip, model = autoencoder.TinyAutoencoder(), clips.make_clip(words), small_model(SHAPE)
     for name, made in ((tiny.AUTOENCODER, coder), (tiny.CLIP, clip.model)):
         (FOLDER / name).mkdir()
@@ -51,7 +52,7 @@ def make_world():
 
 def bundle(folder):
     """Puts the little world's files elsewhere."""
-    tiny.bundled_folder = lambda: folder
+    native.bundled_folder = lambda: folder
     tiny.bundled_weights = lambda name: hub.bundled_weights(name, folder)
 
 

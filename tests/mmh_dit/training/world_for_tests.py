@@ -3,9 +3,9 @@
 import torch
 
 from presample.models.mmh_dit.training.batches import Staged
+from presample.models.mmh_dit.training.options import TrainOptions
 from presample.models.mmh_dit.training.pictures import preview
 from presample.models.mmh_dit.training.sources import Source
-from presample.models.mmh_dit.training.train import TrainOptions
 from presample.models.mmh_dit.training.world import Bank, Painting, Tools, WorldBatches, paint_all
 from presample.models.trainer.fit import Place
 from presample.models.trainer.seeds import generator_for
