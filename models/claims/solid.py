@@ -140,10 +140,7 @@ class Way:
 def way(s: Trained, arm: str) -> Way:
     """Returns how an arm trains and samples; SD's kinds visit their timesteps evenly, from the last on."""
     if arm == "edm":
-        how = EDM(sigma_max=s.sigma_max, p_mean=s.p_mean, p_std=s.p_std)
-        low, high = (torch.tensor(value).log() / 4 for value in (how.sigma_min, how.sigma_max))
-        sigmas = karras(s.steps, sigma_max=s.sigma_max)
-        return Way(how, sigmas, lambda c_noise: (c_noise - low) / (high - low))
+        return edm_way(EDM(sigma_max=s.sigma_max, p_mean=s.p_mean, p_std=s.p_std), s.steps)
     alphas, prediction = sd_alphas_cumprod(), "epsilon"
     if arm == "ztsnr":
         alphas, prediction = zero_terminal_snr(alphas, last=LAST_ALPHA), "v"
@@ -153,6 +150,13 @@ def way(s: Trained, arm: str) -> Way:
     return Way(
         discrete, sigmas, lambda c_noise: c_noise / len(alphas), s.offset if arm == "sd-offset" else 0.0
     )
+
+
+def edm_way(how: EDM, steps: int) -> Way:
+    """Returns EDM's way; the network is told 0 at sigma_min and 1 at sigma_max."""
+    low, high = (torch.tensor(value).log() / 4 for value in (how.sigma_min, how.sigma_max))
+    sigmas = karras(steps, sigma_max=how.sigma_max)
+    return Way(how, sigmas, lambda c_noise: (c_noise - low) / (high - low))
 
 
 def world(s: Trained, generator: torch.Generator, *, drop: float) -> tuple[Tensor, list[str]]:
@@ -179,19 +183,7 @@ def _greyed(scenes: Scenes, generator: torch.Generator) -> Scenes:
 def measure(job: Job) -> dict:
     """Returns the error of solid pictures' brightness, R, and R by the formula for this world."""
     s, arm = job.settings, way(job.settings, job.arm)
-    model = toy.make(s.model, job.generator(0), device=job.device)
-
-    def loss(step: int) -> Tensor:
-        generator = job.generator(1, step)
-        images, said = world(s, generator, drop=s.model.drop)
-        noise = torch.randn(images.shape, generator=generator)
-        if arm.offset:
-            noise = offset_noise(noise, job.generator(2, step), amount=arm.offset)
-        sigma = arm.how.draw(len(images), generator)
-        given = (each.to(job.device) for each in (images, sigma, noise))
-        return edm_loss(_network(model, arm, said, job), *given, arm.how)
-
-    toy.train(model, s.model, loss, on_step=lambda step: job.on_step())
+    model = trained(job, arm)
     count = s.pictures
     blank = _brightness(model, arm, [""] * count, job)
     data = world(replace(s, model=replace(s.model, batch=8 * count)), job.generator(4), drop=0.0)[0].mean(
@@ -211,6 +203,25 @@ def measure(job: Job) -> dict:
     }
 
 
+def trained(job: Job, arm: Way) -> torch.nn.Module:
+    """Returns a model of the world that has learnt in an arm's way."""
+    s = job.settings
+    model = toy.make(s.model, job.generator(0), device=job.device)
+
+    def loss(step: int) -> Tensor:
+        generator = job.generator(1, step)
+        images, said = world(s, generator, drop=s.model.drop)
+        noise = torch.randn(images.shape, generator=generator)
+        if arm.offset:
+            noise = offset_noise(noise, job.generator(2, step), amount=arm.offset)
+        sigma = arm.how.draw(len(images), generator)
+        given = (each.to(job.device) for each in (images, sigma, noise))
+        return edm_loss(_network(model, arm, said, job), *given, arm.how)
+
+    toy.train(model, s.model, loss, on_step=lambda step: job.on_step())
+    return model
+
+
 def _network(
     model: torch.nn.Module, arm: Way, said: list[str], job: Job
 ) -> Callable[[Tensor, Tensor], Tensor]:
@@ -218,9 +229,14 @@ def _network(
     return lambda x, c_noise: model(x, arm.clock(c_noise.float()), *text)
 
 
-@torch.no_grad()
 def _brightness(model: torch.nn.Module, arm: Way, said: list[str], job: Job) -> Tensor:
     """The brightness (b) of pictures of captions."""
+    return pictures(model, arm, said, job).mean((1, 2, 3))
+
+
+@torch.no_grad()
+def pictures(model: torch.nn.Module, arm: Way, said: list[str], job: Job) -> Tensor:
+    """Returns pictures (b, 3, H, W) of captions in -1..1, on the CPU; the noise is the same in every arm."""
     s, found = job.settings, []
     noise = torch.randn(len(said), 3, s.model.height, s.model.width, generator=job.generator(3))
     for begin in range(0, len(said), 64):
@@ -231,7 +247,7 @@ def _brightness(model: torch.nn.Module, arm: Way, said: list[str], job: Job) -> 
             uncond = denoiser(_network(model, arm, [""] * len(part), job), arm.how)
             ask = _guided(cond, uncond, s.cfg)
         x = sample(ask, noise[begin : begin + 64].to(job.device), arm.sigmas, sampler="euler")
-        found.append(x.clamp(-1, 1).mean((1, 2, 3)).cpu())
+        found.append(x.clamp(-1, 1).cpu())
     return torch.cat(found)
 
 

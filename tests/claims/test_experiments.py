@@ -18,8 +18,10 @@ from presample.models.claims import (
     record,
     registry,
     score_tags,
+    shift,
     solid,
     toy,
+    variety,
 )
 from presample.models.claims import presampling_lm as writing
 from presample.models.claims.experiment import Job, Results
@@ -34,6 +36,14 @@ SMALL = {
         "pictures": 4,
     },
     "solid": {"model": toy.Toy(**LITTLE), "pictures": 8, "steps": 3},
+    "shift": {
+        "model": toy.Toy(**LITTLE | {"width": 32, "height": 32, "patch": 8}),
+        "base": 16,
+        "pictures": 8,
+        "truths": 64,
+        "steps": 3,
+    },
+    "variety": {"count": 6, "tags": 30, "shortest": 6, "longest": 9},
     "buckets": {"model": toy.Toy(**LITTLE), "counts": (40, 8, 8, 8, 8), "pictures": 4, "steps": 2},
     "presampling": {
         "model": toy.Toy(**LITTLE),
@@ -185,6 +195,80 @@ def test_solid_pictures_are_what_their_captions_say():
         if "solid" in caption:
             assert float(image.mean()) == (1 if "white" in caption else -1)
     assert 16 < sum("solid" in caption for caption in said) < 48
+
+
+def test_shifted_noise_is_twice_as_much_at_twice_the_side_and_all_else_is_the_same():
+    s = named("shift").settings
+    plain, shifted = (shift.noise_of(s, arm) for arm in shift.TITLES)
+    assert (plain.sigma_max, plain.p_mean) == (80, 0)
+    assert shifted.sigma_max == pytest.approx(160)
+    assert shifted.p_mean == pytest.approx(math.log(2))
+    assert replace(shifted, sigma_max=plain.sigma_max, p_mean=plain.p_mean) == plain
+    at_base = replace(s, model=replace(s.model, width=32, height=32))
+    assert shift.noise_of(at_base, "shifted") == plain
+    way = solid.edm_way(shifted, 7)
+    ends = way.sigmas[[0, -2]].double()
+    assert ends.tolist() == pytest.approx([160, 0.002])
+    assert way.clock(way.how.scalings(ends).c_noise).tolist() == pytest.approx([1, 0], abs=1e-6)
+
+
+def test_low_frequencies_see_large_forms_and_not_fine_ones():
+    fine = (torch.arange(64) % 2 * 2.0 - 1).expand(2, 3, 64, 64)
+    assert shift.low(fine).abs().max() == 0
+    large = torch.cat([torch.full((1, 3, 64, 32), v) for v in (-1.0, 1.0)], 3)
+    assert shift.low(large).reshape(3, 4, 4)[0].tolist() == [[-1, -1, 1, 1]] * 4
+
+
+def test_a_distance_that_is_not_smaller_is_no_success_and_a_world_unlike_itself_no_control():
+    e = named("shift")
+
+    def judged(shifted, floor):
+        numbers = {"ratio": 0.9, "formula": 0.9, "floor": floor}
+        distances = {"unshifted": 1.0, "shifted": shifted}
+        found = {
+            (arm, seed): {"distance": distances[arm] + 0.001 * seed, **numbers}
+            for arm in e.arms
+            for seed in range(5)
+        }
+        return [check.met for check in e.judge(e.settings, Results(found, e.arms)).checks]
+
+    assert judged(0.5, 0.01) == [True, True]
+    assert judged(1.0, 0.01) == [False, True]
+    assert judged(0.5, 0.4) == [True, False]
+
+
+def test_a_chain_of_tags_says_what_follows_and_ends_where_it_should():
+    s = replace(variety.Settings(), tags=12, shortest=3, longest=5)
+    chain = variety.Chain(s, torch.Generator().manual_seed(0))
+    writer = variety.Writer(chain, torch.Generator().manual_seed(1))
+    texts = [writer.whole() for _ in range(200)]
+    assert writer.tokens == sum(map(len, texts))
+    lengths = [len(variety.tags_of(text, chain)) for text in texts]
+    assert set(lengths) == {3, 4, 5}
+    for text in texts:
+        tags = variety.tags_of(text, chain)
+        assert len(set(tags)) == len(tags)
+        assert list(text) == [x for tag in tags for x in (tag, chain.comma)] + [chain.end]
+    firsts = torch.bincount(torch.tensor([text[0] for text in texts]), minlength=14) / 200
+    assert float((firsts - chain.chances(())).abs().max()) < 0.12
+    share = chain.chances(texts[0][:6])
+    assert float(share.sum()) == pytest.approx(1)
+    assert float(share[share > 0].min()) >= s.min_p * float(share.max()) * 0.999
+
+
+def test_a_tree_saves_tokens_on_a_chain_and_is_judged_by_both_numbers(tmp_path):
+    e, found = cells(named("variety"), tmp_path, count=48)
+    assert found.values("tree", "tokens")[0] < 0.95 * found.values("independent", "tokens")[0]
+    assert found.values("tree", "texts")[0] == found.values("tree", "distinct")[0] == 48
+    assert 0 < found.values("tree", "fewer")[0] < found.values("independent", "vendi")[0]
+
+    def judged(tokens, vendi):
+        made = {("independent", 0): {"tokens": 100, "vendi": 50, "texts": 256, "distinct": 256}}
+        made["tree", 0] = {"tokens": tokens, "vendi": vendi, "texts": 256, "distinct": 256, "fewer": 40}
+        return [check.met for check in e.judge(variety.Settings(), Results(made, e.arms)).checks]
+
+    assert judged(70, 47.5) == [True, True, True]
+    assert judged(71, 47) == [False, False, True]
 
 
 def test_buckets_are_drawn_as_their_arm_says():
