@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "frontend")]
 
 TEMPLATES = HERE.parents[2] / "example_workflows"
-PAINTING = ("tiny_text_to_image", "tipo_to_pictures", "image_to_image", "full_size")
+PAINTING = ("tiny_text_to_image", "tipo_to_pictures", "score_and_compare", "image_to_image", "full_size")
 MIXING = ("plain_to_vivid", "mix_two_encoders", "plain_to_vivid_sweep")
 TINY = "models/bundled/mmh-dit-tiny/model.safetensors"
 LARGE = {"UNETLoader": "diffusion_models", "CLIPLoader": "text_encoders", "VAELoader": "vae"}

@@ -8,7 +8,13 @@ from workflows_for_tests import to_prompt
 
 WRITING = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
 # Pictures that each paints.
-PAINTING = {"tiny_text_to_image": 1, "tipo_to_pictures": 8, "image_to_image": 2, "aspect_buckets": 3}
+PAINTING = {
+    "tiny_text_to_image": 1,
+    "tipo_to_pictures": 8,
+    "image_to_image": 2,
+    "aspect_buckets": 3,
+    "score_and_compare": 2,
+}
 MIXING = {"plain_to_vivid": 1, "mix_two_encoders": 1, "plain_to_vivid_sweep": 1}
 LARGE = "full_size"
 FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
@@ -98,6 +104,15 @@ def test_freeze_and_edit_gives_the_frozen_text_and_another_layout_of_it(results,
 @pytest.mark.parametrize("name", PAINTING)
 def test_it_paints_pictures_that_differ(results, server, name):
     check_pictures(results[name], server, PAINTING[name])
+
+
+@pytest.mark.skipif(not PAINTER.is_file(), reason=f"{PAINTER} is not bundled yet")
+def test_score_and_compare_shows_the_best_and_both_means(results, templates):
+    result, workflow = results["score_and_compare"], templates["score_and_compare"]
+    for title in ("mean: your prompt", "mean: expanded"):
+        assert -1 <= float(result.output(titled(workflow, title))["text"][0]) <= 1
+    (best,) = result.output(titled(workflow, "best of the expanded"))["images"]
+    assert best["type"] == "temp"
 
 
 @with_tuned
