@@ -2,11 +2,14 @@
 
 import os
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+sys.path.insert(0, str(Path(__file__).parent))  # for the helpers beside this file
 
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -32,6 +35,29 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+@pytest.fixture(scope="session")
+def random_world_folder(tmp_path_factory):
+    """A folder like that of the bundled models, of random weights."""
+    pytest.importorskip("transformers")
+    from random_world_for_tests import write_world
+
+    folder = tmp_path_factory.mktemp("bundled")
+    write_world(folder)
+    return folder
+
+
+@pytest.fixture
+def random_world(random_world_folder, monkeypatch):
+    """Models of random weights in the place of the bundled ones."""
+    from presample.models import hub
+    from presample.models.textcraftor import files
+    from presample.models.tinyworld import studio
+
+    for module in (hub, files, studio):
+        monkeypatch.setattr(module, "bundled_folder", lambda: random_world_folder)
+    return random_world_folder
 
 
 def pytest_collection_modifyitems(config, items):

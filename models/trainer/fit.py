@@ -313,7 +313,10 @@ def _to(batch: Any, device: torch.device) -> Any:
         return batch.to(device, non_blocking=True)
     if isinstance(batch, Mapping):
         return {name: _to(value, device) for name, value in batch.items()}
-    return type(batch)(_to(value, device) for value in batch) if isinstance(batch, tuple | list) else batch
+    if isinstance(batch, tuple | list):
+        moved = [_to(value, device) for value in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)  # a named tuple
+    return batch
 
 
 def _size(batch: Any) -> int:

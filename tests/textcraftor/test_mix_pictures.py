@@ -1,36 +1,22 @@
 """Pictures whose text comes from several encoders: `paint`, and `presample mix` with random weights."""
 
-import shutil
-
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from random_world_for_tests import CONFIG, TUNED, drawn
+from safetensors.torch import load_file
 
-from presample.models import cli, hub
-from presample.models.hub import bundled_folder
-from presample.models.mmh_dit import checkpoint, flow
-from presample.models.mmh_dit.config import MMHDiTConfig
-from presample.models.mmh_dit.model import MMHDiT, init_weights
+from presample.models import cli
+from presample.models.mmh_dit import flow
+from presample.models.mmh_dit.model import MMHDiT
 from presample.models.mmh_dit.pipeline import Pipeline
 from presample.models.textcraftor.chain import Chain, Condition, Flow
 from presample.models.textcraftor.mix import mix
 from presample.models.textcraftor.options import MixOptions
 from presample.models.textcraftor.paint import MixedPainter, runs
-from presample.models.tinyworld.autoencoder import TinyAutoencoder
-from presample.models.tinyworld.clip import WIDTH, make_clip, read_words
+from presample.models.tinyworld.clip import WIDTH
 
-CONFIG = MMHDiTConfig(hidden=48, heads=(2, 4), text_dim=WIDTH, text_len=16, mlp_hidden=64, gate_init=0.3)
 SIZE = {"width": 32, "height": 16}
 STEPS = flow.SampleOptions(steps=5, cfg=2.0)
-
-
-def drawn(model, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    init_weights(model, generator)
-    with torch.no_grad():
-        for weight in model.final.parameters():
-            weight.add_(0.1 * torch.randn(weight.shape, generator=generator))
-    return model.requires_grad_(False).eval()
 
 
 @pytest.fixture(scope="module")
@@ -120,65 +106,27 @@ def test_an_encoder_is_asked_once_and_only_where_it_counts(painter):
 # The command
 
 
-@pytest.fixture(scope="module")
-def bundled(tmp_path_factory):
-    """The bundled folder with models of random weights, and two tuned encoders."""
-    pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("bundled")
-    shutil.copytree(bundled_folder() / "tipo-tiny", folder / "tipo-tiny")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        clip, autoencoder = make_clip(read_words(folder / "tipo-tiny")), TinyAutoencoder()
-    for name in ("tiny-clip", "tiny-autoencoder", "mmh-dit-tiny", "tiny-clip-vivid", "tiny-clip-moonlit"):
-        (folder / name).mkdir()
-    weights = dict(clip.model.named_parameters())
-    save_file(weights, folder / "tiny-clip" / "model.safetensors")
-    generator = torch.Generator().manual_seed(1)
-    for name in ("tiny-clip-vivid", "tiny-clip-moonlit"):
-        tuned = {
-            key: (tensor + 0.2 * torch.randn(tensor.shape, generator=generator)).half()
-            for key, tensor in weights.items()
-            if key.startswith("text_model.")
-        }
-        save_file(tuned, folder / name / "model.safetensors")
-    save_file(autoencoder.state_dict(), folder / "tiny-autoencoder" / "model.safetensors")
-    checkpoint.save(drawn(MMHDiT(CONFIG)), folder / "mmh-dit-tiny" / "model.safetensors")
-    return folder
-
-
-@pytest.fixture
-def world(bundled, monkeypatch):
-    from presample.models.textcraftor import files
-    from presample.models.tinyworld import studio
-
-    for module in (hub, files, studio):
-        monkeypatch.setattr(module, "bundled_folder", lambda: bundled)
-    return bundled
-
-
 def mix_command(*flags):
     return cli.main(["mix", "lake, night", "--steps", "2", "--n", "2", *map(str, flags)])
 
 
-def test_the_sheet_has_the_original_each_encoder_and_their_mix(world, tmp_path, capsys):
+def test_the_sheet_has_the_original_each_encoder_and_their_mix(random_world, tmp_path, capsys):
     image = pytest.importorskip("PIL.Image")
     out, merged = tmp_path / "mix.png", tmp_path / "merged.safetensors"
-    flags = ("--encoder", "vivid", "--encoder", world / "tiny-clip-moonlit" / "model.safetensors")
+    flags = ("--encoder", "vivid", "--encoder", random_world / "tiny-clip-moonlit" / "model.safetensors")
     assert mix_command(*flags, "--weights", "1,3", "--out", out, "--merge", merged, "--start", "0") == 0
     assert "8 pictures" in capsys.readouterr().out
     sheet = image.open(out)
     assert sheet.text["parameters"].startswith("lake, night\n\nencoders: vivid 1, ")
     assert sheet.height > 4 * 256
     name = "text_model.final_layer_norm.weight"
-    parts = [
-        load_file(world / f"tiny-clip-{each}" / "model.safetensors")[name] for each in ("vivid", "moonlit")
-    ]
+    parts = [load_file(random_world / f"tiny-clip-{each}" / "model.safetensors")[name] for each in TUNED]
     assert torch.allclose(
         load_file(merged)[name], 0.25 * parts[0].float() + 0.75 * parts[1].float(), atol=1e-6
     )
 
 
-def test_a_sweep_is_a_row_for_each_seed(world, tmp_path, capsys):
+def test_a_sweep_is_a_row_for_each_seed(random_world, tmp_path, capsys):
     image = pytest.importorskip("PIL.Image")
     out = tmp_path / "sweep.png"
     assert mix_command("--encoder", "tiny-clip-vivid", "--sweep", "3", "--out", out) == 0
@@ -198,7 +146,7 @@ def test_a_sweep_is_a_row_for_each_seed(world, tmp_path, capsys):
         (("--sweep", "-1"), "--sweep at least 0"),
     ],
 )
-def test_what_cannot_be_is_refused(world, tmp_path, capsys, flags, said):
+def test_what_cannot_be_is_refused(random_world, tmp_path, capsys, flags, said):
     assert mix_command(*flags, "--out", tmp_path / "x.png") == 1
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

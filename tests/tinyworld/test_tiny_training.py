@@ -99,10 +99,25 @@ def test_the_autoencoder_learns_from_squares_of_every_picture_alike_on_all_proce
     whole = autoencoder.stream(pictures, options, place=Place(), skip=0)
     halves = [autoencoder.stream(pictures, options, place=Place(rank, 2), skip=1) for rank in (0, 1)]
     batches = list(itertools.islice(whole, 40))
-    assert torch.equal(batches[2], next(halves[0]))
-    assert torch.equal(batches[3], next(halves[1]))
-    white = torch.cat(batches).amax((1, 2, 3)).mean()
+    assert torch.equal(batches[2].images, next(halves[0]).images)
+    assert torch.equal(batches[3].images, next(halves[1]).images)
+    white = torch.cat([batch.images for batch in batches]).amax((1, 2, 3)).mean()
     assert 0.15 < white < 0.35, "one picture of four is white"
+
+
+def test_noise_grows_with_the_steps_to_its_most_and_stays_even_in_its_logarithm():
+    options = autoencoder.AutoencoderOptions(batch=512, steps=100, calm=-4, noise=1, ramp=0.5)
+
+    def logits(step):
+        return autoencoder.noise_share(step, options, torch.Generator().manual_seed(step)).logit().flatten()
+
+    assert logits(0).tolist() == pytest.approx([-4.0] * 512, abs=1e-4)
+    assert float(logits(25).max()) == pytest.approx(-1.5, abs=0.02)
+    late = logits(90)
+    assert (float(late.min()), float(late.max())) == pytest.approx((-4.0, 1.0), abs=0.04)
+    assert late.quantile(torch.tensor([0.25, 0.5, 0.75])).tolist() == pytest.approx(
+        [-2.75, -1.5, -0.25], abs=0.3
+    )
 
 
 def test_latents_at_half_the_size_are_held_to_pictures_at_half_the_size():
@@ -112,8 +127,8 @@ def test_latents_at_half_the_size_are_held_to_pictures_at_half_the_size():
             return latents, images, torch.nn.functional.avg_pool2d(images, 2)
 
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    options = autoencoder.AutoencoderOptions(crop=32)
-    found = autoencoder.losses(Blurred(), images, options, torch.Generator().manual_seed(2))
+    batch = autoencoder.Batch(images, torch.zeros(2, 16, 4, 4), torch.zeros(2, 1, 1, 1))
+    found = autoencoder.losses(Blurred(), batch, autoencoder.AutoencoderOptions(crop=32))
     assert float(found["pixels"]) == float(found["half"]) == 0
 
 

@@ -2,9 +2,10 @@
 
 What matters of latents is how well a flow model learns them. The decoder sees them on the flow's own path,
 with noise of every magnitude, so that what counts most is written largest and a flow model finds it first;
-latents at half the size must give the picture at half the size, so that coarse things lie in coarse latents;
-and the encoder is held to unit scale. No adversary and no perceptual network: pictures here are simple. The
-pictures are painted once, into files of a cache folder.
+since little is learned of colours in strong noise, it comes with time. Latents at half the size must give the
+picture at half the size, so that coarse things lie in coarse latents; and the encoder is held to unit scale.
+No adversary and no perceptual network: pictures here are simple. The pictures are painted once, into files of
+a cache folder.
 Sources: Yang et al. 2025, "Latent Denoising Makes Good Visual Tokenizers", for the noise; Skorokhodov et al.
 2025, "Improving the Diffusability of Autoencoders", for the half size.
 
@@ -17,6 +18,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,15 +48,16 @@ class AutoencoderOptions(FitOptions):
     """How the autoencoder is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-autoencoder")
-    steps: int = default(FitOptions, "steps", 6000)
+    steps: int = default(FitOptions, "steps", 7000)
     lr: float = default(FitOptions, "lr", 3e-3)
     warmup: int = default(FitOptions, "warmup", 50)
     weight_decay: float = default(FitOptions, "weight_decay", 0.0)
     ema: float = default(FitOptions, "ema", 0.998)
     batch: int = option(12, "Pictures in a batch of one process.", low=1, high=4096, step=1)
     crop: int = option(64, "Side of the square that is cut from each, in pixels.", low=32, high=96, step=16)
-    noise: float = option(1.0, "Most noise over signal in latents, as a logarithm.", low=-9.0, high=9.0)
     calm: float = option(-4.0, "Least noise over signal in latents, as a logarithm.", low=-9.0, high=9.0)
+    noise: float = option(1.0, "Most noise over signal in latents, as a logarithm.", low=-9.0, high=9.0)
+    ramp: float = option(0.6, "Share of the steps in which noise grows to its most.", low=0.0, high=1.0)
     half: float = option(0.25, "Weight of pictures decoded at half the size.", low=0.0, high=10.0)
     edges: float = option(1.0, "Weight of differences between neighbouring pixels.", low=0.0, high=10.0)
     pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
@@ -73,11 +76,11 @@ def train(options: AutoencoderOptions) -> dict | None:
         shards = cached(Path(options.cache), options.seed, options.pictures, workers=options.workers)
     model = make_model(options.seed)
 
-    def data(place: Place, skip: int) -> Iterator[Tensor]:
+    def data(place: Place, skip: int) -> Iterator[Batch]:
         return stream([shard.pixels for shard in shards], options, place=place, skip=skip)
 
-    def loss(model, images: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        return losses(model, images, options, generator)
+    def loss(model, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return losses(model, batch, options)
 
     return fit_and_save(model, options, data=data, loss=loss, accelerator=accelerator)
 
@@ -95,18 +98,39 @@ def make_model(seed: int) -> TinyAutoencoder:
     return model
 
 
+class Batch(NamedTuple):
+    """Images in 0..1, and what shares of their latents are to be noise."""
+
+    images: Tensor  # (b, 3, H, W)
+    noise: Tensor  # (b, 16, h, w)
+    share: Tensor  # (b, 1, 1, 1)
+
+
 def stream(
     pictures: Sequence[Tensor], options: AutoencoderOptions, *, place: Place, skip: int
-) -> Iterator[Tensor]:
-    """Yields batches from number `skip` on, for ever: squares (b, 3, crop, crop) in 0..1 at random places of
-    the latent grid of random pictures; `pictures` are (n, 3, h, w) of several sizes."""
+) -> Iterator[Batch]:
+    """Yields batches from number `skip` on, for ever: squares of side `crop` at random places of the latent
+    grid of random pictures; `pictures` are (n, 3, h, w) of several sizes, uint8."""
     all_of_them = [(group, i) for group, pixels in enumerate(pictures) for i in range(len(pixels))]
-    for number in itertools.count(skip * place.count + place.rank, place.count):
-        generator = generator_for(options.seed, number, 12)
+    side = options.crop // STRIDE
+    for turn in itertools.count(skip):
+        generator = generator_for(options.seed, turn * place.count + place.rank, 12)
         chosen = torch.randint(len(all_of_them), (options.batch,), generator=generator).tolist()
         images = [pictures[group][i] for group, i in map(all_of_them.__getitem__, chosen)]
         squares = torch.stack([_square(image, options.crop, generator) for image in images])
-        yield (squares.float() / 255).contiguous(memory_format=torch.channels_last)
+        yield Batch(
+            (squares.float() / 255).contiguous(memory_format=torch.channels_last),
+            torch.randn(options.batch, CHANNELS, side, side, generator=generator),
+            noise_share(turn // options.accumulate, options, generator),
+        )
+
+
+def noise_share(step: int, options: AutoencoderOptions, generator: torch.Generator) -> Tensor:
+    """Returns the shares of noise (b, 1, 1, 1) of a step: even in the logarithm of noise over signal, from
+    `calm` to a most that grows with the steps."""
+    grown = min(1.0, step / max(1.0, options.ramp * options.steps))
+    place = torch.rand(options.batch, 1, 1, 1, generator=generator)
+    return (options.calm + grown * (options.noise - options.calm) * place).sigmoid()
 
 
 def _square(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -118,16 +142,10 @@ def _square(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return image[:, top : top + size, left : left + size]
 
 
-def losses(
-    model, images: Tensor, options: AutoencoderOptions, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Returns the loss of images (b, 3, H, W), and its parts."""
-    size = images.shape[-1] // STRIDE
-    noise = torch.randn(len(images), CHANNELS, size, size, generator=generator)
-    ratio = torch.rand(len(images), 1, 1, 1, generator=generator)
-    share = (options.calm + (options.noise - options.calm) * ratio).sigmoid()
-    given = (images, noise.to(images.device), share.to(images.device))
-    latents, decoded, halved = (out.float() for out in model(*given))
+def losses(model, batch: Batch, options: AutoencoderOptions) -> dict[str, Tensor]:
+    """Returns the loss of a batch, and its parts."""
+    images = batch.images
+    latents, decoded, halved = (out.float() for out in model(*batch))
     pixels, edges = _differences(decoded, images)
     half = sum(_differences(halved, functional.avg_pool2d(images, 2)))
     scale = (latents.square().mean() - 1).square() + latents.mean((0, 2, 3)).square().mean()
