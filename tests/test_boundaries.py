@@ -24,7 +24,7 @@ COMFYUI = {
 COMFYUI |= {"folder_paths", "latent_preview", "node_helpers", "server"}
 WEBUI = {"gradio", "launch", "modules", "modules_forge", "backend", "ldm_patched", "k_diffusion"}
 # What one file may have of a host: its installer, and a library that hosts share with a page of ours.
-ALLOWED = {("install.py", "launch"), ("models/cli_eval_pairwise_page.py", "gradio")}
+ALLOWED = {("install.py", "launch"), ("models/cli/eval_pairwise_page.py", "gradio")}
 OUR_OWN = {"presample", "models", "nodes", "scripts", "tests"}
 
 # Packages that only some machines have, or that cost seconds: imported inside the function that needs them.
@@ -116,11 +116,7 @@ def violations(path: str, source: str) -> list[str]:
 
 
 def _is_cli(file: PurePosixPath) -> bool:
-    return _of_cli(file.stem) or file.name == "__main__.py"
-
-
-def _of_cli(stem: str) -> bool:
-    return stem == "cli" or stem.startswith("cli_")
+    return file.parts[:2] == ("models", "cli")
 
 
 def _dotted(node: ast.AST) -> str:
@@ -229,7 +225,7 @@ def _crossed(file: PurePosixPath, name: str) -> list[str]:
     if room != "models" or here != "models":
         return []
     part, other = _part(file.parts[1]), _part(inside.partition(".")[0])
-    if _of_cli(other):
+    if other == "cli":
         return [] if _is_cli(file) else [f"imports {name}: nothing imports the command line"]
     if other == part or _is_cli(file):
         return []
@@ -259,7 +255,7 @@ def test_a_file_keeps_the_rules_of_the_house(path):
 
 def test_every_part_of_models_has_its_arrows_stated():
     parts = {_part(PurePosixPath(path).parts[1]) for path in files() if path.startswith("models/")}
-    assert {part for part in parts if not _of_cli(part)} <= set(ARROWS)
+    assert parts - {"cli"} <= set(ARROWS)
 
 
 def test_tests_are_small_too_and_no_package():
@@ -290,7 +286,7 @@ PLANTED = [
     ("models/options.py", "from .tipo.options import ExpandOptions", "options imports tipo"),
     ("models/hub.py", "from .tipo.expand import expand", "hub imports tipo.expand"),
     ("models/tipo/x.py", "from .. import cli", "command line"),
-    ("models/tipo/x.py", "from ..cli_models import add_parser", "command line"),
+    ("models/tipo/x.py", "from ..cli.models import add_parser", "command line"),
     ("models/tipo/x.py", "from ...nodes.tipo import NODES", "models imports nodes"),
     ("nodes/tipo.py", "from ..scripts.webui import tipo", "nodes imports scripts"),
     ("scripts/webui/tipo.py", "from ...nodes import compat", "scripts imports nodes"),
@@ -350,7 +346,7 @@ def test_the_checker_catches_a_planted_violation(path, source, said):
         ("models/tipo/x.py", "import torch\ng = torch.Generator()\ng.manual_seed(0)"),
         ("models/tipo/x.py", "with torch.random.fork_rng(devices=[]):\n    torch.manual_seed(0)"),
         ("models/hub.py", "from .tipo.registry import KNOWN\nfrom .transfer import fetch"),
-        ("models/cli.py", "from . import cli_models\nfrom .tipo.expand import expand\nprint('x')"),
+        ("models/cli/expand.py", "from . import models\nfrom ..tipo.expand import expand\nprint('x')"),
         ("models/lm/__init__.py", '"""Language models."""'),
         (
             "nodes/tipo.py",

@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from presample.models import cli, cli_eval, cli_train
+from presample.models import cli
+from presample.models.cli import eval as cli_eval
+from presample.models.cli import train as cli_train
 from presample.models.options import describe
 from presample.models.tipo.options import ExpandOptions
 
@@ -158,5 +160,5 @@ def test_ctrl_c_ends_with_the_exit_code_of_ctrl_c(run, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("presample.models.cli_expand.run", interrupted)
+    monkeypatch.setattr("presample.models.cli.expand.run", interrupted)
     assert run("expand", "a")[0] == 130

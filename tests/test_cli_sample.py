@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from presample.models import cli, cli_studio
+from presample.models import cli
+from presample.models.cli import studio
 from presample.models.hub import bundled_folder
 from presample.models.interrupt import Interrupted
 
@@ -30,8 +31,8 @@ def painter(monkeypatch):
     from presample.models.tipo.expand import load_tipo
 
     painter = Painter()
-    opened = cli_studio.Studio(painter, load_tipo("tipo-tiny"))
-    monkeypatch.setattr(cli_studio.Studio, "open", classmethod(lambda cls: opened))
+    opened = studio.Studio(painter, load_tipo("tipo-tiny"))
+    monkeypatch.setattr(studio.Studio, "open", classmethod(lambda cls: opened))
     return painter
 
 

@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from presample.models import cli_bench
 from presample.models.bench import alone, chart, files, lm, peers, table, vocabulary
 from presample.models.bench.contestants import Contestant, Model, Timing, Unavailable, line_up
 from presample.models.bench.engines import open_writer
+from presample.models.cli import bench as cli_bench
 from presample.models.cli import main
 from presample.models.lm.checkpoint import load_language_model
 from presample.models.lm.llama import Cache

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from presample.models import cli_claims
 from presample.models.claims import plots, record, registry, report, runner
 from presample.models.claims.experiment import Experiment, Job, Results
 from presample.models.claims.judgement import Check, Judgement, Line, Panel, Table, verdict
 from presample.models.claims.statistics import paired
+from presample.models.cli import claims as cli_claims
 
 CPU = torch.device("cpu")
 

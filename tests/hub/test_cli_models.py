@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from presample.models import cli_models, hub
+from presample.models import hub
+from presample.models.cli import models as cli_models
 from presample.models.tipo.registry import known_model
 
 

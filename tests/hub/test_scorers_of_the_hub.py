@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from presample.models import cli_models, hub
+from presample.models import hub
+from presample.models.cli import models as cli_models
 from presample.models.metrics import features, scorers
 from presample.models.metrics.registry import KNOWN_SCORERS, ByHand, KnownScorer, known_scorer
 from presample.models.published import KnownFile

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from presample.models.cli_build import LOCALES
+from presample.models.cli.build import LOCALES
 
 DOCS = LOCALES.parent / "javascript" / "comfyui" / "docs"
 MOST_BYTES = 80_000

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from presample.models import cli
-from presample.models.cli_build import LOCALES, locale_files
+from presample.models.cli.build import LOCALES, locale_files
 
 LANGUAGES = ("ja", "zh", "ko")
 

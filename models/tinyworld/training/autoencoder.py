@@ -2,8 +2,9 @@
 
 What matters of latents is how well a flow model learns them. The decoder sees them on the flow's own path,
 with noise of every magnitude, so that what counts most is written largest and a flow model finds it first;
-since little is learned of colours in strong noise, it comes with time. Latents at half the size must give the
+noise grows with time, since nothing is learned in strong noise alone. Latents at half the size must give the
 picture at half the size, so that coarse things lie in coarse latents; and the encoder is held to unit scale.
+Hues have a loss of their own: most of a picture is its light, and an axis of colour may be missing for long.
 No adversary and no perceptual network: pictures here are simple. The pictures are painted once, into files of
 a cache folder.
 Sources: Yang et al. 2025, "Latent Denoising Makes Good Visual Tokenizers", for the noise; Skorokhodov et al.
@@ -59,6 +60,7 @@ class AutoencoderOptions(FitOptions):
     noise: float = option(1.0, "Most noise over signal in latents, as a logarithm.", low=-9.0, high=9.0)
     ramp: float = option(0.6, "Share of the steps in which noise grows to its most.", low=0.0, high=1.0)
     half: float = option(0.25, "Weight of pictures decoded at half the size.", low=0.0, high=10.0)
+    hues: float = option(1.0, "Weight of hues, seen four by four pixels.", low=0.0, high=10.0)
     edges: float = option(1.0, "Weight of differences between neighbouring pixels.", low=0.0, high=10.0)
     pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
     cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
@@ -147,11 +149,13 @@ def losses(model, batch: Batch, options: AutoencoderOptions) -> dict[str, Tensor
     images = batch.images
     latents, decoded, halved = (out.float() for out in model(*batch))
     pixels, edges = _differences(decoded, images)
+    hues = (_hues(decoded) - _hues(images)).abs().mean()
     half = sum(_differences(halved, functional.avg_pool2d(images, 2)))
     scale = (latents.square().mean() - 1).square() + latents.mean((0, 2, 3)).square().mean()
     return {
-        "loss": pixels + options.edges * edges + options.half * half + 0.1 * scale,
+        "loss": pixels + options.hues * hues + options.edges * edges + options.half * half + 0.1 * scale,
         "pixels": pixels,
+        "hues": hues,
         "edges": edges,
         "half": half,
         "scale": latents.square().mean(),
@@ -162,6 +166,12 @@ def _differences(found: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """How far pictures are apart, and how far their steps from pixel to pixel are."""
     edges = sum((step(found) - step(wanted)).abs().mean() for step in (_across, _down))
     return (found - wanted).abs().mean(), edges
+
+
+def _hues(x: Tensor) -> Tensor:
+    """What red and blue have more than green, over four by four pixels: (b, 2, H/4, W/4)."""
+    coarse = functional.avg_pool2d(x, 4)
+    return coarse[:, ::2] - coarse[:, 1:2]
 
 
 def _across(x: Tensor) -> Tensor:

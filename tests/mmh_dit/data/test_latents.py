@@ -125,7 +125,7 @@ def test_tables_of_embeddings_are_read_without_running_code(tmp_path):
 
 
 def test_the_tiny_autoencoder_encodes_what_the_command_reads(tmp_path):
-    from presample.models.cli_data import _autoencoder
+    from presample.models.cli.data import _autoencoder
     from presample.models.tinyworld.autoencoder import load_autoencoder
 
     path = tiny_autoencoder(tmp_path / "tiny.safetensors")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from presample.models import cli, cli_expand_bulk
+from presample.models import cli
+from presample.models.cli import expand_bulk
 
 QUICK = ["--tag-length", "very_short", "--prose-length", "very_short"]
 WORDS = ("lake", "forest", "night", "snow", "moon", "castle", "city")
@@ -89,12 +90,12 @@ def test_a_worker_that_dies_is_named_and_one_that_fails_says_why():
     theirs.close()
     lots = []
     with pytest.raises(OSError, match=r"code -9.*run the same command to go on"):
-        cli_expand_bulk._serve({mine: Process()}, iter([]), lots.append)
+        expand_bulk._serve({mine: Process()}, iter([]), lots.append)
     assert lots == [["a"]]
     mine, theirs = multiprocessing.Pipe()
     theirs.send(("failed", "no such model"))
     with pytest.raises(ValueError, match="no such model"):
-        cli_expand_bulk._serve({mine: Process()}, iter([]), lots.append)
+        expand_bulk._serve({mine: Process()}, iter([]), lots.append)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from .bench.variety import Settings, measure, table
-    from .tipo.expand import load_tipo
+    from ..bench.variety import Settings, measure, table
+    from ..tipo.expand import load_tipo
 
     try:
         counts = tuple(int(part) for part in args.counts.split(","))

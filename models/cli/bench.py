@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import cli_bench_bulk, cli_bench_jobs, cli_bench_mmh_dit, cli_bench_variety
+from . import bench_bulk, bench_jobs, bench_mmh_dit, bench_variety
 
 QUICK = {"repeats": 1, "new_tokens": 16, "batch": "1,4"}
 USUAL = {"repeats": 5, "new_tokens": 96, "batch": "1,4,16"}
@@ -23,10 +23,10 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     text = "measure speed, beside other programs where they are installed"
     parser = subparsers.add_parser("bench", help=text, description=text.capitalize() + ".")
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    cli_bench_variety.add_parser(kinds)
-    cli_bench_jobs.add_parser(kinds)
-    cli_bench_bulk.add_parser(kinds)
-    cli_bench_mmh_dit.add_parser(kinds)
+    bench_variety.add_parser(kinds)
+    bench_jobs.add_parser(kinds)
+    bench_bulk.add_parser(kinds)
+    bench_mmh_dit.add_parser(kinds)
     lm = kinds.add_parser(
         "lm",
         help="writing text: tokens a second, time to the first token, loading, memory",
@@ -71,11 +71,11 @@ def run(args: argparse.Namespace) -> int:
     """Measures and reports."""
     import torch
 
-    from .bench import chart
-    from .bench.contestants import line_up
-    from .bench.files import SHAPES, prepare
-    from .bench.lm import Settings, facts_of_machine, race, report, steps
-    from .bench.table import markdown, terminal
+    from ..bench import chart
+    from ..bench.contestants import line_up
+    from ..bench.files import SHAPES, prepare
+    from ..bench.lm import Settings, facts_of_machine, race, report, steps
+    from ..bench.table import markdown, terminal
 
     batches = _prepare_arguments(args)
     if args.chart:
@@ -157,7 +157,7 @@ class _Bar:
 
 def _loads(contestants, files, repeats: int) -> list:
     """Returns the models to be loaded in fresh processes, in turn; GGUF files are loaded by ours too."""
-    from .bench.contestants import PRESAMPLE, Model
+    from ..bench.contestants import PRESAMPLE, Model
 
     models = list(dict.fromkeys(c.model for c in contestants))
     if Model(PRESAMPLE, "int8") in models and not files.no_gguf:
@@ -167,7 +167,7 @@ def _loads(contestants, files, repeats: int) -> list:
 
 def _measure_alone(loads, args: argparse.Namespace, files, bar: _Bar) -> tuple[dict, dict]:
     """Returns what each model costs by itself, and why some could not be measured."""
-    from .bench.alone import read_once, summary
+    from ..bench.alone import read_once, summary
 
     runs, failed = {}, {}
     read_once(files)
@@ -190,7 +190,7 @@ def _in_fresh_process(model, args: argparse.Namespace) -> dict:
     command = [
         sys.executable,
         "-m",
-        f"{__package__}.cli",
+        __package__,
         "bench",
         "lm",
         "--alone",
@@ -211,8 +211,8 @@ def _in_fresh_process(model, args: argparse.Namespace) -> dict:
 
 
 def _measure_one(text: str, files, settings, batches: list[int]) -> int:
-    from .bench.alone import measure
-    from .bench.contestants import Model, Unavailable
+    from ..bench.alone import measure
+    from ..bench.contestants import Model, Unavailable
 
     try:
         facts = measure(Model(**json.loads(text)), files, settings, batches=batches)
@@ -231,7 +231,7 @@ def _save(facts: dict, args: argparse.Namespace) -> None:
         args.json.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _note(f"numbers: {args.json}")
     if args.chart:
-        from .bench.chart import draw
+        from ..bench.chart import draw
 
         args.chart.parent.mkdir(parents=True, exist_ok=True)
         draw(facts, args.chart)

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from .bench.mmh_dit import FULL, Settings, measure, report, table, with_blocks
+    from ..bench.mmh_dit import FULL, Settings, measure, report, table, with_blocks
 
     if args.threads is not None:
         if args.threads < 1:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from .bench.jobs import measure, requests, table
+    from ..bench.jobs import measure, requests, table
 
     if args.threads is not None:
         if args.threads < 1:
@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace):
-    from .bench.files import SHAPES, prepare
-    from .bench.jobs import untrained
-    from .lm.checkpoint import load_language_model
-    from .tipo.expand import load_tipo
+    from ..bench.files import SHAPES, prepare
+    from ..bench.jobs import untrained
+    from ..lm.checkpoint import load_language_model
+    from ..tipo.expand import load_tipo
 
     if args.shape is None:
         return load_tipo(args.model, device=args.device)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from .hub import (
+from ..hub import (
     SCORERS,
     DownloadError,
     FoundModel,
@@ -28,9 +28,9 @@ from .hub import (
     told_by_hand,
     user_folder,
 )
-from .metrics.registry import KNOWN_SCORERS, KnownScorer, known_scorer
-from .published import Known, KnownFile
-from .tipo.registry import KNOWN, KnownModel, known_model
+from ..metrics.registry import KNOWN_SCORERS, KnownScorer, known_scorer
+from ..published import Known, KnownFile
+from ..tipo.registry import KNOWN, KnownModel, known_model
 
 WIDTH = 80
 

@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     """Measures and prints the table in Markdown."""
     from tqdm import tqdm
 
-    from .bench.bulk import Setup, report, table, ways, write_prompts
-    from .cli_expand_bulk import cores
+    from ..bench.bulk import Setup, report, table, ways, write_prompts
+    from .expand_bulk import cores
 
     for name in ("prompts", "single", "rows", "rounds"):
         if getattr(args, name) < 1:
@@ -82,7 +82,7 @@ def _numbers(name: str, text: str) -> list[int]:
 def _weights(args: argparse.Namespace) -> Path | None:
     if args.shape is None:
         return None
-    from .bench.files import SHAPES, prepare
+    from ..bench.files import SHAPES, prepare
 
     workdir = args.workdir or Path("~/.cache/presample/bench").expanduser()
     shape = SHAPES[args.shape]
@@ -112,7 +112,7 @@ def _processes(setup, path: Path, count: int):
 
 
 def _measure(way, pipes, single: int):
-    from .bench.bulk import together
+    from ..bench.bulk import together
 
     used = pipes[: way.workers]
     for number, pipe in enumerate(used):
@@ -134,7 +134,7 @@ def _work(setup, path: Path, pipe) -> None:
     """What a worker process does: measure what it is asked for until nobody asks any more."""
     import torch
 
-    from .bench.bulk import Worker
+    from ..bench.bulk import Worker
 
     try:
         worker = Worker(setup, path)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .mmh_dit.flow import SampleOptions
-from .workflow import filled, read_template
+from ..mmh_dit.flow import SampleOptions
+from ..workflow import filled, read_template
 
 SCALE = 2  # of a picture of the little world on a sheet
 # Of a picture to paint over, and of the model; commands do not ask for either.
@@ -27,7 +27,7 @@ class Strip:
 
     def row(self) -> Any:
         """Returns the row as a sheet draws it; prompts stand below pictures where they differ."""
-        from .sheet import Cell, Row
+        from ..sheet import Cell, Row
 
         captions = self.prompts if len(set(self.prompts)) > 1 else [""] * len(self.prompts)
         return Row(self.title, [Cell(*pair) for pair in zip(self.images, captions, strict=True)])
@@ -43,16 +43,16 @@ class Studio:
     @classmethod
     def open(cls) -> Studio:
         """Loads them; raises FileNotFoundError where one is not there."""
-        from .tinyworld.studio import load_pipeline
-        from .tipo.expand import load_tipo
+        from ..tinyworld.studio import load_pipeline
+        from ..tipo.expand import load_tipo
 
         return cls(load_pipeline(), load_tipo("tipo-tiny"))
 
     def expanded(self, prompt: str, seeds: Sequence[int], *, size: tuple[int, int]) -> list[str]:
         """Returns an expansion of the prompt for each seed."""
-        from .tipo.expand import expand_each
-        from .tipo.expansion import Request
-        from .tipo.options import ExpandOptions
+        from ..tipo.expand import expand_each
+        from ..tipo.expansion import Request
+        from ..tipo.options import ExpandOptions
 
         width, height = size
         requests = [
@@ -70,7 +70,7 @@ class Studio:
         options: SampleOptions,
     ) -> Any:
         """Returns the pictures (n, 3, H, W) of what prompts say, with a progress bar."""
-        from .prompt.document import read
+        from ..prompt.document import read
 
         width, height = size
         with progress(options.steps) as step:

@@ -77,7 +77,7 @@ class Found:
 
 def run(args: argparse.Namespace) -> int:
     """Measures and writes what was found."""
-    from .metrics.sets import by_id, groups, read_mjhq, read_prompts
+    from ..metrics.sets import by_id, groups, read_mjhq, read_prompts
 
     asked = [_placed(parse(text), args) for text in args.metric]
     if args.mjhq and (args.against or args.prompts):
@@ -108,7 +108,7 @@ def parse(text: str) -> Asked:
 
 def _placed(asked: Asked, args: argparse.Namespace) -> Asked:
     """The metric with the place of its model; raises ModelNotFound."""
-    from .hub import ModelNotFound, resolve_scorer, scorer_folders
+    from ..hub import ModelNotFound, resolve_scorer, scorer_folders
 
     if asked.path or asked.name in TINY:
         return asked
@@ -119,7 +119,7 @@ def _placed(asked: Asked, args: argparse.Namespace) -> Asked:
 
 
 def _against(args: argparse.Namespace, wanted: Mapping) -> dict[str, Path]:
-    from .metrics.sets import by_id
+    from ..metrics.sets import by_id
 
     if args.mjhq:
         folder = args.mjhq / "mjhq30k_imgs"
@@ -161,8 +161,8 @@ def _scores(asked: Asked, pictures: Mapping[str, Path], wanted, args) -> dict[st
     """The score of every picture, in the order of pictures."""
     import torch
 
-    from .metrics.features import batches
-    from .metrics.sets import prompts_of
+    from ..metrics.features import batches
+    from ..metrics.sets import prompts_of
 
     ids = list(pictures)
     prompts = prompts_of(ids, wanted) if asked.name in NEED_PROMPTS else [""] * len(ids)
@@ -177,18 +177,18 @@ def _scores(asked: Asked, pictures: Mapping[str, Path], wanted, args) -> dict[st
 
 def _scorer(asked: Asked, args):
     if asked.path is None:
-        from .tinyworld.scores import load_tiny_scorer
+        from ..tinyworld.scores import load_tiny_scorer
 
         return load_tiny_scorer(asked.name, device=args.device)
-    from .metrics.scorers import load_scorer
+    from ..metrics.scorers import load_scorer
 
     return load_scorer(asked.name, asked.path, device=args.device, pairs=args.pairs)
 
 
 def _of_features(asked: Asked, pictures, against, wanted, parts, args) -> Found:
-    from .metrics.frechet import frechet_distance
-    from .metrics.sets import groups
-    from .metrics.vendi import vendi_score
+    from ..metrics.frechet import frechet_distance
+    from ..metrics.sets import groups
+    from ..metrics.vendi import vendi_score
 
     extractor = _features(asked, args)
     own = _rows(extractor, asked.name, pictures, args)
@@ -208,10 +208,10 @@ def _of_features(asked: Asked, pictures, against, wanted, parts, args) -> Found:
 
 def _features(asked: Asked, args):
     if asked.path is None:
-        from .tinyworld.scores import load_tiny_features
+        from ..tinyworld.scores import load_tiny_features
 
         return load_tiny_features(device=args.device)
-    from .metrics.features import load_features
+    from ..metrics.features import load_features
 
     return load_features(asked.model, asked.path, device=args.device)
 

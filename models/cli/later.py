@@ -17,7 +17,7 @@ class Later(argparse.ArgumentParser):
         """Adds the arguments first; the rest is argparse's."""
         if self.module:
             module, self.module = self.module, ""
-            importlib.import_module(f".{module}", __package__).add_parser(_Here(self))
+            importlib.import_module(f"..{module}", __package__).add_parser(_Here(self))
         return super().parse_known_args(args, namespace)
 
 
@@ -33,6 +33,6 @@ class _Here:
 
 
 def add_later(subparsers, commands: Mapping[str, tuple[str, str]]) -> None:
-    """Adds commands by name: the module of each in this folder, and what it is for."""
+    """Adds commands by name: the module of each, below this folder's, and what it is for."""
     for name, (module, help) in commands.items():
         subparsers.add_parser(name, help=help).module = module

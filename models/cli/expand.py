@@ -2,7 +2,7 @@
 
 One prompt is printed as it is. Lists (from a file, or to one) have one prompt a line, or one JSON record a
 line with --json; a list that was cut short goes on where it stopped with --resume. Whole data sets, with
---input and --output, are those of `cli_expand_bulk`.
+--input and --output, are those of `expand_bulk`.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from . import cli_expand_bulk
-from .options import add_flags, from_flags
-from .tipo.options import ExpandOptions
+from ..options import add_flags, from_flags
+from ..tipo.options import ExpandOptions
+from . import expand_bulk
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the file of --out where it ends")
     parser.add_argument("--stream", action="store_true", help="show on standard error what is being added")
-    cli_expand_bulk.add_flags(parser)
+    expand_bulk.add_flags(parser)
     where = parser.add_argument_group("model")
     where.add_argument(
         "--folder", type=Path, action="append", metavar="FOLDER", help="search this folder too"
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Expands what was asked for; returns the exit code."""
     options = from_flags(args, ExpandOptions)
     if args.input or args.output:
-        return cli_expand_bulk.run(args, options)
+        return expand_bulk.run(args, options)
     if args.n < 1:
         raise ValueError(f"--n must be at least 1, got {args.n}")
     if (args.prompt is None) == (args.file is None):
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--resume needs --out FILE, the file to go on with")
     prompts = _prompts(args)
     done = _lines_done(args.out, args.resume)
-    from .tipo.expand import load_tipo
+    from ..tipo.expand import load_tipo
 
     folders = tuple(args.folder or ())
     tipo = load_tipo(
@@ -122,8 +122,8 @@ def _expand_all(prompts: Sequence[str], done: int, options: ExpandOptions, tipo,
     """Writes `args.n` lines for each prompt, but for the first `done` lines that are there already."""
     from tqdm import tqdm
 
-    from .tipo.expand import expand_many
-    from .tipo.expansion import Request
+    from ..tipo.expand import expand_many
+    from ..tipo.expansion import Request
 
     listed = args.file is not None or args.out is not None or args.json
     bar = tqdm(prompts, desc="expanding", unit="prompt", disable=args.file is None)

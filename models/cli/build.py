@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .tipo import build_tags
+from ..tipo import build_tags
 
-LOCALES = Path(__file__).parents[1] / "locales"
+LOCALES = Path(__file__).parents[2] / "locales"
 NODES = "nodes.json"
 # The page reads these as its own signs and would not show them.
 SIGNS = "{}@|"

@@ -1,6 +1,6 @@
 """`presample train`: the bundled models made again, and models of one's own."""
 
-from .cli_later import add_later
+from .later import add_later
 
 TRAINERS = {
     "tipo": ("tipo.training.train", "a small TIPO model of the little world"),

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .cli_studio import NOT_HERE, SCALE, progress
-from .mmh_dit.flow import SampleOptions
-from .options import add_flags, from_flags
-from .textcraftor.options import MOST, MixOptions
-from .tinyworld.pictures import SIZES
+from ..mmh_dit.flow import SampleOptions
+from ..options import add_flags, from_flags
+from ..textcraftor.options import MOST, MixOptions
+from ..tinyworld.pictures import SIZES
+from .studio import NOT_HERE, SCALE, progress
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 def chosen(name: str) -> Path:
     """Returns the file of an encoder: a bundled one by its name, long or short, or the file of that name."""
-    from .textcraftor.files import BUNDLED, tuned_encoders
+    from ..textcraftor.files import BUNDLED, tuned_encoders
 
     here = tuned_encoders()
     path = here.get(name) or here.get(BUNDLED + name) or Path(name)
@@ -99,12 +99,12 @@ def read_weights(text: str, count: int) -> list[float]:
 
 def open_painter(files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
     """Returns the little world with its own encoder and those of the files, and the tensors of each."""
-    from .hub import bundled_folder, bundled_weights
-    from .mmh_dit.flow import Text
-    from .textcraftor.files import check_fit, read_encoder
-    from .textcraftor.paint import MixedPainter
-    from .tinyworld.clip import load_clip, read_words
-    from .tinyworld.studio import CLIP, WORDS, load_pipeline
+    from ..hub import bundled_folder, bundled_weights
+    from ..mmh_dit.flow import Text
+    from ..textcraftor.files import check_fit, read_encoder
+    from ..textcraftor.paint import MixedPainter
+    from ..tinyworld.clip import load_clip, read_words
+    from ..tinyworld.studio import CLIP, WORDS, load_pipeline
 
     pipeline = load_pipeline()
     original = load_clip(bundled_weights(CLIP), read_words(bundled_folder() / WORDS))
@@ -142,7 +142,7 @@ def plain_rows(names: Sequence[str], mixing: MixOptions, weights: Sequence[float
 
 def sweep_rows(args: argparse.Namespace, mixing: MixOptions, weights: Sequence[float]) -> list[tuple]:
     """Returns the same of the columns of a sweep, one for each w."""
-    from .textcraftor.mix import sweep
+    from ..textcraftor.mix import sweep
 
     points = sweep(0.0, mixing.w, args.sweep)
     return [(f"w {w:g}", dataclasses.replace(mixing, w=w), weights) for w in points]
@@ -152,7 +152,7 @@ def painted(
     painter: Any, rows: Sequence[tuple], args: argparse.Namespace, options: SampleOptions
 ) -> Iterator:
     """Yields (title, pictures) of rows, with a progress bar."""
-    from .prompt.document import read
+    from ..prompt.document import read
 
     width, height = SIZES[args.shape]
     with progress(len(rows) * options.steps) as step:
@@ -175,7 +175,7 @@ def write(
     strips: Sequence[tuple], args: argparse.Namespace, names: Sequence[str], weights: Sequence[float]
 ) -> None:
     """Writes the sheet; a sweep is turned over, so that a row is a seed."""
-    from .sheet import Cell, Row, draw_sheet, save_png
+    from ..sheet import Cell, Row, draw_sheet, save_png
 
     if args.sweep:
         rows = [
@@ -194,8 +194,8 @@ def write_merged(
     """Writes an encoder whose weights are those of all, merged; it loads wherever the tuned ones do."""
     from safetensors.torch import save_file
 
-    from .textcraftor.merge import merge
-    from .textcraftor.mix import shares
+    from ..textcraftor.merge import merge
+    from ..textcraftor.mix import shares
 
     merged = merge(tensors, shares(weights, w=mixing.w, weighting=mixing.weighting))
     path.parent.mkdir(parents=True, exist_ok=True)

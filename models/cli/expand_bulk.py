@@ -16,8 +16,8 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from .tipo.bulk.lines import FORMATS, SEEDS
-from .tipo.options import ExpandOptions
+from ..tipo.bulk.lines import FORMATS, SEEDS
+from ..tipo.options import ExpandOptions
 
 MOST_WORKERS = 8  # unless asked for
 
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace, options: ExpandOptions) -> int:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
     if args.workers < 0:
         raise ValueError(f"--workers must be at least 0, got {args.workers}")
-    from .tipo.bulk.lines import Rules
-    from .tipo.bulk.run import expand_file
+    from ..tipo.bulk.lines import Rules
+    from ..tipo.bulk.run import expand_file
 
     rules = Rules(options, args.n, args.seeds, args.json, args.rows, args.prose)
     summary = expand_file(
@@ -82,11 +82,11 @@ def run(args: argparse.Namespace, options: ExpandOptions) -> int:
 
 
 def _engine(args: argparse.Namespace):
-    from .tipo.bulk.run import here
+    from ..tipo.bulk.run import here
 
     if args.ray:
-        from .cluster import RayOptions
-        from .tipo.bulk.cluster import on_ray
+        from ..cluster import RayOptions
+        from ..tipo.bulk.cluster import on_ray
 
         return on_ray(RayOptions(args.ray, args.ray_cpus, args.ray_gpus))
     workers = args.workers or _usual_workers(args.device)
@@ -99,7 +99,7 @@ def cores() -> int:
 
 
 def _usual_workers(device: str) -> int:
-    from .lm.checkpoint import find_device
+    from ..lm.checkpoint import find_device
 
     return min(cores(), MOST_WORKERS) if find_device(device).type == "cpu" else 1
 
@@ -156,7 +156,7 @@ def _work(job, first, pipe: Connection, threads: int) -> None:
     """What a worker process does: parts until there are no more."""
     import torch
 
-    from .tipo.bulk.run import expand_parts
+    from ..tipo.bulk.run import expand_parts
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that writes; it ends this one
     torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .mmh_dit.heads import parse_heads, show_heads
+from ..mmh_dit.heads import parse_heads, show_heads
 
 KEEP = "keep"
 TYPES = {KEEP: KEEP, "bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -36,8 +36,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Reports and converts; returns 0 if the file is a whole model."""
-    from .mmh_dit.checkpoint import read
-    from .mmh_dit.key_map import KeyMap
+    from ..mmh_dit.checkpoint import read
+    from ..mmh_dit.key_map import KeyMap
 
     key_map = KeyMap.from_json(args.key_map) if args.key_map else None
     found = read(args.file, key_map=key_map, heads=parse_heads(args.heads) if args.heads else None)
@@ -67,7 +67,7 @@ def _list(kind: str, names: tuple[str, ...]) -> None:
 def _write(found, args: argparse.Namespace) -> None:
     import torch
 
-    from .mmh_dit.checkpoint import not_finite, save_state
+    from ..mmh_dit.checkpoint import not_finite, save_state
 
     if args.out.exists():
         raise ValueError(f"{args.out} must not be there yet: name another file")

@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from .metrics.pairwise import Ballots, PairwiseOptions, Tally, find_pairs
-from .options import add_flags, from_flags
+from ..metrics.pairwise import Ballots, PairwiseOptions, Tally, find_pairs
+from ..options import add_flags, from_flags
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     path = args.votes_file or Path("out") / f"{args.a.resolve().name}-{args.b.resolve().name}.votes.sqlite"
     ballots = Ballots(path, pairs, from_flags(args, PairwiseOptions))
     if not args.tally:
-        from .cli_eval_pairwise_page import serve
+        from .eval_pairwise_page import serve
 
         print(f"{len(pairs)} pairs; votes are kept in {path}", file=sys.stderr)
         serve(ballots, host=args.host, port=args.port)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 def _prompts(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
-    from .metrics.sets import read_prompts
+    from ..metrics.sets import read_prompts
 
     return {name: wanted.prompt for name, wanted in read_prompts(path).items()}
 

@@ -10,20 +10,20 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .cli_later import Later, add_later
+from .later import Later, add_later
 
 COMMANDS = {
-    "expand": ("cli_expand", "expand prompts"),
-    "sample": ("cli_sample", "make pictures of a prompt with the bundled little world"),
-    "mix": ("cli_mix", "make pictures with tuned text encoders, mixed and interpolated"),
-    "models": ("cli_models", "list, find and download models of others"),
-    "demo": ("cli_demo", "expand a prompt with the bundled model and show how"),
-    "bench": ("cli_bench", "measure speed, beside other programs where they are installed"),
-    "convert": ("cli_convert", "look into an MMH-DiT checkpoint, or write it under our names"),
-    "data": ("cli_data", "make pictures and captions ready for training"),
-    "train": ("cli_train", "train a model, the bundled ones by default"),
-    "eval": ("cli_eval", "measure models and pictures"),
-    "build": ("cli_build", "make a file that is shipped from its sources"),
+    "expand": ("cli.expand", "expand prompts"),
+    "sample": ("cli.sample", "make pictures of a prompt with the bundled little world"),
+    "mix": ("cli.mix", "make pictures with tuned text encoders, mixed and interpolated"),
+    "models": ("cli.models", "list, find and download models of others"),
+    "demo": ("cli.demo", "expand a prompt with the bundled model and show how"),
+    "bench": ("cli.bench", "measure speed, beside other programs where they are installed"),
+    "convert": ("cli.convert", "look into an MMH-DiT checkpoint, or write it under our names"),
+    "data": ("cli.data", "make pictures and captions ready for training"),
+    "train": ("cli.train", "train a model, the bundled ones by default"),
+    "eval": ("cli.eval", "measure models and pictures"),
+    "build": ("cli.build", "make a file that is shipped from its sources"),
 }
 
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .. import __version__
+    from ... import __version__
 
     parser = argparse.ArgumentParser(
         prog="presample",
@@ -56,7 +56,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"presample {__version__}")
     add_later(parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Later), COMMANDS)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .metrics.pairwise import Ballots, Tally, Turn
+from ..metrics.pairwise import Ballots, Tally, Turn
 
 TITLE = "Which picture is better?"
 RULES = (

@@ -1,13 +1,13 @@
 """`presample eval`: models and pictures measured, pairs judged by people, and the claims tried."""
 
-from .cli_later import add_later
+from .later import add_later
 
 MEASURES = {
     "tipo": ("tipo.training.evaluate", "measure a small TIPO model and write its card"),
     "mmh-dit": ("mmh_dit.training.evaluate", "measure how well pictures follow their prompts"),
-    "images": ("cli_eval_images", "score a folder of pictures, or measure how far it is from another"),
-    "pairwise": ("cli_eval_pairwise", "let people judge blind pairs of pictures in a local page"),
-    "claims": ("cli_claims", "try the claims of the four systems at toy size"),
+    "images": ("cli.eval_images", "score a folder of pictures, or measure how far it is from another"),
+    "pairwise": ("cli.eval_pairwise", "let people judge blind pairs of pictures in a local page"),
+    "claims": ("cli.claims", "try the claims of the four systems at toy size"),
 }
 
 

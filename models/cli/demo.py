@@ -24,9 +24,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Shows one expansion and writes four."""
-    from .tipo.expand import expand, expand_many, load_tipo
-    from .tipo.expansion import Request
-    from .tipo.options import ExpandOptions
+    from ..tipo.expand import expand, expand_many, load_tipo
+    from ..tipo.expansion import Request
+    from ..tipo.options import ExpandOptions
 
     options = ExpandOptions(seed=args.seed)
     request = Request(args.prompt, options=options)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     where = f"{tipo.language.precision} on {tipo.language.device}"
     _say(f"{tokens} tokens in {expansion.seconds:.2f} s, {len(expansion.passes)} passes, {where}")
     if args.picture:
-        from .tipo.picture import draw
+        from ..tipo.picture import draw
 
         args.picture.write_text(draw(expansion), encoding="utf-8")
 

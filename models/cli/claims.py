@@ -35,7 +35,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Measures what is missing, records and publishes."""
-    from .claims import plots, registry, report
+    from ..claims import plots, registry, report
 
     every = registry.experiments()
     if args.list or not args.names:
@@ -81,7 +81,7 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 def _measure(experiment, seeds: tuple[int, ...], args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from .claims.runner import batches, missing
+    from ..claims.runner import batches, missing
 
     todo = missing(experiment, seeds, args.work)
     with tqdm(total=len(todo), desc=experiment.name, unit="cell", file=sys.stderr, disable=not todo) as bar:
@@ -112,8 +112,8 @@ def _cells(name: str, cells: list[tuple[str, int]], work: Path, device: str) -> 
     """Measures cells of an experiment on one thread, maybe in a process of its own; returns how many."""
     import torch
 
-    from .claims.registry import named
-    from .claims.runner import measure
+    from ..claims.registry import named
+    from ..claims.runner import measure
 
     (experiment,) = [e for e in named([name]) if e.name == name]
     with _one_thread():
@@ -140,7 +140,7 @@ def _record(experiment, reason: str | None, args: argparse.Namespace) -> str:
 
     import torch
 
-    from .claims import record, report, runner
+    from ..claims import record, report, runner
 
     facts = {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -10,10 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .cli_studio import NOT_HERE, SCALE, Strip, Studio, workflow
-from .mmh_dit.flow import SampleOptions
-from .options import add_flags, from_flags
-from .tinyworld.pictures import SIZES
+from ..mmh_dit.flow import SampleOptions
+from ..options import add_flags, from_flags
+from ..tinyworld.pictures import SIZES
+from .studio import NOT_HERE, SCALE, Strip, Studio, workflow
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 def write(strips: Sequence[Strip], args: argparse.Namespace, made_with: Mapping[str, str]) -> None:
     """Writes the sheet, and each picture by itself where that is asked for."""
-    from .sheet import draw_sheet, save_png, to_pillow
+    from ..sheet import draw_sheet, save_png, to_pillow
 
     rows = [strip.row() for strip in strips]
     texts = {"parameters": "\n\n".join(prompt for strip in strips for prompt in dict.fromkeys(strip.prompts))}

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .mmh_dit.data.choose import SelectOptions
-from .mmh_dit.data.dedup import DedupOptions
-from .mmh_dit.data.scores import ScoreOptions
-from .mmh_dit.data.stages import STAGES, Stage, parse_sizes
-from .options import add_flags, from_flags
-from .playground.balance import BalanceOptions
+from ..mmh_dit.data.choose import SelectOptions
+from ..mmh_dit.data.dedup import DedupOptions
+from ..mmh_dit.data.scores import ScoreOptions
+from ..mmh_dit.data.stages import STAGES, Stage, parse_sizes
+from ..options import add_flags, from_flags
+from ..playground.balance import BalanceOptions
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -127,7 +127,7 @@ def _step(steps, name: str, help: str, run, precision: str = "float32") -> argpa
 
 def run_scan(args: argparse.Namespace) -> int:
     """Lists items; returns the exit code."""
-    from .mmh_dit.data import work
+    from ..mmh_dit.data import work
 
     if args.part < 1:
         raise ValueError(f"--part must be at least 1, got {args.part}")
@@ -140,14 +140,14 @@ def run_scan(args: argparse.Namespace) -> int:
 
 def run_dedup(args: argparse.Namespace) -> int:
     """Embeds what is to be embedded and finds near duplicates; returns the exit code."""
-    from .mmh_dit.data import dedup, embed, selection
+    from ..mmh_dit.data import dedup, embed, selection
 
     options = from_flags(args, DedupOptions)
     if (args.model is None) == (args.embeddings is None):
         raise ValueError("give --model FOLDER or --embeddings FILE, and not both")
     work = _work(args)
     if args.embeddings:
-        from .files import fingerprint
+        from ..files import fingerprint
 
         settings = {"embeddings": fingerprint(args.embeddings)}
         numbers, table = _table(args.embeddings, work)
@@ -156,7 +156,7 @@ def run_dedup(args: argparse.Namespace) -> int:
         numbers, table = embed.gather(work, _folder(args, "embeddings"))
     each = dedup.each_here
     if args.ray:
-        from .mmh_dit.data.cluster import each_on_ray
+        from ..mmh_dit.data.cluster import each_on_ray
 
         each = each_on_ray(_ray(args))
     selection.drop_duplicates(work, numbers, table, settings=settings, options=options, each=each)
@@ -165,8 +165,8 @@ def run_dedup(args: argparse.Namespace) -> int:
 
 def run_score(args: argparse.Namespace) -> int:
     """Scores what is to be scored; returns the exit code."""
-    from .files import fingerprint, write_json
-    from .mmh_dit.data import scores, selection
+    from ..files import fingerprint, write_json
+    from ..mmh_dit.data import scores, selection
 
     options = from_flags(args, ScoreOptions)
     _run(args, selection.SCORES, scores.score_step, args.head, head=fingerprint(args.head))
@@ -176,8 +176,8 @@ def run_score(args: argparse.Namespace) -> int:
 
 def run_select(args: argparse.Namespace) -> int:
     """Chooses among what is left; returns the exit code."""
-    from .files import fingerprint
-    from .mmh_dit.data import choose
+    from ..files import fingerprint
+    from ..mmh_dit.data import choose
 
     options = from_flags(args, SelectOptions)
     work, fit = _work(args), None
@@ -200,7 +200,7 @@ def run_select(args: argparse.Namespace) -> int:
 
 def _embeddings(args: argparse.Namespace, work):
     """Numbers (n,) and embeddings (n, e) of items: a file's, or dedup's where it has made some."""
-    from .mmh_dit.data import embed
+    from ..mmh_dit.data import embed
 
     if args.embeddings:
         return _table(args.embeddings, work)
@@ -212,7 +212,7 @@ def _table(path: Path, work):
     """Numbers (n,) and embeddings (n, e) of all items, of a file."""
     import torch
 
-    from .mmh_dit.data import embed
+    from ..mmh_dit.data import embed
 
     table = embed.read_table(path)
     if len(table) != work.count:
@@ -222,9 +222,9 @@ def _table(path: Path, work):
 
 def run_texts(args: argparse.Namespace) -> int:
     """Encodes captions; returns the exit code."""
-    from .files import fingerprint
-    from .mmh_dit.data import cache, texts
-    from .mmh_dit.data.selection import Selection
+    from ..files import fingerprint
+    from ..mmh_dit.data import cache, texts
+    from ..mmh_dit.data.selection import Selection
 
     work = _work(args)
     Selection(work).check()
@@ -238,9 +238,9 @@ def run_texts(args: argparse.Namespace) -> int:
 
 def run_latents(args: argparse.Namespace) -> int:
     """Encodes pictures; returns the exit code."""
-    from .files import fingerprint
-    from .mmh_dit.data import cache, latents
-    from .mmh_dit.data.selection import Selection
+    from ..files import fingerprint
+    from ..mmh_dit.data import cache, latents
+    from ..mmh_dit.data.selection import Selection
 
     if args.batch < 1:
         raise ValueError(f"--batch must be at least 1, got {args.batch}")
@@ -266,8 +266,8 @@ def run_latents(args: argparse.Namespace) -> int:
 
 def run_balance(args: argparse.Namespace) -> int:
     """Prints how many pictures every size has, and how often they are shown; returns the exit code."""
-    from .mmh_dit.data.cache import LatentCache
-    from .playground.balance import report, table
+    from ..mmh_dit.data.cache import LatentCache
+    from ..playground.balance import report, table
 
     sizes = LatentCache.open(args.latents).sizes
     counts = [len(places) for places in sizes.values()]
@@ -293,10 +293,10 @@ def _autoencoder(path: Path, *, device: str, precision: str):
     import torch
 
     if (path / "config.json").is_file():
-        from .mmh_dit.data.latents import load_flux
+        from ..mmh_dit.data.latents import load_flux
 
         return load_flux(path, device=device, precision=precision)
-    from .tinyworld.autoencoder import load_autoencoder
+    from ..tinyworld.autoencoder import load_autoencoder
 
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     model = load_autoencoder(path if path.is_file() else path / "model.safetensors", device=where)
@@ -305,7 +305,7 @@ def _autoencoder(path: Path, *, device: str, precision: str):
 
 def _run(args: argparse.Namespace, name: str, make, *more: Any, **settings: Any) -> dict[str, Any]:
     """Runs a step with the model in a folder; returns the settings that decided its result."""
-    from .files import fingerprint
+    from ..files import fingerprint
 
     settings = {"model": fingerprint(args.model), "precision": args.precision, **settings}
     make = partial(make, _work(args), args.model, *more, device=args.device, precision=args.precision)
@@ -314,11 +314,11 @@ def _run(args: argparse.Namespace, name: str, make, *more: Any, **settings: Any)
 
 
 def _make(args: argparse.Namespace, name: str, make_step, settings: dict[str, Any]) -> None:
-    from .mmh_dit.data import steps
+    from ..mmh_dit.data import steps
 
     work, folder = _work(args), _folder(args, name)
     if args.ray:
-        from .mmh_dit.data import cluster
+        from ..mmh_dit.data import cluster
 
         cluster.run(make_step, work, folder, settings=settings, ray=_ray(args), decoders=args.workers)
     else:
@@ -326,13 +326,13 @@ def _make(args: argparse.Namespace, name: str, make_step, settings: dict[str, An
 
 
 def _ray(args: argparse.Namespace):
-    from .cluster import RayOptions
+    from ..cluster import RayOptions
 
     return RayOptions(args.ray, args.ray_cpus, args.ray_gpus)
 
 
 def _work(args: argparse.Namespace):
-    from .mmh_dit.data.work import Work
+    from ..mmh_dit.data.work import Work
 
     work = Work(args.work)
     work.facts  # noqa: B018 - says early that this is no work folder
@@ -340,13 +340,13 @@ def _work(args: argparse.Namespace):
 
 
 def _folder(args: argparse.Namespace, name: str):
-    from .mmh_dit.data.work import Folder
+    from ..mmh_dit.data.work import Folder
 
     return Folder(args.work / name)
 
 
 def _report(work) -> int:
-    from .mmh_dit.data.report import report, table
+    from ..mmh_dit.data.report import report, table
 
     print(table(report(work)))
     return 0
