@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..mmh_dit.flow import SampleOptions
 from ..options import add_flags, from_flags
 from ..textcraftor.options import MOST, MixOptions
 from ..tinyworld.pictures import SIZES
+from ..tinyworld.studio import TinyOptions
 from .studio import NOT_HERE, SCALE, progress
 
 
@@ -47,7 +47,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "--merge", type=Path, metavar="FILE", help="also write an encoder merged from all, weight by weight"
     )
     add_flags(parser.add_argument_group("mixing"), MixOptions)
-    add_flags(parser.add_argument_group("sampling"), SampleOptions, leave_out=NOT_HERE)
+    add_flags(parser.add_argument_group("sampling"), TinyOptions, leave_out=NOT_HERE)
     parser.set_defaults(run=run)
     return parser
 
@@ -55,7 +55,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Makes the pictures; returns the exit code."""
     mixing = from_flags(args, MixOptions)
-    options = from_flags(args, SampleOptions, leave_out=NOT_HERE)
+    options = from_flags(args, TinyOptions, leave_out=NOT_HERE)
     if args.n < 1 or args.sweep < 0:
         raise ValueError(f"--n must be at least 1 and --sweep at least 0, got {args.n} and {args.sweep}")
     began = time.monotonic()
@@ -148,9 +148,7 @@ def sweep_rows(args: argparse.Namespace, mixing: MixOptions, weights: Sequence[f
     return [(f"w {w:g}", dataclasses.replace(mixing, w=w), weights) for w in points]
 
 
-def painted(
-    painter: Any, rows: Sequence[tuple], args: argparse.Namespace, options: SampleOptions
-) -> Iterator:
+def painted(painter: Any, rows: Sequence[tuple], args: argparse.Namespace, options: TinyOptions) -> Iterator:
     """Yields (title, pictures) of rows, with a progress bar."""
     from ..prompt.document import read
 

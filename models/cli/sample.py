@@ -10,9 +10,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..mmh_dit.flow import SampleOptions
 from ..options import add_flags, from_flags
 from ..tinyworld.pictures import SIZES
+from ..tinyworld.studio import TinyOptions
 from .studio import NOT_HERE, SCALE, Strip, Studio, workflow
 
 
@@ -33,7 +33,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, default=Path("out/sample.png"), metavar="FILE", help="the sheet")
     parser.add_argument("--singles", action="store_true", help="every picture as a file of its own too")
-    add_flags(parser.add_argument_group("sampling"), SampleOptions, leave_out=NOT_HERE)
+    add_flags(parser.add_argument_group("sampling"), TinyOptions, leave_out=NOT_HERE)
     parser.set_defaults(run=run)
     return parser
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Makes the pictures; returns the exit code."""
     if args.n < 1:
         raise ValueError(f"--n must be at least 1, got {args.n}")
-    options = from_flags(args, SampleOptions, leave_out=NOT_HERE)
+    options = from_flags(args, TinyOptions, leave_out=NOT_HERE)
     began = time.monotonic()
     studio = Studio.open()
     seeds = [args.seed + k for k in range(args.n)]

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from ..hub import bundled_folder, bundled_weights
 from ..mmh_dit import checkpoint
-from ..mmh_dit.flow import Text
+from ..mmh_dit.flow import SampleOptions, Text
 from ..mmh_dit.pipeline import Pipeline
+from ..options import default
 from .autoencoder import load_autoencoder
 from .clip import load_clip, read_words
 
 MODEL, CLIP, AUTOENCODER, WORDS = "mmh-dit-tiny", "tiny-clip", "tiny-autoencoder", "tipo-tiny"
+
+
+@dataclass(frozen=True)
+class TinyOptions(SampleOptions):
+    """How a picture of the little world is sampled: as any, with the guidance that suits its small model."""
+
+    cfg: float = default(SampleOptions, "cfg", 3.0)
 
 
 def load_pipeline(model: Path | None = None, *, folder: Path | None = None) -> Pipeline:

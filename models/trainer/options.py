@@ -1,19 +1,9 @@
-"""The options that every trainer has: a trainer's own dataclass inherits them and adds what its model needs.
-
-Convention: a trainer with another default says `steps: int = default(FitOptions, "steps", 400)`.
-"""
+"""The options that every trainer has: a trainer's own dataclass inherits them and adds what its model has."""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 from ..options import option
-
-
-def default(cls: type, name: str, value: Any):
-    """Returns the option `name` of `cls` with another default, everything else as it is stated there."""
-    facts = next(f.metadata for f in dataclasses.fields(cls) if f.name == name)
-    return dataclasses.field(default=value, metadata=facts)
 
 
 @dataclass(frozen=True)

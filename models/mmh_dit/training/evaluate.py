@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from ...hub import bundled_weights
-from ...options import add_flags, from_flags, option
+from ...options import add_flags, default, from_flags, option
 from ...tinyworld.following import Followed, Wanted, followed, share, visible_demands
 from ...tinyworld.oracle import read
 from ...tinyworld.pictures import Draw, draws, picture, prompt
 from ...tinyworld.prompts import Prompt
 from ...tinyworld.scene import ASPECTS
-from ...tinyworld.studio import AUTOENCODER, load_pipeline
+from ...tinyworld.studio import AUTOENCODER, TinyOptions, load_pipeline
 from ...trainer.card import Card, Measure, write
 from .. import flow
 from ..pipeline import Pipeline
@@ -60,7 +60,7 @@ class EvalOptions:
     model: str = option("models/bundled/mmh-dit-tiny", "Folder of the model; the card is written into it.")
     pictures: int = option(512, "Pictures to paint and read.", low=16, high=10**6, step=16)
     steps: int = option(28, "Steps from noise to picture.", low=1, high=1000, step=1)
-    cfg: float = option(3.0, "How much the text is followed.", low=0.0, high=30.0, step=0.1)
+    cfg: float = default(TinyOptions, "cfg", TinyOptions.cfg)
     batch: int = option(32, "Pictures painted together.", low=1, high=4096, step=1)
     seed: int = option(0, "Decides scenes, prompts and noise.", low=0, high=2**31, step=1)
 

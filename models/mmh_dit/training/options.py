@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...options import option
-from ...trainer.options import FitOptions, default
+from ...options import default, option
+from ...trainer.options import FitOptions
 from .. import flow
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...options import option
-from ...trainer.options import FitOptions, default
+from ...options import default, option
+from ...trainer.options import FitOptions
 from ..loss import CONSTRAINTS
 
 TINY = "tiny"

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...options import option
+from ...options import default, option
 from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
-from ...trainer.options import FitOptions, default
+from ...trainer.options import FitOptions
 from ...trainer.seeds import generator_for
 from ...trainer.small import FILE, Small, fit_and_save
 from ..oracle import Oracle, accuracy, load_oracle, shown, values, visible
