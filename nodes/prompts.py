@@ -97,15 +97,16 @@ class PromptBatch(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, file: str = NO_FILE) -> bool | str:
-        if file in (NO_FILE, *text_files()):
+    def validate_inputs(cls, file: str | None = NO_FILE) -> bool | str:
+        """A name that another node gives is None here and in the fingerprint: ComfyUI asks for it later."""
+        if file in (None, NO_FILE, *text_files()):
             return True
         return f"file must be a .txt file in ComfyUI's input folder, got {file!r}"
 
     @classmethod
-    def fingerprint_inputs(cls, file: str = NO_FILE, **others: Any) -> Any:
-        path = Path(folder_paths.get_input_directory()) / file
-        stamp = path.stat().st_mtime_ns if file in text_files() else 0
+    def fingerprint_inputs(cls, file: str | None = NO_FILE, **others: Any) -> Any:
+        folder = Path(folder_paths.get_input_directory())
+        stamp = (folder / file).stat().st_mtime_ns if file in text_files() else 0
         return (file, stamp, *sorted((name, str(value)) for name, value in others.items()))
 
     @classmethod

@@ -110,12 +110,15 @@ class TextEncoderLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, encoder: str) -> bool | str:
-        """A file that is gone must not keep a workflow from running that does not use it any more."""
-        return isinstance(encoder, str) or f"encoder must be a name from the list, got {encoder!r}"
+    def validate_inputs(cls, encoder: str | None) -> bool | str:
+        """A file that is gone must not keep a workflow from running that does not use it any more.
+
+        A name that another node gives is None here: ComfyUI has yet to ask for it.
+        """
+        return isinstance(encoder, str | None) or f"encoder must be a name from the list, got {encoder!r}"
 
     @classmethod
-    def fingerprint_inputs(cls, encoder: str, **_: Any) -> Any:
+    def fingerprint_inputs(cls, encoder: str | None, **_: Any) -> Any:
         path = available().get(encoder)
         return (encoder, stamp(path) if path else None)
 

@@ -20,7 +20,7 @@ from ..models.tipo.tags import load_tags
 from . import convert
 from .compat import schema, widget
 from .stream import write
-from .tipo_model import CATEGORY, Model, available, load
+from .tipo_model import CATEGORY, Model, available, fingerprint, load
 
 MODES = ("generate", "frozen")
 MOST = 64
@@ -154,6 +154,10 @@ class TIPOExpand(io.ComfyNode):
         return wrong(chips) or True
 
     @classmethod
+    def fingerprint_inputs(cls, **given: Any) -> Any:
+        return told_apart(given)
+
+    @classmethod
     def execute(cls, prompt: str, **given: Any) -> io.NodeOutput:
         return run(cls.hidden, prompt, given)
 
@@ -188,10 +192,17 @@ class TIPOTask(io.ComfyNode):
         return waiting(given)
 
     @classmethod
-    def validate_inputs(cls, chips: str = "{}", model: str = "", task: str = TASK_CHOICES[1]) -> bool | str:
-        if task_name(task) not in TASK_CHOICES[1:]:
+    def validate_inputs(
+        cls, chips: str = "{}", model: str = "", task: str | None = TASK_CHOICES[1]
+    ) -> bool | str:
+        """A task that another node gives is None here: ComfyUI has yet to ask for it."""
+        if task is not None and task_name(task) not in TASK_CHOICES[1:]:
             return f"task must be one of {', '.join(TASK_CHOICES[1:])}; got {task!r}"
         return wrong(chips) or True
+
+    @classmethod
+    def fingerprint_inputs(cls, **given: Any) -> Any:
+        return told_apart(given)
 
     @classmethod
     def execute(cls, prompt: str, task: str, **given: Any) -> io.NodeOutput:
@@ -202,6 +213,13 @@ def waiting(given: Mapping[str, Any]) -> list[str]:
     """Returns the inputs that are still to be made: the model, unless the text is frozen."""
     absent = "tipo" in given and given["tipo"] is None
     return ["tipo"] if absent and given.get("mode", MODES[0]) == MODES[0] else []
+
+
+def told_apart(given: Mapping[str, Any]) -> tuple:
+    """Returns what changes when the model that a node reads by name is replaced, () where it reads none."""
+    label = given.get("model")
+    unread = "tipo" in given or given.get("mode") == MODES[1] or not isinstance(label, str)
+    return () if unread else fingerprint(label)
 
 
 def wrong(chips: str) -> str:

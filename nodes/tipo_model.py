@@ -120,6 +120,15 @@ def stamp(path: Path) -> tuple[int, int]:
     return facts.st_mtime_ns, facts.st_size
 
 
+def fingerprint(label: str) -> tuple:
+    """Returns what changes when the model of a label is replaced, goes, or comes to be here."""
+    name = model_name(label)
+    try:
+        return name, *stamp(resolve(name, model_folders()))
+    except ModelNotFound:
+        return (name,)
+
+
 def fetch(name: str, unique_id: str | None) -> None:
     """Downloads a known model into the first of its folders, with a progress bar; raises DownloadError."""
     known = known_model(name)
@@ -180,14 +189,16 @@ class TIPOLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str) -> bool | str:
-        """A model that is gone must not keep a workflow from running that does not use it any more."""
-        return isinstance(model, str) or f"model must be a name from the list, got {model!r}"
+    def validate_inputs(cls, model: str | None) -> bool | str:
+        """A model that is gone must not keep a workflow from running that does not use it any more.
+
+        A name that another node gives is None here and in the fingerprint: ComfyUI has yet to ask for it.
+        """
+        return isinstance(model, str | None) or f"model must be a name from the list, got {model!r}"
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, **others: Any) -> Any:
-        found = [m for m in available() if m.name == model_name(model)]
-        return (model_name(model), *(stamp(m.path) for m in found), *sorted(others.items()))
+    def fingerprint_inputs(cls, model: str | None, **others: Any) -> Any:
+        return (*(fingerprint(model) if model is not None else ()), *sorted(others.items()))
 
     @classmethod
     def execute(

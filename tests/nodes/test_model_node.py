@@ -102,6 +102,11 @@ def test_a_replaced_file_is_noticed(nodes, comfy):
     assert fingerprint(model="TIPO-100M (not downloaded, x)") == fingerprint(model="TIPO-100M")
 
 
+def test_a_name_from_another_node_is_looked_at_when_it_is_known(nodes):
+    assert nodes[LOADER].validate_inputs(model=None) is True  # as ComfyUI says of a linked input
+    assert nodes[LOADER].fingerprint_inputs(model=None, device="cpu") == (("device", "cpu"),)
+
+
 def test_memory_is_given_back_a_moment_after_the_last_holder_is_gone(nodes, hidden, comfy, monkeypatch):
     given = threading.Event()
     monkeypatch.setattr(comfy.tipo_model, "SECONDS_UNTIL_TIDY", 0.01)

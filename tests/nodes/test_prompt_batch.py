@@ -47,3 +47,8 @@ def test_a_changed_file_runs_again(nodes, file, comfy):
     path = comfy.base / "input" / file
     path.write_text("other", encoding="utf-8")
     assert before != nodes[BATCH].fingerprint_inputs(file=file, start=0)
+
+
+def test_a_file_from_another_node_is_looked_at_when_it_is_known(nodes, file):
+    assert nodes[BATCH].validate_inputs(file=None) is True  # as ComfyUI says of a linked input
+    assert nodes[BATCH].fingerprint_inputs(file=None, start=0) == (None, 0, ("start", "0"))

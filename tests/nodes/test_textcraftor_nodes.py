@@ -289,6 +289,7 @@ def test_a_file_that_does_not_fit_or_is_not_there_is_named(nodes, make, tuned, c
         ):
             node.execute(make(0), name)
     assert node.validate_inputs("gone.pth") is True
+    assert node.validate_inputs(None) is True  # as ComfyUI says of a linked input
     assert node.fingerprint_inputs("gone.pth") != node.fingerprint_inputs(tuned)
 
 

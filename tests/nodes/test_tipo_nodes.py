@@ -89,6 +89,28 @@ def test_wrong_decisions_and_tasks_are_refused_before_anything_runs(nodes):
     assert nodes[TASK].validate_inputs(task="None") is True
 
 
+def test_a_task_from_another_node_is_looked_at_when_it_is_known(nodes, hidden, loaded):
+    assert nodes[TASK].validate_inputs(task=None, chips="{}") is True  # as ComfyUI says of a linked input
+    with pytest.raises(ValueError, match="task must be one of"):
+        nodes[TASK].execute("lake", "long_to_short", tipo=loaded)
+
+
+@pytest.mark.parametrize("node", [EXPAND, TASK])
+def test_a_replaced_model_is_noticed_where_it_is_read_by_its_name(nodes, comfy, node):
+    file = comfy.base / "models" / "tipo" / "mine.gguf"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    named = {"model": "mine.gguf", "mode": "generate"}
+    others = ({**named, "tipo": None}, {**named, "mode": "frozen"}, {**named, "model": None})
+    try:
+        before = [nodes[node].fingerprint_inputs(**given) for given in (named, named, *others)]
+        file.write_bytes(b"GGUF")
+        after = [nodes[node].fingerprint_inputs(**given) for given in (named, named, *others)]
+    finally:
+        file.unlink()
+    assert before[0] == before[1] != after[0] == after[1]
+    assert before[2:] == after[2:]
+
+
 def test_the_result_is_stored_with_the_picture_and_in_its_workflow(nodes, hidden, loaded):
     inner = {"id": "g", "nodes": [{"id": 7, "properties": {"a": 1}}]}
     hidden.extra_pnginfo = {
