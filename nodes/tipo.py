@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
+from comfy_execution.utils import get_executing_context
 
 from ..models.options import Option, describe
 from ..models.tipo.chips import payload, read_decisions
@@ -260,19 +261,30 @@ def result(made: Sequence[Expansion], shown: Sequence[Mapping]) -> io.NodeOutput
 
 
 def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequence[Mapping]) -> None:
-    """Writes the result into what ComfyUI saves with a picture, to be read there and shown on reopening."""
+    """Writes the result into what ComfyUI saves with a picture, to be read there and shown on reopening.
+
+    Of a list of prompts, for which ComfyUI runs a node one by one, the later ones come behind the first.
+    """
     if not isinstance(extra, dict) or node is None:
         return
+    later = _is_later()
+    before = extra.get("presample", {}).get(str(node), {}) if later else {}
     said = {
         "version": VERSION,
-        "seeds": [str(expansion.seed) for expansion in made],
-        "prompts": [expansion.prompt for expansion in made],
+        "seeds": [*before.get("seeds", ()), *(str(expansion.seed) for expansion in made)],
+        "prompts": [*before.get("prompts", ()), *(expansion.prompt for expansion in made)],
     }
     extra["presample"] = {**extra.get("presample", {}), str(node): said}
     for saved in _saved(extra.get("workflow"), str(node)):
         properties = saved.setdefault("properties", {})
         if isinstance(properties, dict):
-            properties["presample"] = list(shown)
+            properties["presample"] = [*(properties.get("presample", ()) if later else ()), *shown]
+
+
+def _is_later() -> bool:
+    """Whether ComfyUI has run the node already, for an earlier item of a list."""
+    context = get_executing_context()
+    return bool(context and context.list_index)
 
 
 def _saved(workflow: Any, node: str) -> list[dict]:

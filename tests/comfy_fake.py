@@ -440,7 +440,7 @@ def _io():
 
 def _management(torch_device):
     """comfy.model_management, on a processor; `state` is what a test may change."""
-    state = types.SimpleNamespace(interrupted=False, loaded=[])
+    state = types.SimpleNamespace(interrupted=False, loaded=[], freed=[])
 
     def throw_exception_if_processing_interrupted():
         if state.interrupted:
@@ -449,8 +449,12 @@ def _management(torch_device):
     def load_models_gpu(models, memory_required=0, force_full_load=False):
         state.loaded.append((list(models), memory_required, force_full_load))
 
+    def free_memory(memory_required, device):
+        state.freed.append((memory_required, device.type))
+
     return {
         "state": state,
+        "free_memory": free_memory,
         "text_encoder_device": lambda: torch_device("cpu"),
         "text_encoder_offload_device": lambda: torch_device("cpu"),
         "get_torch_device": lambda: torch_device("cpu"),
@@ -495,6 +499,7 @@ def modules(base="/nowhere"):
         },
         "comfy_execution": {},
         "comfy_execution.graph_utils": {"ExecutionBlocker": ExecutionBlocker},
+        "comfy_execution.utils": {"get_executing_context": lambda: None},
         "comfy.utils": {
             "ProgressBar": ProgressBar,
             "load_torch_file": lambda ckpt, safe_load=False: {},

@@ -132,6 +132,19 @@ def test_the_result_is_stored_with_the_picture_and_in_its_workflow(nodes, hidden
     json.dumps(extra)
 
 
+def test_of_a_list_of_prompts_all_are_stored(nodes, hidden, loaded, comfy, monkeypatch):
+    saved = {"id": 7, "properties": {"presample": ["of the run before"]}}
+    hidden.extra_pnginfo = {"workflow": {"nodes": [saved]}}
+    prompts = []
+    for place, prompt in enumerate(("lake", "night")):
+        context = SimpleNamespace(list_index=place)
+        monkeypatch.setattr(comfy.tipo, "get_executing_context", lambda context=context: context)
+        prompts += nodes[EXPAND].execute(prompt, tipo=loaded, tag_length="very_short").args[0]
+    assert hidden.extra_pnginfo["presample"]["7"]["prompts"] == prompts
+    assert hidden.extra_pnginfo["presample"]["7"]["seeds"] == ["0", "0"]
+    assert [each["prompt"] for each in saved["properties"]["presample"]] == prompts
+
+
 @pytest.mark.parametrize(
     "extra",
     [None, {}, {"workflow": 3}, {"workflow": {"nodes": [1, {"id": 7, "properties": []}]}}, {"workflow": {}}],
