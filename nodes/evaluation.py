@@ -25,6 +25,8 @@ from .compat import schema, widget
 CATEGORY = "presample/evaluation"
 FOLDER = "scorers"
 AT_ONCE = 8  # pictures
+ON_GPU = (".safetensors", ".pt", ".pth")
+TO_WORK = 2**30  # bytes, beside the weights
 
 
 def register_folders() -> None:
@@ -52,9 +54,19 @@ def load(name: str) -> Scorer:
     if name not in SCORERS:
         raise ValueError(f"scorer must be one of {', '.join((*TINY_SCORERS, *SCORERS))}; got {name!r}")
     try:
-        return load_scorer(name, resolve_scorer(name, folders()), device=device)
+        path = resolve_scorer(name, folders())
     except ModelNotFound as error:
-        raise ModelNotFound(f"{error}\nOr switch download on in this node.") from error
+        what = "for all but the last file" if known_scorer(name).by_hand else "in this node"
+        raise ModelNotFound(f"{error}\nOr switch download on {what}.") from error
+    make_room(path)
+    return load_scorer(name, path, device=device)
+
+
+def make_room(folder: Path) -> None:
+    """Has ComfyUI move its models away where a scorer's weights, which become float32, need their place."""
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.suffix in ON_GPU)
+    if size and mm.get_torch_device().type != "cpu":
+        mm.free_memory(2 * size + TO_WORK, mm.get_torch_device())
 
 
 class ImageScore(io.ComfyNode):

@@ -101,6 +101,28 @@ def test_a_model_that_is_missing_is_asked_for_with_its_place(comfy, nothing):
         comfy.evaluation.load("../hps")
 
 
+def test_a_file_that_no_switch_fetches_is_not_promised(comfy, nothing):
+    with pytest.raises(ValueError, match=r"(?s)save it as .*predictor\.pth\n.*for all but the last file"):
+        comfy.evaluation.load("aesthetic-2.5")
+
+
+def test_comfyui_makes_room_on_the_gpu_for_a_scorer(comfy, nothing, monkeypatch):
+    management = comfy.fake["comfy.model_management"]
+    folder = comfy.base / "models" / "scorers" / "hps"
+    folder.mkdir(parents=True)
+    (folder / "HPS_v2.1_compressed.pt").write_bytes(b"12345")
+    monkeypatch.setattr(comfy.evaluation, "load_scorer", lambda name, path, device: (name, path, device))
+    monkeypatch.setattr(management.state, "freed", [])
+    try:
+        assert comfy.evaluation.load("hps") == ("hps", folder, "cpu")
+        assert management.state.freed == []
+        monkeypatch.setattr(management, "get_torch_device", lambda: torch.device("cuda"))
+        assert comfy.evaluation.load("hps") == ("hps", folder, "cuda")
+        assert management.state.freed == [(2 * 5 + comfy.evaluation.TO_WORK, "cuda")]
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_only_the_switch_downloads_and_only_what_is_not_here(nodes, hidden, comfy, nothing, monkeypatch):
     asked = []
 
