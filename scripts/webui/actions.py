@@ -6,6 +6,7 @@ button's handler only looks how far it is, and its end, whichever, stops the thr
 
 import html
 import json
+import logging
 import queue
 import secrets
 import threading
@@ -155,8 +156,8 @@ class Actions:
         except Interrupted:
             yield [prompt, keep, message("Stopped; the prompt is as it was."), result(), keep]
             return
-        except (ValueError, TypeError, OSError) as error:
-            yield [prompt, keep, message(str(error), bad=True), result(), keep]
+        except Exception as error:  # whatever it is, the page must not wait for an end that never comes
+            yield [prompt, keep, message(reason(error), bad=True), result(), keep]
             return
         self.remember(said, *writing.made)
         history = [*history, prompt][-LEFT:]
@@ -184,8 +185,8 @@ class Actions:
         except Interrupted:
             yield [message("Stopped."), result(), keep]
             return
-        except (ValueError, TypeError, OSError) as error:
-            yield [message(str(error), bad=True), result(), keep]
+        except Exception as error:
+            yield [message(reason(error), bad=True), result(), keep]
             return
         self.remember(said, *writing.made)
         shown = [payload(expansion) for expansion in writing.made]
@@ -261,6 +262,14 @@ def result(**said: Any) -> str:
     It differs from every other one, or gradio would not tell the page.
     """
     return json.dumps({**said, "at": time.monotonic_ns()})
+
+
+def reason(error: Exception) -> str:
+    """Returns what is said of an error: what it says itself where it is one of those that are foreseen."""
+    if isinstance(error, ValueError | TypeError | OSError):
+        return str(error)
+    logging.getLogger("presample").error("the prompt was not written", exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 def message(text: str, *, bad: bool = False) -> str:

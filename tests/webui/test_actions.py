@@ -166,6 +166,18 @@ def test_what_is_wrong_is_said_and_the_prompt_stays(acts, wrong, said):
     assert "shown" not in json.loads(result)
 
 
+@pytest.mark.parametrize("act", ["generate", "vary"])
+def test_an_error_that_nobody_foresaw_ends_the_writing_on_the_page_too(acts, monkeypatch, act):
+    def fail(*_):
+        raise RuntimeError("out of <memory>")
+
+    monkeypatch.setattr(acts.script.keeper, "expand", fail)
+    outputs = last(getattr(acts, act)("lake", [], *arguments()))
+    status, result = outputs[2:4] if act == "generate" else outputs[:2]
+    assert "RuntimeError: out of &lt;memory&gt;" in status
+    assert "live" not in json.loads(result)
+
+
 def test_a_picture_made_of_the_text_says_what_it_was_made_of(acts, script):
     from webui_fake import Processing
 
