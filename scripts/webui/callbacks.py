@@ -4,7 +4,7 @@ from typing import Any
 
 from ...models.tipo.infotext import read
 from .axes import add_axes
-from .edm_models import let_forge_load
+from .edm_models import let_forge_load, switch
 
 SECTION = ("presample", "Presample")
 
@@ -23,6 +23,8 @@ def _prepare() -> None:
     from modules import script_callbacks
 
     script_callbacks.on_infotext_pasted(restore)
+    # A1111 puts another checkpoint's weights into the object that it has, a hires pass's too.
+    script_callbacks.on_model_loaded(lambda model: switch(model, False))
     add_axes()
 
 

@@ -18,6 +18,7 @@ TITLE = "Presample Playground"
 KEY = "Playground EDM"
 NEEDS_SPREAD = (None, "", "Automatic", "Uniform")  # their times are those of a table that EDM does not have
 SCHEDULE = "Karras"
+FOR = "_presample_edm"  # on a job: the checkpoint that samples with EDM in it
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class PresamplePlayground(scripts.Script):
     def process(self, p, *args) -> None:
         """Has the loaded model sample as it is to; what goes wrong is told under the picture."""
         p.extra_generation_params.pop(KEY, None)
+        setattr(p, FOR, None)
         model = shared.sd_model
         try:
             options = from_args(args)
@@ -94,14 +96,25 @@ class PresamplePlayground(scripts.Script):
             tell(p, f"EDM sampling is off: {error}")
             return
         if on:
+            setattr(p, FOR, _file(model))
             _spread(p)
         if on or options.edm != "auto":
             p.extra_generation_params[KEY] = options.edm
 
+    def before_process_batch(self, p, *args, **batch) -> None:
+        """Has the model sample so again where another one stood in for it in the batch before."""
+        file = getattr(p, FOR, None)
+        if file is not None and _file(shared.sd_model) == file:
+            edm_models.switch(shared.sd_model, True)
+
+
+def _file(model: Any) -> str:
+    """The name of a loaded model's checkpoint."""
+    return str(getattr(getattr(model, "sd_checkpoint_info", None), "filename", ""))
+
 
 def _is_playground(model: Any) -> bool:
-    info = getattr(model, "sd_checkpoint_info", None)
-    return bool(info) and edm_models.is_playground(Path(info.filename))
+    return bool(_file(model)) and edm_models.is_playground(Path(_file(model)))
 
 
 def _check(p: Any, model: Any) -> None:

@@ -200,6 +200,45 @@ def test_a1111_gets_a_denoiser_and_the_latents(script, shared, a1111, tmp_path):
     assert not hasattr(model, "create_denoiser")
 
 
+@pytest.fixture
+def model_loaded(shared):
+    """What the host calls when it has loaded a checkpoint's weights into a model."""
+    from presample.scripts.webui import callbacks
+
+    callbacks.register()
+    registered = sys.modules["modules.script_callbacks"].registered
+    registered["before_ui"]()
+    return registered["model_loaded"]
+
+
+def test_a_checkpoint_that_a1111_loads_into_the_same_object_has_none_of_it(
+    script, shared, a1111, model_loaded, tmp_path
+):
+    model = Model(tmp_path / "playground_v2.5.ckpt")
+    own, other = model.sd_checkpoint_info, SimpleNamespace(filename=str(tmp_path / "hires.ckpt"))
+    p = job(script, shared, model)
+
+    def has_edm_after_loading(info):
+        model.sd_checkpoint_info = info
+        model_loaded(model)
+        found = hasattr(model, "create_denoiser")
+        script.before_process_batch(p, "auto", batch_number=1)
+        return found, hasattr(model, "create_denoiser")
+
+    assert has_edm_after_loading(other) == (False, False)  # for the hires pass of the first batch
+    assert has_edm_after_loading(own) == (False, True)  # for the second batch
+    script.before_process_batch(job(script, shared, model, "off"), "off", batch_number=0)
+    assert not hasattr(model, "create_denoiser")
+
+
+def test_a_model_that_forge_loads_anew_for_the_next_batch_has_it_too(script, shared, put, tmp_path):
+    first, again = (Model(tmp_path / "playground2.5.ckpt", forge_objects=forge(put)) for _ in range(2))
+    p = job(script, shared, first)
+    shared.sd_model = again
+    script.before_process_batch(p, "auto", batch_number=1)
+    assert again.forge_objects.unet.model.predictor.said[1] == "edm"
+
+
 def test_the_denoisers_times_go_both_ways_and_begin_at_the_largest():
     from presample.scripts.webui.edm_models import Denoiser
 

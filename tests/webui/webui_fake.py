@@ -74,6 +74,7 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
             "registered": registered,
             "on_before_ui": lambda call: registered.update(before_ui=call),
             "on_infotext_pasted": lambda call: registered.update(infotext_pasted=call),
+            "on_model_loaded": lambda call: registered.update(model_loaded=call),
         },
     }
     host = types.ModuleType("modules")
