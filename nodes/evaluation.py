@@ -220,7 +220,7 @@ class BeforeAfterSheet(io.ComfyNode):
                 labels("before_labels", "What is said of each before, such as its prompt or its score."),
                 labels("after_labels", "What is said of each after."),
             ],
-            outputs=[io.Image.Output(display_name="image")],
+            outputs=[io.Image.Output(display_name="image", tooltip="All pairs on one picture.")],
         )
 
     @classmethod

@@ -68,7 +68,9 @@ class MMHDiTTextEncode(io.ComfyNode):
                 *convert.option_inputs(describe(TextOptions)),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="conditioning"),
+                io.Conditioning.Output(
+                    display_name="conditioning", tooltip="For MMH-DiT Sampler, or any other sampler."
+                ),
                 io.Int.Output(display_name="tokens", tooltip="How many tokens the model reads."),
             ],
         )
@@ -129,7 +131,7 @@ class ICFMSigmas(io.ComfyNode):
             " towards the noisy end. For SamplerCustom with any of its samplers.",
             search_aliases=["flow matching scheduler", "linear schedule", "simple scheduler", "sigmas"],
             inputs=convert.option_inputs(facts),
-            outputs=[io.Sigmas.Output(display_name="sigmas")],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustom.")],
         )
 
     @classmethod
@@ -174,7 +176,7 @@ class MMHDiTSampler(io.ComfyNode):
                 ),
                 *convert.option_inputs(describe(flow.SampleOptions)),
             ],
-            outputs=[io.Latent.Output(display_name="latent")],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="For VAE Decode.")],
         )
 
     @classmethod
@@ -261,7 +263,7 @@ class MMHHeadAllocation(io.ComfyNode):
                 *convert.option_inputs(describe(HeadOptions)),
             ],
             outputs=[
-                io.String.Output(display_name="text"),
+                io.String.Output(display_name="text", tooltip="The heads of every block, to read."),
                 io.String.Output(
                     display_name="heads", tooltip="The counts of all blocks, for presample train mmh-dit."
                 ),

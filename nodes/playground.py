@@ -38,7 +38,7 @@ class PlaygroundSampling(io.ComfyNode):
             " where it does.",
             search_aliases=["edm", "model sampling", "edm_playground_v2.5", "sigma data"],
             inputs=[io.Model.Input("model", tooltip="Playground v2.5, or a merge of it: an SDXL UNet.")],
-            outputs=[io.Model.Output(display_name="model")],
+            outputs=[io.Model.Output(display_name="model", tooltip="For KSampler and other samplers.")],
         )
 
     @classmethod
@@ -69,7 +69,7 @@ class EDMSigmas(io.ComfyNode):
             " cfg 3 is the published way, euler at cfg 5 the other.",
             search_aliases=["karras scheduler", "playground scheduler", "sigmas", "rho"],
             inputs=convert.option_inputs(describe(schedules.ScheduleOptions)),
-            outputs=[io.Sigmas.Output(display_name="sigmas")],
+            outputs=[io.Sigmas.Output(display_name="sigmas", tooltip="For SamplerCustom.")],
         )
 
     @classmethod
@@ -97,7 +97,7 @@ class ResolutionShift(io.ComfyNode):
                 *convert.option_inputs(describe(shift.ShiftOptions)),
             ],
             outputs=[
-                io.Model.Output(display_name="model"),
+                io.Model.Output(display_name="model", tooltip="For KSampler and other samplers."),
                 io.Float.Output(display_name="shift", tooltip="How much; for EDM Sigmas."),
             ],
         )

@@ -42,9 +42,9 @@ class AspectBucketLatent(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Latent.Output(display_name="latent"),
-                io.Int.Output(display_name="width"),
-                io.Int.Output(display_name="height"),
+                io.Latent.Output(display_name="latent", tooltip="Empty, of the size of the bucket."),
+                io.Int.Output(display_name="width", tooltip="In pixels."),
+                io.Int.Output(display_name="height", tooltip="In pixels."),
             ],
         )
 
@@ -79,7 +79,10 @@ class SnapToBucket(io.ComfyNode):
                 side("height", "Height in pixels, of any picture."),
                 *convert.option_inputs(describe(SnapOptions)),
             ],
-            outputs=[io.Int.Output(display_name="width"), io.Int.Output(display_name="height")],
+            outputs=[
+                io.Int.Output(display_name="width", tooltip="The snapped width in pixels."),
+                io.Int.Output(display_name="height", tooltip="The snapped height in pixels."),
+            ],
         )
 
     @classmethod

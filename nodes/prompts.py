@@ -91,7 +91,7 @@ class PromptBatch(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output(display_name="prompts", is_output_list=True),
+                io.String.Output(display_name="prompts", tooltip="The list of prompts.", is_output_list=True),
                 io.Int.Output(display_name="number", tooltip="How many prompts were given."),
             ],
         )

@@ -104,7 +104,7 @@ class TextEncoderLoader(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Clip.Output(display_name="clip"),
+                io.Clip.Output(display_name="clip", tooltip="The CLIP with the tuned encoder."),
                 io.String.Output(display_name="report", tooltip="What was found in the file and replaced."),
             ],
         )
@@ -214,8 +214,8 @@ class EncoderInterpolate(io.ComfyNode):
                 *option_inputs(without=("weighting",)),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
+                io.Conditioning.Output(display_name="positive", tooltip="For a sampler."),
+                io.Conditioning.Output(display_name="negative", tooltip="For a sampler."),
             ],
         )
 
@@ -255,7 +255,7 @@ class EncoderMerge(io.ComfyNode):
                     tooltip="From the weights of the original (0) to those of the tuned one (1).",
                 ),
             ],
-            outputs=[io.Clip.Output(display_name="clip")],
+            outputs=[io.Clip.Output(display_name="clip", tooltip="The merged CLIP.")],
         )
 
     @classmethod

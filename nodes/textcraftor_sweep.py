@@ -62,8 +62,12 @@ class MixSweep(io.ComfyNode):
                 *option_inputs(without=("w", "weighting")),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive", is_output_list=True),
-                io.Conditioning.Output(display_name="negative", is_output_list=True),
+                io.Conditioning.Output(
+                    display_name="positive", tooltip="One for each w.", is_output_list=True
+                ),
+                io.Conditioning.Output(
+                    display_name="negative", tooltip="One for each w.", is_output_list=True
+                ),
                 io.Float.Output(display_name="w", tooltip="The w of each.", is_output_list=True),
                 io.String.Output(
                     display_name="labels", tooltip="The same as text, for Contact Sheet.", is_output_list=True
@@ -140,7 +144,7 @@ class ContactSheet(io.ComfyNode):
                     tooltip="How many times as large small pictures are shown.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="image")],
+            outputs=[io.Image.Output(display_name="image", tooltip="All pictures on one.")],
         )
 
     @classmethod

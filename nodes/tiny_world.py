@@ -60,9 +60,9 @@ class TinyWorldLoader(io.ComfyNode):
             search_aliases=["checkpoint", "load model", "demo model", "mmh-dit", "oboro"],
             inputs=[],
             outputs=[
-                io.Model.Output(display_name="model"),
-                io.Clip.Output(display_name="clip"),
-                io.Vae.Output(display_name="vae"),
+                io.Model.Output(display_name="model", tooltip="The bundled MMH-DiT."),
+                io.Clip.Output(display_name="clip", tooltip="Its text encoder, for CLIP Text Encode too."),
+                io.Vae.Output(display_name="vae", tooltip="Its autoencoder."),
             ],
         )
 

@@ -184,7 +184,7 @@ class TIPOLoader(io.ComfyNode):
                     tooltip="Where it runs; auto is where ComfyUI runs text encoders.",
                 ),
             ],
-            outputs=[Model.Output(display_name="tipo")],
+            outputs=[Model.Output(display_name="tipo", tooltip="For TIPO Expand and TIPO Task.")],
             hidden=[io.Hidden.unique_id],
         )
 

@@ -32,11 +32,16 @@ class PromptLayout(io.ComfyNode):
             description="Puts an expansion into another layout: tags first, prose first, as Pony, Illustrious"
             " or Flux checkpoints want it, or by a template of your own. Runs no model.",
             search_aliases=["prompt format", "prompt template", "pony", "illustrious"],
-            inputs=[ExpansionType.Input("expansion"), *convert.option_inputs(layout)],
+            inputs=[
+                ExpansionType.Input("expansion", tooltip="From TIPO Expand or TIPO Task."),
+                *convert.option_inputs(layout),
+            ],
             outputs=[
-                io.String.Output(display_name="prompt"),
-                io.String.Output(display_name="user_prompt"),
-                ExpansionType.Output(display_name="expansion"),
+                io.String.Output(display_name="prompt", tooltip="The prompt in the new layout."),
+                io.String.Output(
+                    display_name="user_prompt", tooltip="Your prompt in the same layout, with nothing added."
+                ),
+                ExpansionType.Output(display_name="expansion", tooltip="The same in the new layout."),
             ],
         )
 
@@ -59,8 +64,8 @@ class TIPOTextEncode(io.ComfyNode):
             " the sentences in T5.",
             search_aliases=["clip text encode", "conditioning", "dual clip"],
             inputs=[
-                io.Clip.Input("clip"),
-                ExpansionType.Input("expansion"),
+                io.Clip.Input("clip", tooltip="From a checkpoint or a CLIP loader."),
+                ExpansionType.Input("expansion", tooltip="From TIPO Expand, TIPO Task or Prompt Layout."),
                 widget(
                     io.Combo.Input,
                     "split",
@@ -72,7 +77,7 @@ class TIPOTextEncode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="conditioning"),
+                io.Conditioning.Output(display_name="conditioning", tooltip="For positive of a sampler."),
                 io.String.Output(display_name="text", tooltip="What was encoded."),
             ],
         )

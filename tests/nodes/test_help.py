@@ -24,6 +24,14 @@ def test_a_page_has_a_small_picture_that_is_there(page):
         assert 0 < (DOCS / picture).stat().st_size <= MOST_BYTES
 
 
+def test_every_input_and_output_says_what_it_is(nodes):
+    for name, node in nodes.items():
+        schema = node.GET_SCHEMA()
+        silent = [made.id for made in schema.inputs if not made.tooltip]
+        silent += [made.display_name for made in schema.outputs if not made.tooltip]
+        assert not silent, name
+
+
 def test_the_inputs_that_a_page_names_are_those_of_the_node(nodes):
     for name, node in nodes.items():
         text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
