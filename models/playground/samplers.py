@@ -61,7 +61,9 @@ RULES = {"euler": euler, "heun": heun, "dpmpp_2m": dpmpp_2m}
 
 
 def _ask(denoise: Denoise, x: Tensor, sigma: float) -> Tensor:
-    return denoise(x, x.new_full((len(x),), sigma))
+    # Of half precision the square of a sigma above 255 is infinite, and ln sigma is too coarse.
+    kind = torch.promote_types(x.dtype, torch.float32)
+    return denoise(x, x.new_full((len(x),), sigma, dtype=kind))
 
 
 def _floats(sigmas: Sigmas) -> list[float]:

@@ -150,6 +150,22 @@ def test_progress_tells_every_step_and_what_is_foreseen():
     torch.testing.assert_close(told[-1].denoised, made)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("rule", samplers.RULES)
+def test_a_picture_of_few_bits_is_asked_at_the_sigmas_of_the_schedule(rule, kind):
+    asked = []
+
+    def denoise(x, sigma):
+        asked.append(sigma)
+        return 0 * x
+
+    sigmas = karras(4, sigma_max=4518.0)
+    samplers.sample(denoise, draw(2, 3).to(kind), sigmas, sampler=rule)
+    wanted = set(sigmas[:-1].float().tolist())
+    assert {float(sigma[0]) for sigma in asked} == wanted
+    assert all(c.isfinite().all() for sigma in asked for c in PLAYGROUND.scalings(sigma))
+
+
 def test_sampling_paints_over_a_picture_and_can_be_stopped():
     latent, noise = draw(1, 2), draw(1, 2, seed=1)
     made = samplers.sample(lambda x, sigma: x, noise, [0.5, 0.25, 0.0], sampler="euler", latent=latent)
