@@ -32,7 +32,12 @@ SAMPLERS = ("euler", "heun")
 
 
 def path(x_0: Tensor, x_1: Tensor, t: Tensor, *, sigma: float = 0.0, noise: Tensor | None = None) -> Tensor:
-    """Returns x_t = t·x_1 + (1 - t)·x_0 + sigma·noise, I-CFM's path; at sigma 0 that of rectified flow."""
+    """Returns x_t = t·x_1 + (1 - t)·x_0 + sigma·noise, I-CFM's path; at sigma 0 that of rectified flow.
+
+    Raises ValueError for a sigma above 0 without noise.
+    """
+    if sigma and noise is None:
+        raise ValueError(f"a path of sigma {sigma:g} needs noise beside x_0; give it, or set sigma to 0")
     t = _beside(t, x_1)
     x_t = t * x_1 + (1 - t) * x_0
     return x_t if noise is None else x_t + sigma * noise
@@ -141,7 +146,7 @@ def times(steps: int, shift: float = 1.0, *, denoise: float = 1.0) -> Tensor:
     if shift <= 0:
         raise ValueError(f"shift must be above 0, got {shift}; 1 changes nothing")
     sigma = denoise * torch.arange(steps, -1, -1, dtype=torch.float64) / steps
-    return 1 - shift * sigma / (1 + (shift - 1) * sigma)
+    return (1 - sigma) / (1 + (shift - 1) * sigma)  # exactly 0 at sigma 1, whatever the shift
 
 
 def euler(velocity: Velocity, x: Tensor, times: Sequence[float] | Tensor) -> Iterator[Tensor]:

@@ -68,6 +68,8 @@ def test_a_path_begins_in_noise_and_ends_in_data():
     x_0, x_1 = draw(2, 5), draw(2, 5, seed=1)
     assert torch.equal(flow.path(x_0, x_1, torch.zeros(2)), x_0)
     assert torch.equal(flow.path(x_0, x_1, torch.ones(2)), x_1)
+    with pytest.raises(ValueError, match="needs noise"):
+        flow.path(x_0, x_1, torch.ones(2), sigma=0.1)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.1, 0.3])
@@ -148,6 +150,13 @@ def test_times_rise_to_one(steps, shift, denoise):
     assert (ts.diff() > 0).all()
     sigma = denoise  # the first: t = 1 - shifted sigma
     assert ts[0].item() == pytest.approx(1 - shift * sigma / (1 + (shift - 1) * sigma), abs=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0.1, 0.15, 0.2, 0.3, 0.45, 1.0, 3.0])
+def test_a_whole_schedule_begins_in_noise_alone_whatever_the_shift(shift):
+    assert flow.times(4, shift)[0] == 0
+    options = SampleOptions(steps=1, cfg=1.0, shift=shift)
+    assert flow.sample(small_model(), flow.noise((16, 2, 2), [0]), options=options).isfinite().all()
 
 
 @pytest.mark.parametrize("steps", [1, 7, 28, 50])
