@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, TypedDict
@@ -106,6 +106,3 @@ def stream(batches: Staged, *, skip: int, workers: int = 0) -> Iterator[Batch]:
         persistent_workers=workers > 0,
         generator=torch.Generator(),
     )
-
-
-Open = Callable[[Place], Staged]

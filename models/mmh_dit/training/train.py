@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -60,18 +61,24 @@ def shape(options: TrainOptions) -> MMHDiTConfig:
         mlp_hidden=options.mlp,
         text_dim=options.text_dim,
         text_len=options.text_len,
-        icfm_sigma=options.sigma,
+        icfm_sigma=first_sigma(options),
         gate_init=options.gate,
     )
 
 
+def first_sigma(options: TrainOptions) -> float:
+    """Returns the sigma that widens the first noise of sampling; Lipman's path has its own at the end."""
+    return options.sigma if options.path == "icfm" else 0.0
+
+
 def make_model(options: TrainOptions) -> MMHDiT:
-    """Returns a fresh model, or the one to begin with, in float32."""
+    """Returns a fresh model, or the one to begin with, in float32; its config says the sigma it learns."""
     if options.start:
         model = checkpoint.load(Path(options.start), dtype=torch.float32).requires_grad_(True)
     else:
         model = MMHDiT(shape(options))
         init_weights(model, generator_for(options.seed, 1))
+    model.config = replace(model.config, icfm_sigma=first_sigma(options))
     model.gradient_checkpointing = options.checkpointing
     model.attention = sdpa if torch.cuda.is_available() else written_out
     return model
@@ -111,7 +118,7 @@ def samples(options: TrainOptions, work: Path, data: Source) -> tuple[Hook, ...]
     mask = None if batch["mask"] is None else batch["mask"][: options.samples]
     text = flow.Text(batch["text"][: options.samples], mask)
     _, channels, *size = batch["latents"].shape
-    how = flow.SampleOptions(cfg=options.cfg, icfm_sigma=options.sigma)
+    how = flow.SampleOptions(cfg=options.cfg, icfm_sigma=first_sigma(options))
     pictures = Pictures(
         work / "samples", text, tuple(size), how, data.decode, seed=options.seed, channels=channels
     )

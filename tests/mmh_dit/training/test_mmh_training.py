@@ -282,9 +282,10 @@ def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monk
 def test_another_training_begins_with_a_file(bank, tmp_path):
     train.train(world.options(tmp_path / "first"), data=world.source(bank))
     file = str(tmp_path / "first" / "model.safetensors")
-    chosen = world.options(tmp_path / "second", start=file, hidden=48, lr=1e-8, steps=1, ema=0.0)
+    chosen = world.options(tmp_path / "second", start=file, hidden=48, lr=1e-8, steps=1, ema=0.0, sigma=0.05)
     model = train.train(chosen, data=world.source(bank)).model
     assert model.config.hidden == 24
+    assert checkpoint.load(tmp_path / "second" / "model.safetensors").config.icfm_sigma == 0.05
     begun = checkpoint.load(tmp_path / "first" / "model.safetensors", dtype=torch.float32).state_dict()
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(weight, begun[name], atol=1e-5, rtol=1e-4)
@@ -294,6 +295,10 @@ def test_the_shape_is_that_of_the_options_or_of_a_file(tmp_path):
     config = MMHDiTConfig(hidden=48, heads=(2, 4), text_dim=7)
     (tmp_path / "shape.json").write_text(json.dumps(config.to_dict()))
     assert train.shape(world.options(tmp_path, config=str(tmp_path / "shape.json"))) == config
+    options = world.options(tmp_path, config=str(tmp_path / "shape.json"), sigma=0.03)
+    assert train.make_model(options).config == dataclasses.replace(config, icfm_sigma=0.03)
+    target = dataclasses.replace(options, path="target")  # begins in noise of width 1, whatever the sigma
+    assert train.make_model(target).config.icfm_sigma == 0
     assert train.shape(world.options(tmp_path, config="full")).depth == 32
     with pytest.raises(ValueError, match="whole numbers"):
         train.shape(world.options(tmp_path, heads="2;4"))
