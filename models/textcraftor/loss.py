@@ -16,7 +16,10 @@ CONSTRAINTS = ("frozen", "self")
 """frozen compares pictures with what another, frozen text tower says (TextCraftor's code); self with what the
 tuned one says (its Eq. 8), which can move towards the pictures instead."""
 
-OFFICIAL = {"aesthetic": 3.0, "hps": 100.0, "pick": 1.0, "clip": 50.0}
+CLIP = "clip"
+"""How the constraint is called among the rewards."""
+
+OFFICIAL = {"aesthetic": 3.0, "hps": 100.0, "pick": 1.0, CLIP: 50.0}
 """The weights in TextCraftor's code: they bring the four rewards to comparable scale."""
 
 

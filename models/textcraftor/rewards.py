@@ -9,6 +9,7 @@ Source: TextCraftor's code; specification 3.3, 3.4.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,6 +75,8 @@ def parse_weights(texts: Sequence[str]) -> dict[str, float]:
             number = float(weight)
         except ValueError:
             raise ValueError(f"a reward must read like vivid=1, got {text!r}") from None
+        if not math.isfinite(number):
+            raise ValueError(f"the weight of a reward must be finite, got {text!r}")
         if not name or name in found:
             raise ValueError(f"each reward must be named once, got {text!r}")
         found[name] = number

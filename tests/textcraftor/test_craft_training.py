@@ -235,6 +235,8 @@ def test_the_card_tells_rewards_before_and_after(tmp_path, studio):
     assert set(card.measures) == {"gain red", "order red", "alignment", "diversity"}
     assert "| red | " in card.more[0]
     assert card.training["options"]["grad_steps"] == 2
+    more = dataclasses.replace(options, measured=64)
+    assert measure.card(more, found).how.startswith("On 5 prompts of those it was tuned with ")
 
 
 def test_the_little_worlds_prompts_and_captions_are_measured(tmp_path, base, monkeypatch):
@@ -261,6 +263,8 @@ def test_statistics_of_the_card():
     assert measure.gain([[0.0, 2.0], [3.0, 3.0]]) == pytest.approx(2 / 2**0.5)
     assert measure.rank_correlation([1, 2, 3, 5]) == pytest.approx(1)
     assert measure.rank_correlation([4, 3, 2, 1]) == pytest.approx(-1)
+    assert measure.rank_correlation([1, 1, 2, 2]) == pytest.approx(2 / 5**0.5)
+    assert measure.rank_correlation([2, 2, 2, 2]) == 0, "an encoder that changes nothing has no order"
     assert measure.spread(torch.tensor([[0.0, 0], [3, 4]])) == pytest.approx(5)
 
 
@@ -293,6 +297,7 @@ def test_a_preset_replaces_what_is_left_at_its_default():
         ({"base": "folder"}, "name a reward"),
         ({"sampling_steps": 3}, "grad_steps must be at most"),
         ({"tune": "denoiser", "grad_steps": 0}, "above 0"),
+        ({"base": "folder", "reward": ("aesthetic=3", "clip=100")}, "--clip-weight"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(wrong, said):

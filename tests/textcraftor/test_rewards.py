@@ -60,7 +60,7 @@ def test_a_similarity_has_gradients():
 
 def test_weights_are_read_from_texts():
     assert parse_weights(["vivid=1", "hps=0.5"]) == {"vivid": 1.0, "hps": 0.5}
-    for wrong in (["vivid"], ["=1"], ["vivid=x"], ["vivid=1", "vivid=2"]):
+    for wrong in (["vivid"], ["=1"], ["vivid=x"], ["vivid=nan"], ["vivid=-inf"], ["vivid=1", "vivid=2"]):
         with pytest.raises(ValueError, match="reward must"):
             parse_weights(wrong)
 

@@ -45,6 +45,7 @@ def card(options: CraftOptions, trained: Trained) -> Card:
     """Returns the card of what was trained and written, measured."""
     tiny, studio = options.base == TINY, trained.studio
     found = measure(options, studio, trained.model) if options.measured else {}
+    count = len(found["alignment"][0]) if found else 0  # a text file may have fewer than were asked for
     flags = f" --preset {options.preset}" if options.preset else ""
     flags += "" if tiny else f" --base {Path(options.base).name}"
     return Card(
@@ -52,9 +53,7 @@ def card(options: CraftOptions, trained: Trained) -> Card:
         command=f"presample train textcraftor{flags} --seed {options.seed}",
         data=DATA.format(prompts="a text file's" if options.prompts else "the little world's own"),
         training={"options": recipe(options), **trained.facts},
-        how=HOW.format(
-            same=_same(options), count=options.measured, steps=options.sampling_steps, cfg=options.cfg
-        ),
+        how=HOW.format(same=_same(options), count=count, steps=options.sampling_steps, cfg=options.cfg),
         measures=measures(found, list(studio.rewards)) if found else {},
         more=[table(found)] if found else [],
     )
@@ -157,8 +156,11 @@ def _ratio(values: Sequence[Sequence[float]]) -> float:
 
 
 def rank_correlation(values: Sequence[float]) -> float:
-    """Returns Spearman's correlation of values with their places."""
-    ranks = torch.tensor(values, dtype=torch.float64).argsort().argsort().double()
+    """Returns Spearman's correlation of values with their places; 0 where they do not vary."""
+    x = torch.tensor(values, dtype=torch.float64)
+    if bool((x == x[0]).all()):
+        return 0.0
+    ranks = (x[:, None] > x).sum(1) + (x[:, None] == x).sum(1) / 2  # equal values share the mean of theirs
     places = torch.arange(len(values)).double()
     return float(torch.corrcoef(torch.stack((ranks, places)))[0, 1])
 

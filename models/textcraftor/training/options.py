@@ -9,7 +9,8 @@ from typing import Any
 
 from ...options import default, option
 from ...trainer.options import FitOptions
-from ..loss import CONSTRAINTS
+from ..loss import CLIP, CONSTRAINTS, OFFICIAL
+from ..rewards import parse_weights
 
 TINY = "tiny"
 PARTS = ("encoder", "denoiser")
@@ -84,8 +85,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "moonlit": _bundled("moonlit"),
     # Of the paper and its code (specification 3.3): 8 x 8 GPUs with 4 prompts each.
     "textcraftor": {
-        "reward": ("aesthetic=3", "hps=100", "pick=1"),
-        "clip_weight": 50.0,
+        "reward": tuple(f"{name}={weight:g}" for name, weight in OFFICIAL.items() if name != CLIP),
+        "clip_weight": OFFICIAL[CLIP],
         "milestones": "0:1e-6",
         "beta2": 0.999,
         "weight_decay": 0.01,
@@ -115,6 +116,8 @@ def settled(options: CraftOptions) -> CraftOptions:
         options = dataclasses.replace(options, reward=("vivid=1",))
     if not options.reward:
         raise ValueError("name a reward: --reward aesthetic=3, or --preset textcraftor")
+    if CLIP in parse_weights(options.reward):
+        raise ValueError("clip is the constraint, which is always on: give its weight with --clip-weight")
     if options.grad_steps > options.sampling_steps:
         raise ValueError(
             f"grad_steps must be at most sampling_steps {options.sampling_steps}, got {options.grad_steps}"

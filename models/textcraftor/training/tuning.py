@@ -15,12 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ..chain import Chain, Condition
-from ..loss import total
+from ..loss import CLIP, total
 from ..rewards import Reward
 from .bases import Base
 from .options import CraftOptions
-
-CLIP = "clip"  # how the constraint is called among the rewards
 
 
 class Batch(TypedDict):
