@@ -58,14 +58,16 @@ class MixedPainter:
     ) -> Tensor:
         """Returns a picture (b, 3, H, W) in 0..1 for each seed; `weights` are those of the other encoders.
 
-        An empty negative prompt is no text at all. Raises ValueError for sizes that are no multiples of 8.
+        An empty negative prompt is no text at all. Raises ValueError for sizes that are no multiples of 8,
+        and for a denoise below 1: there is no picture to paint over.
         """
         if width % STRIDE or height % STRIDE or min(width, height) < STRIDE:
             raise ValueError(f"width and height must be multiples of {STRIDE}, got {width}x{height}")
         mixing, options = mix_options or MixOptions(), options or flow.SampleOptions()
-        ts = flow.times(options.steps, options.shift)
+        ts = flow.times(options.steps, options.shift, denoise=options.denoise)
         shape = (self.model.config.in_ch, height // STRIDE, width // STRIDE)
-        x_t = flow.start(flow.noise(shape, seeds), sigma=options.icfm_sigma)
+        noise = flow.noise(shape, seeds).to(next(self.model.parameters()).device)
+        x_t = flow.start(noise, t=float(ts[0]), sigma=options.icfm_sigma)
         known: dict[tuple[str, int], flow.Text] = {}
         for steps, w, negative_w in runs(options.steps, mixing):
             say = partial(self._text, len(seeds), weights, mixing.weighting, known)

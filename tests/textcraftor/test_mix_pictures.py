@@ -103,6 +103,12 @@ def test_an_encoder_is_asked_once_and_only_where_it_counts(painter):
         painter.pictures("lake", [1], (1, 1), width=30, height=16)
 
 
+def test_without_a_picture_there_is_none_to_paint_over(painter):
+    some = flow.SampleOptions(steps=5, denoise=0.5)
+    with pytest.raises(ValueError, match="set denoise to 1"):
+        painter.pictures("lake", [1], (1, 1), **SIZE, options=some)
+
+
 # The command
 
 
