@@ -154,7 +154,7 @@ class KeyMap:
                 unmatched.append(name)
                 continue
             targets = [match.expand(target) for target in rule.targets]
-            if taken := [target for target in targets if target in found and not rule.part]:
+            if taken := [t for t in targets if _taken(t, rule.part, found, merges)]:
                 problems.append(f"{name} would be {taken[0]}, which another tensor is already")
             elif rule.transpose and tensor.ndim != 2:
                 problems.append(f"{name} has {tensor.ndim} axes; transpose needs 2")
@@ -175,6 +175,10 @@ class KeyMap:
             if match := rule.pattern.fullmatch(name):
                 return rule, match
         return Rule(re.compile("")), None
+
+
+def _taken(target: str, part: tuple[int, int] | None, found: Mapping, merges: Mapping) -> bool:
+    return part[0] in merges.get(target, {}) if part else target in found
 
 
 def _merge(found: dict, problems: list, target: str, parts: Mapping[int, Tensor], size: int) -> None:

@@ -91,6 +91,8 @@ def test_what_cannot_be_put_together_is_told():
         "cannot be cut into 3" in one(**{"from": "a", "to": ["x", "y", "z"]}).apply({"a": square}).problems[0]
     )
     assert "already" in one(**{"from": "(a|b)", "to": "x"}).apply({"a": square, "b": square}).problems[0]
+    twice = one(**{"from": "(a|b)", "to": "x", "part": [0, 1]}).apply({"a": square, "b": 2 * square})
+    assert "b would be x, which another tensor is already" in twice.problems
     rules = [{"from": "a", "to": "x", "part": [0, 2]}, {"from": "b", "to": "x", "part": [1, 2]}]
     both = KeyMap.from_dict({"rules": rules})
     assert "do not fit" in both.apply({"a": square, "b": square[:, :3]}).problems[0]
