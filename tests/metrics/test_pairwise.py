@@ -96,6 +96,8 @@ def test_a_second_click_on_a_judged_pair_counts_nothing(ballots):
     study.turn("ann")
     assert not study.vote("ann", first.pair.name, "right")
     assert not study.vote("ann", "no such pair", "right")
+    with pytest.raises(ValueError, match="left, right, same; got 'top'"):
+        study.vote("ann", study.turn("ann").pair.name, "top")
     assert study.votes() == [(first.pair.name, first.left)]
 
 
@@ -160,7 +162,7 @@ def test_a_pair_is_decided_as_in_the_paper(a, b, same, decided):
 
 def test_the_statistics_are_those_of_scipy():
     stats = pytest.importorskip("scipy.stats")
-    for successes, trials in [(0, 0), (3, 3), (5, 10), (8, 11), (90, 160), (700, 1300)]:
+    for successes, trials in [(0, 0), (3, 3), (5, 10), (8, 11), (90, 160), (700, 1300), (10_300, 21_000)]:
         expected = stats.binomtest(successes, trials) if trials else None
         assert binomial_test(successes, trials) == pytest.approx(expected.pvalue if trials else 1.0, rel=1e-9)
         if trials:
