@@ -150,8 +150,11 @@ def _load_clip(folder: Path, device: str) -> Any:
     if kind != "clip":
         raise ValueError(f"{folder} must hold a CLIP with both its sides, got {kind!r}; choose another one")
     tuned = sorted(path for name in TUNED for path in folder.glob(name))
+    if len(tuned) > 1:
+        names = " and ".join(path.name for path in tuned)
+        raise ValueError(f"{folder} must hold one file of HPSv2's weights, got {names}; keep one")
     if tuned:
-        return _tuned_clip(folder, tuned[-1]).to(device)
+        return _tuned_clip(folder, tuned[0]).to(device)
     return load_pretrained((CLIPModel,), folder, device=device, precision="float32")[0]
 
 

@@ -57,6 +57,10 @@ def test_hpsv2s_own_file_counts_instead_of_the_weights_in_the_folder(tmp_path, c
     (folder / "model.safetensors").unlink()
     torch.save({"epoch": 3, "state_dict": tensors}, folder / "HPS_v2.1_compressed.pt")
     torch.testing.assert_close(load_scorer("hps", folder).score(images, PROMPTS), wanted, atol=1e-6, rtol=0)
+    torch.save({"state_dict": tensors}, folder / "HPS_v2_compressed.pt")
+    with pytest.raises(ValueError, match=r"one file of HPSv2's weights, got HPS_v2\.1_compressed\.pt and"):
+        load_scorer("hps", folder)
+    (folder / "HPS_v2_compressed.pt").unlink()
     tensors.pop("visual.proj")
     torch.save({"state_dict": tensors}, folder / "HPS_v2.1_compressed.pt")
     with pytest.raises(ValueError, match=r"got others or none for visual_projection"):
