@@ -173,7 +173,7 @@ class LatentBatches(torch.utils.data.Dataset):
         if not served:
             told = ", ".join(few) or "none"
             raise ValueError(
-                f"a batch of {whole} needs {-(-whole // 4)} items of a size, got {told}; lower it"
+                f"a batch of {whole} needs {-(-whole // MOST_REPEATS)} items of a size, got {told}; lower it"
             )
         if few:
             log.warning("a batch of %d leaves out sizes with too few items: %s", whole, ", ".join(few))

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ...options import option
 
-Cluster = Callable[[Tensor, float], Tensor]  # embeddings (n, e), similarity -> labels (n,), -1 for noise
 MapSubsets = Callable[[Tensor, Iterable[Tensor], float], Iterator[Tensor]]
+"""(embeddings (n, e), subsets as rows of them, similarity) -> labels of each subset, -1 for noise."""
 
 BLOCK = 1 << 16  # rows that are turned to float32 at once
 

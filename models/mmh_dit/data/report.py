@@ -124,7 +124,8 @@ def _dedup(work: Work, names) -> Line:
             if stands_for[first + place] != first + place:
                 removed += 1
                 _name(names, "dedup", DUPLICATE, [item.key])
-    return Line("dedup", work.count - removed, {DUPLICATE: removed} if removed else {}, True, facts)
+    kept = facts["rounds"][0]["before"] - removed  # of those that could be embedded
+    return Line("dedup", kept, {DUPLICATE: removed} if removed else {}, True, facts)
 
 
 def _select(work: Work, names) -> Line:

@@ -71,7 +71,7 @@ def load_encoder(
     """Returns the text encoder of a folder, T5's or CLIP's, with the tokenizer there or in another folder.
 
     Raises:
-        ValueError: it holds another kind of model, or weights are missing.
+        ValueError: it holds another kind of model, weights are missing, or it reads fewer tokens.
         ModuleNotFoundError: transformers is missing (`presample[data]`).
     """
     from transformers import AutoTokenizer, CLIPTextModel, T5EncoderModel
@@ -81,6 +81,9 @@ def load_encoder(
     if kind not in kinds:
         raise ValueError(f"{folder} must hold a T5 or CLIP text model, got {kind!r}; choose another folder")
     model, where = load_pretrained((kinds[kind],), folder, device=device, precision=precision)
+    most = getattr(model.config, "max_position_embeddings", length)  # T5 has no end of its own
+    if length > most:
+        raise ValueError(f"{folder} reads at most {most} tokens, got {length}; give --length {most}")
     words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
     return Encoder(words, model, where, length)
 

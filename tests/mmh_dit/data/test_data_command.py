@@ -98,6 +98,7 @@ def test_from_pictures_to_batches(run, pictures, models, tmp_path):
     assert report["embeddings"] == (12, {"no whole picture": 1})
     removed = report["dedup"][1]["near duplicate"]
     assert removed >= 3
+    assert report["dedup"][0] == 12 - removed, "what could not be read is not kept"
     assert report["latents/small"] == (
         13 - removed - 2,
         {"near duplicate": removed, "no whole picture": 1, "too small": 1},

@@ -91,6 +91,13 @@ def test_a_tokenizer_may_lie_beside_its_model_as_in_a_pipeline_of_diffusers(tmp_
     assert torch.equal(load_encoder(whole, words, device="cpu").encode(["picture 3"])[0], wanted)
 
 
+def test_more_tokens_than_the_encoder_reads_are_refused_before_it_runs(tmp_path):
+    pytest.importorskip("transformers", reason="text encoders are transformers'")
+    folder = text_folder(tmp_path / "clip", kind="clip")
+    with pytest.raises(ValueError, match=r"at most 77 tokens, got 256; give --length 77"):
+        load_encoder(folder)
+
+
 def test_a_folder_of_another_model_is_refused(tmp_path):
     pytest.importorskip("transformers", reason="models are transformers'")
     vision, text = vision_folder(tmp_path / "v"), text_folder(tmp_path / "t")
