@@ -18,6 +18,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..playground.schedules import sd_alphas_cumprod
 from ..textcraftor.chain import DDIM, Chain, Condition, mixed
 from ..textcraftor.loss import cosine, total
 from ..textcraftor.mix import first_step
@@ -65,8 +66,7 @@ class ExactWorld:
 
     @cached_property
     def alphas_cumprod(self) -> Tensor:
-        betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-        return (1 - betas).cumprod(0)
+        return sd_alphas_cumprod()
 
     @cached_property
     def chain(self) -> Chain:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..mmh_dit.model import MMHDiT
+from ..playground.schedules import sd_alphas_cumprod
 from ..textcraftor.chain import DDIM, Ask, Condition
 from ..textcraftor.rewards import Column
 from ..textcraftor.training.bases import Said
@@ -100,8 +101,7 @@ class ShapesBase:
 
     @cached_property
     def alphas_cumprod(self) -> Tensor:
-        betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-        return (1 - betas).cumprod(0)
+        return sd_alphas_cumprod()
 
     def rule(self, steps: int) -> DDIM:
         return DDIM(self.alphas_cumprod, steps)
