@@ -158,7 +158,10 @@ class ImageScore(io.ComfyNode):
 def prompts_of(images: Sequence[torch.Tensor], prompts: Sequence[str]) -> list[str]:
     """Returns a prompt for each picture of a list of batches; raises ValueError where they do not fit."""
     if len(prompts) not in (1, len(images)):
-        raise ValueError(f"prompt must be one, or one for each of {len(images)} images; got {len(prompts)}")
+        raise ValueError(
+            f"prompt must be one, or one for each of {len(images)} images; got {len(prompts)}. A batch counts"
+            " as one: connect a list of pictures, as it comes out behind a list of prompts"
+        )
     every = list(prompts) if len(prompts) > 1 else list(prompts) * len(images)
     return [text for batch, text in zip(images, every, strict=True) for _ in batch]
 

@@ -161,7 +161,15 @@ class ContactSheet(io.ComfyNode):
 
 
 def sheet_rows(images: Sequence[torch.Tensor], labels: Sequence[str], title: str, columns: int) -> list[Row]:
-    """Returns the rows of a sheet: picture k of every batch (b, h, w, 3), so many in a row."""
+    """Returns the rows of a sheet: picture k of every batch (b, h, w, 3), so many in a row.
+
+    Raises ValueError for more labels than images: none is dropped, and none stands below another picture.
+    """
+    if len(labels) > len(images):
+        raise ValueError(
+            f"there must be at most one label for each of {len(images)} images, got {len(labels)}; a batch"
+            " counts as one: connect a list of pictures, such as images of Image Score"
+        )
     captions = [*labels, *[""] * len(images)]
     columns = columns or len(images)
     rows = []

@@ -326,3 +326,5 @@ def test_a_batch_is_a_column_of_the_sheet(nodes):
     assert tall.shape[2] < sheet.shape[2]
     assert tall.shape[1] > 6 * 20
     assert node.GET_SCHEMA().is_input_list
+    with pytest.raises(ValueError, match="at most one label for each of 1 images, got 2; a batch counts as"):
+        node.execute(images[:1], ["a", "b"])
