@@ -1,5 +1,6 @@
 """The help pages that ComfyUI shows of the nodes."""
 
+import json
 import re
 
 import pytest
@@ -38,3 +39,11 @@ def test_the_inputs_that_a_page_names_are_those_of_the_node(nodes):
         section = text.partition("## Inputs")[2].partition("\n## ")[0]
         named = re.findall(r"\*\*(\w+)\*\*", " ".join(re.findall(r"^- (.+?):", section, re.M)))
         assert set(named) <= {made.id for made in node.GET_SCHEMA().inputs}, name
+
+
+@pytest.mark.parametrize("language", ["ja", "zh"])
+def test_a_page_calls_the_nodes_of_tipo_as_they_are_called_in_its_language(language):
+    said = json.loads((LOCALES / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    names = {node["display_name"] for node in said.values()}
+    for page in DOCS.glob(f"*/{language}.md"):
+        assert set(re.findall(r"\*\*(TIPO[^*]+)\*\*", page.read_text(encoding="utf-8"))) <= names, page
