@@ -51,7 +51,9 @@ def differences(cond: Tensor) -> Tensor:
     cond = cond.detach().cpu()
     if cond.ndim == 1:
         return (cond[:, None] != cond).double()
-    unit = torch.nn.functional.normalize(cond.flatten(1).double(), dim=1)
+    flat = cond.flatten(1).double()
+    nothing = (flat == 0).all(1, keepdim=True)  # texts of no tokens have no angle, and yet are alike
+    unit = torch.nn.functional.normalize(torch.cat((flat, nothing), 1), dim=1)
     return (1 - unit @ unit.T).clamp_min(0)
 
 

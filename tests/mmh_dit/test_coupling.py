@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from presample.models.mmh_dit.coupling import COUPLINGS, pair
+from presample.models.mmh_dit.coupling import COUPLINGS, differences, pair
 
 
 def cost(x_0, x_1, order):
@@ -48,6 +48,11 @@ def test_embeddings_are_compared_by_their_angle(batch):
     assert torch.equal(
         pair(x_0, x_1, kind="ot_within", cond=near), pair(x_0, x_1, kind="ot_within", cond=labels)
     )
+
+
+def test_texts_of_nothing_are_alike_and_unlike_all_others():
+    cond = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [2.0, 0.0]])
+    assert torch.equal(differences(cond), torch.tensor([[0, 1], [1, 0]]).repeat(2, 2).double())
 
 
 @pytest.mark.parametrize("kind", COUPLINGS)
