@@ -1,7 +1,7 @@
 """Mixing what text encoders make of one prompt: token by token, with weights, and not normalised after.
 
 e = sum_i w_i T_i(prompt), pooled states alike; interpolation is the mix of two, (1 - w) T_0 + w T_tuned.
-An encoder of weight 0 is never asked, and one alone with weight 1 comes out bit for bit.
+What has weight 0 takes no part, and one alone with weight 1 comes out bit for bit.
 Sources: Li et al. 2024, "TextCraftor: Your Text Encoder Can be Image Quality Controller", and its code;
 spec 3.6.
 
@@ -9,7 +9,7 @@ b batch  m text tokens  d width  e width of pooled states
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -87,12 +87,6 @@ def mix_states(states: Sequence[States], weights: Sequence[float]) -> States:
     hidden = mix([each.hidden for each, _ in used], counted)
     pooled = [each.pooled for each, _ in used]
     return States(hidden, None if any(one is None for one in pooled) else mix(pooled, counted))
-
-
-def mix_encoded(encoders: Sequence[Callable[[], States]], weights: Sequence[float]) -> States:
-    """Returns the mix of what encoders give; those of weight 0 are not called."""
-    used = _used(encoders, weights)
-    return mix_states([encode() for encode, _ in used], [weight for _, weight in used])
 
 
 def _used(things: Sequence, weights: Sequence[float]) -> list[tuple]:

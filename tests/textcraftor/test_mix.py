@@ -9,7 +9,6 @@ from presample.models.textcraftor.mix import (
     States,
     first_step,
     mix,
-    mix_encoded,
     mix_states,
     normalized,
     shares,
@@ -22,10 +21,6 @@ from presample.models.textcraftor.options import MixOptions
 
 def random(*shape, seed=0, dtype=torch.float32):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
-
-
-def never():
-    raise AssertionError("an encoder of weight 0 was asked")
 
 
 # Weights
@@ -95,12 +90,11 @@ def test_pooled_states_are_mixed_alike_where_all_have_them():
     assert mix_states([a, b._replace(pooled=None)], [0.5, 0.5]).pooled is None
 
 
-def test_an_encoder_of_weight_0_is_not_asked():
-    state = States(random(1, 4, 8))
-    made = mix_encoded([never, lambda: state, never], [0, 1, 0.0])
-    assert made.hidden is state.hidden
+def test_what_has_weight_0_takes_no_part():
+    broken, state = States(random(1, 4, 8).fill_(torch.nan)), States(random(1, 4, 8))
+    assert mix_states([broken, state, broken], [0, 1, 0.0]).hidden is state.hidden
     with pytest.raises(ValueError, match="at least one"):
-        mix_encoded([never], [0])
+        mix_states([state], [0])
 
 
 def test_states_that_do_not_belong_together_are_refused():
