@@ -1,5 +1,6 @@
 """The trainer of encoders: what it changes, that it resumes to the bit, and the files it writes."""
 
+import argparse
 import dataclasses
 import json
 
@@ -289,6 +290,15 @@ def test_a_preset_replaces_what_is_left_at_its_default():
         assert all(getattr(found, key) == value for key, value in preset.items())
     assert settled(CraftOptions(preset="vivid", clip_weight=7.0)).clip_weight == 7.0
     assert settled(CraftOptions()).reward == ("vivid=1",)
+
+
+def test_a_flag_counts_before_the_preset_even_at_its_default():
+    parser = train.add_parser(argparse.ArgumentParser().add_subparsers())
+    flags = ["--preset", "textcraftor", "--base", "pipeline", "--grad-steps", "4", "--guard"]
+    found = train.asked(parser.parse_args(flags))
+    own = {"preset": "textcraftor", "base": "pipeline", "grad_steps": 4, "guard": True}
+    assert found == CraftOptions(**PRESETS["textcraftor"] | own)
+    assert train.asked(parser.parse_args([])) == CraftOptions(reward=("vivid=1",))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ class CraftOptions(FitOptions):
     log_every: int = default(FitOptions, "log_every", 5)
     preset: str = option(
         "",
-        "Stands for several options, where they are left at their defaults: an encoder that is bundled, or "
+        "Stands for several options, where they are not named: an encoder that is bundled, or "
         "TextCraftor's own setting.",
         choices=("", "vivid", "detailed", "moonlit", "textcraftor"),
     )
@@ -96,6 +96,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "sampling_steps": 25,
         "grad_steps": 5,
         "cfg": 7.5,
+        "precision": "no",
         "save_every": 500,
         "samples_every": 500,
     },

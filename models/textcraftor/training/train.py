@@ -13,12 +13,13 @@ import logging
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from ...metrics.scorers import Similarity
-from ...options import add_flags, from_flags
+from ...options import add_flags, describe, from_flags
 from ...trainer.card import write as write_card
 from ...trainer.fit import Fitted, Hook, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
@@ -28,7 +29,7 @@ from . import parts
 from .bases import Base
 from .gallery import Sheet
 from .measure import card
-from .options import CraftOptions, settled
+from .options import PRESETS, CraftOptions, settled
 from .studio import Studio, Trained, open_studio, tuned_encoder
 from .tuning import Tuning
 
@@ -37,17 +38,32 @@ def add_parser(subparsers) -> ArgumentParser:
     """Adds `textcraftor` to the subparsers of `presample train`, and returns its parser."""
     parser = subparsers.add_parser("textcraftor", help="tune a text encoder with rewards, by prompts alone")
     add_flags(parser, CraftOptions)
-    parser.set_defaults(run=run)
+    # None tells what was left out from what was named at its default, which a preset must not replace.
+    parser.set_defaults(run=run, **{fact.name: None for fact in describe(CraftOptions)})
     return parser
 
 
 def run(args: Namespace) -> int:
     """Trains, writes the model and its card; returns the exit code."""
-    options = settled(from_flags(args, CraftOptions))
-    trained = train(options)
+    options = asked(args)
+    trained = train(replace(options, preset=""))
     if trained is None:
         return 0
     return 0 if write_card(Path(options.out), card(options, trained)) else 1
+
+
+def asked(args: Namespace) -> CraftOptions:
+    """Returns what a command line names, else what its preset says, else the defaults.
+
+    Raises:
+        ValueError: the options do not fit together.
+    """
+    preset = PRESETS.get(args.preset, {})
+    for fact in describe(CraftOptions):
+        if getattr(args, fact.name) is None:
+            setattr(args, fact.name, preset.get(fact.name, fact.default))
+    options = from_flags(args, CraftOptions)
+    return replace(settled(replace(options, preset="")), preset=options.preset)
 
 
 def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None:
