@@ -4,4 +4,5 @@ import sys
 
 from . import main
 
-sys.exit(main())
+if __name__ == "__main__":  # whoever imports every module must not start the command
+    sys.exit(main())
