@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -125,4 +126,9 @@ def stream(prompts: Sequence[str], batch: int, seed: int, *, place: Place, skip:
 
 def _chosen(count: int, seed: int, number: int) -> int:
     epoch, within = divmod(number, count)
-    return int(torch.randperm(count, generator=generator_for(seed, epoch, 51))[within])
+    return int(_order(count, seed, epoch)[within])
+
+
+@lru_cache(maxsize=2)  # the published prompts are ten million: their order is drawn once an epoch
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=generator_for(seed, epoch, 51))
