@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from presample.models.hub import bundled_folder
 from presample.models.trainer.card import Card, Measure, write
 
 
@@ -48,3 +49,18 @@ def test_it_says_the_same_to_programs_and_to_people(folder):
 def test_a_missed_bound_is_printed_as_missed(folder, measure, reached):
     assert write(folder, card(a=measure)) is reached
     assert ("**no**" not in (folder / "CARD.md").read_text()) is reached
+
+
+def _texts(value):
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.mark.parametrize("path", sorted(bundled_folder().glob("*/card.json")), ids=lambda p: p.parent.name)
+def test_the_cards_of_bundled_models_name_no_place_on_a_machine(path):
+    said = list(_texts(json.loads(path.read_text(encoding="utf-8"))))
+    assert said
+    assert not [text for text in said if text.startswith(("/", "~")) or "\\" in text]
