@@ -6,9 +6,10 @@ A class of options is a frozen dataclass whose fields are made by `option(...)`.
 
 import argparse
 import dataclasses
+import shlex
 import types
 import typing
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,3 +135,24 @@ def from_flags(arguments: argparse.Namespace, cls: type, *, leave_out: Collectio
     options = cls(**given)
     validate(options)
     return options
+
+
+def flags(given: Mapping[str, Any], cls: type, *, usual: Mapping[str, Any] | None = None) -> str:
+    """Returns the flags that `add_flags` would read the given values of `cls` from, as a shell takes them.
+
+    Values that are the default, or in `usual` where that names another, are left out; so are options that are
+    not given. The text begins with a space, or is empty.
+    """
+    words: list[str] = []
+    for fact in describe(cls):
+        value = given.get(fact.name, fact.default)
+        plain = (usual or {}).get(fact.name, fact.default)
+        if (tuple(value or ()) == tuple(plain or ())) if fact.type is tuple else value == plain:
+            continue
+        flag = fact.name.replace("_", "-")
+        if fact.type is bool:
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+            continue
+        for each in value if fact.type is tuple else (value,):
+            words += [f"--{flag}", shlex.quote(f"{each:g}" if fact.type is float else str(each))]
+    return "".join(f" {word}" for word in words)

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..options import add_flags, from_flags
+from ..options import add_flags, flags, from_flags
 from .card import Card, Measure, write
 from .convolutions import from_matrices, to_matrices
 from .fit import fit
@@ -53,11 +53,12 @@ class Small:
 
     def card(self, facts: Mapping, options: FitOptions) -> Card:
         """Returns the card of the trained model, measured."""
+        chosen = recipe(options)
         return Card(
             self.what,
-            f"presample train {self.name}",
+            f"presample train {self.name}{flags(chosen, self.options)}",
             self.data,
-            {"options": recipe(options), **facts},
+            {"options": chosen, **facts},
             self.how,
             self.measure(options),
         )

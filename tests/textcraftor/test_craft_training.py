@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import shlex
 
 import craft_for_tests as craft
 import pytest
@@ -12,12 +13,14 @@ from safetensors.torch import load_file
 
 from presample.models.cli import main
 from presample.models.mmh_dit import checkpoint
+from presample.models.options import add_flags, from_flags
 from presample.models.textcraftor.chain import Chain, Condition
 from presample.models.textcraftor.files import read_encoder
 from presample.models.textcraftor.training import bases, measure, parts, train
 from presample.models.textcraftor.training.gallery import GRID, Gallery, Sheet
 from presample.models.textcraftor.training.options import PRESETS, CraftOptions, settled
 from presample.models.trainer.fit import Moment, Place
+from presample.models.trainer.options import recipe
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
 pytest.importorskip("transformers")
@@ -346,7 +349,11 @@ def test_the_command_trains_measures_and_says_whether_it_was_enough(tmp_path, st
         flags += [f"--{name.replace('_', '-')}", str(getattr(asked, name))]
     assert main(["train", "textcraftor", *flags]) == 1, "a few steps reach no threshold"
     card = json.loads((tmp_path / "out" / "card.json").read_text(encoding="utf-8"))
-    assert card["command"] == "presample train textcraftor --seed 0"
+    assert shlex.split(card["command"])[:3] == ["presample", "train", "textcraftor"]
+    again = argparse.ArgumentParser()
+    add_flags(again, CraftOptions)
+    repeated = from_flags(again.parse_args(shlex.split(card["command"])[3:]), CraftOptions)
+    assert recipe(settled(repeated)) == card["training"]["options"]
     assert card["measures"]["gain red"]["reached"] is False
     assert not any((tmp_path / "out").glob("training/checkpoint-*"))
 

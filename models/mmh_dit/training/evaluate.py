@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ...hub import bundled_weights
-from ...options import add_flags, default, from_flags, option
+from ...options import add_flags, default, flags, from_flags, option
 from ...tinyworld.following import Followed, Wanted, followed, share, visible_demands
 from ...tinyworld.oracle import read
 from ...tinyworld.pictures import Draw, draws, picture, prompt
@@ -32,6 +32,7 @@ from ...trainer.card import Card, Measure, write
 from .. import flow
 from ..pipeline import Pipeline
 from .distance import Distances, Embed, distances, load_embed
+from .options import TrainOptions
 
 HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 LEAST = 0.9
@@ -207,4 +208,5 @@ def card(folder: Path, found: Results, options: EvalOptions) -> Card:
     ]
     table = "\n".join(["| attribute | demanded | pictures | paintings |", "|---|---|---|---|", *rows])
     how = f"{HOW} {options.pictures} prompts, {options.steps} Euler steps, guidance {options.cfg:g}."
-    return Card(WHAT, "presample train mmh-dit", DATA, training, how, measures, [table])
+    command = f"presample train mmh-dit{flags(training.get('options', {}), TrainOptions)}"
+    return Card(WHAT, command, DATA, training, how, measures, [table])

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from ...mmh_dit.training.evaluate import Wanted, followed, requests, share
+from ...options import flags
 from ...trainer.card import Card, Measure
 from ...trainer.options import recipe
 from . import parts
 from .gallery import GRID, Gallery
-from .options import TINY, CraftOptions
+from .options import TINY, CraftOptions, settled
 from .studio import Studio, Trained, tuned_encoder
 
 TOGETHER = 8  # prompts painted together
@@ -46,13 +47,14 @@ def card(options: CraftOptions, trained: Trained) -> Card:
     tiny, studio = options.base == TINY, trained.studio
     found = measure(options, studio, trained.model) if options.measured else {}
     count = len(found["alignment"][0]) if found else 0  # a text file may have fewer than were asked for
-    flags = f" --preset {options.preset}" if options.preset else ""
-    flags += "" if tiny else f" --base {Path(options.base).name}"
+    chosen = recipe(options) | ({} if tiny else {"base": Path(options.base).name})
+    plain = CraftOptions(preset=options.preset)
+    usual = recipe(settled(plain) if options.preset or tiny else plain) | {"preset": ""}
     return Card(
         what=WHAT[options.tune].format(use_from=options.use_from) + (WORLD if tiny else ""),
-        command=f"presample train textcraftor{flags} --seed {options.seed}",
+        command=f"presample train textcraftor{flags(chosen, CraftOptions, usual=usual)}",
         data=DATA.format(prompts="a text file's" if options.prompts else "the little world's own"),
-        training={"options": recipe(options), **trained.facts},
+        training={"options": chosen, **trained.facts},
         how=HOW.format(same=_same(options), count=count, steps=options.sampling_steps, cfg=options.cfg),
         measures=measures(found, list(studio.rewards)) if found else {},
         more=[table(found)] if found else [],

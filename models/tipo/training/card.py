@@ -68,9 +68,9 @@ def read_card(folder: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def write_training(folder: Path, facts: Mapping) -> None:
-    """Starts a new card with how the model was trained."""
-    _dump(folder, {"training": dict(facts)})
+def write_training(folder: Path, facts: Mapping, command: str) -> None:
+    """Starts a new card with how the model was trained, and by what command."""
+    _dump(folder, {"command": command, "training": dict(facts)})
 
 
 def write_card(folder: Path, metrics: Mapping) -> bool:
@@ -81,7 +81,7 @@ def write_card(folder: Path, metrics: Mapping) -> bool:
         "what": WHAT,
         "licence": "Apache-2.0",
         "date": date.today().isoformat(),
-        "command": "presample train tipo",
+        "command": read_card(folder).get("command", "presample train tipo"),
         "data": DATA,
         "files": {
             name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)}

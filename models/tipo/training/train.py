@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ...options import add_flags, default, from_flags, option
+from ...options import add_flags, default, flags, from_flags, option
 from ...tinyworld.tags import TAGS
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
@@ -204,7 +204,7 @@ def _save(model, folder: Path, facts: dict) -> None:
     model.half().save_pretrained(folder, safe_serialization=True)
     (folder / "model.safetensors").chmod(0o644)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    write_training(folder, facts)
+    write_training(folder, facts, f"presample train tipo{flags(facts['options'], TrainOptions)}")
     logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)
 
 
