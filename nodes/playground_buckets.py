@@ -28,7 +28,9 @@ class AspectBucketLatent(io.ComfyNode):
             search_aliases=["empty latent", "aspect ratio", "resolution", "sdxl sizes", "bucket"],
             inputs=[
                 io.Image.Input(
-                    "image", optional=True, tooltip="A picture whose shape counts, not the ratio."
+                    "image",
+                    optional=True,
+                    tooltip="A picture whose shape counts, no bucket's name and no ratio.",
                 ),
                 *convert.option_inputs(describe(BucketOptions)),
                 widget(
