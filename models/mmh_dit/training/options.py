@@ -16,12 +16,11 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     """How an MMH-DiT is trained."""
 
     out: str = default(FitOptions, "out", "models/bundled/mmh-dit-tiny")
-    steps: int = default(FitOptions, "steps", 12000)
+    steps: int = default(FitOptions, "steps", 9000)
     lr: float = default(FitOptions, "lr", 6e-3)
     beta2: float = default(FitOptions, "beta2", 0.99)
     ema: float = default(FitOptions, "ema", 0.999)
     weight_decay: float = default(FitOptions, "weight_decay", 0.0)
-    times: str = default(flow.FlowOptions, "times", "logit_normal")
     batch: int = option(64, "Pictures in a batch of one process.", low=1, high=10**5, step=1)
     drop: float = option(0.1, "Share of pictures whose text is left out, for guidance.", low=0.0, high=1.0)
     stage: tuple[str, ...] = option(
