@@ -72,6 +72,19 @@ def pixels(latent: Mapping) -> dict[str, int]:
     return {"width": int(width * cell), "height": int(height * cell)}
 
 
+def sheet_scale() -> Any:
+    """Returns the widget of nodes that draw a sheet: how large pictures are on it."""
+    return widget(
+        io.Int.Input,
+        "scale",
+        default=1,
+        min=1,
+        max=8,
+        optional=True,
+        tooltip="How many times as large small pictures are shown.",
+    )
+
+
 def image_of(picture: Any) -> torch.Tensor:
     """Returns a picture of Pillow as IMAGE (1, h, w, 3)."""
     pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)

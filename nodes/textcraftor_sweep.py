@@ -134,15 +134,7 @@ class ContactSheet(io.ComfyNode):
                     optional=True,
                     tooltip="How many stand in a row; 0 puts all into one.",
                 ),
-                widget(
-                    io.Int.Input,
-                    "scale",
-                    default=1,
-                    min=1,
-                    max=8,
-                    optional=True,
-                    tooltip="How many times as large small pictures are shown.",
-                ),
+                convert.sheet_scale(),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="All pictures on one.")],
         )

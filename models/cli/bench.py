@@ -109,6 +109,8 @@ def _prepare_arguments(args: argparse.Namespace) -> list[int]:
     """Fills in what was not given and returns the batches."""
     import torch
 
+    from ..bench.threads import use_threads
+
     for name, usual in (QUICK if args.quick else USUAL).items():
         if getattr(args, name) is None:
             setattr(args, name, usual)
@@ -118,10 +120,7 @@ def _prepare_arguments(args: argparse.Namespace) -> list[int]:
         batches = []
     if not batches or batches[0] < 1:
         raise ValueError(f"--batch must be numbers from 1 up, such as 1,4,16; got {args.batch!r}")
-    if args.threads is not None:
-        if args.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {args.threads}")
-        torch.set_num_threads(args.threads)
+    use_threads(args.threads)
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     if args.workdir is None:

@@ -35,11 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..bench.jobs import measure, requests, table
+    from ..bench.threads import use_threads
 
-    if args.threads is not None:
-        if args.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {args.threads}")
-        torch.set_num_threads(args.threads)
+    use_threads(args.threads)
     asked = requests(args.prompts, trained=args.shape is None)
     tipo = _model(args)
     with tqdm(total=args.rounds, file=sys.stderr, leave=False, disable=None) as bar:

@@ -34,11 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..bench.mmh_dit import FULL, Settings, measure, report, table, with_blocks
+    from ..bench.threads import use_threads
 
-    if args.threads is not None:
-        if args.threads < 1:
-            raise ValueError(f"--threads must be at least 1, got {args.threads}")
-        torch.set_num_threads(args.threads)
+    use_threads(args.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     settings = Settings(
         FULL if args.blocks is None else with_blocks(args.blocks),

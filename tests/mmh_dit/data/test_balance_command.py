@@ -14,16 +14,6 @@ pytest.importorskip("PIL", reason="pictures need presample[data]")
 PICTURES = {(96, 80): 16, (80, 96): 4, (80, 80): 1}
 
 
-@pytest.fixture
-def run(capsys):
-    def run_it(*argv):
-        code = cli.main(["data", *map(str, argv)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_it
-
-
 @pytest.fixture(scope="module")
 def latents(tmp_path_factory):
     """Latents of pictures in three shapes."""

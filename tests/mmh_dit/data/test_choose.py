@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "metrics"))
 
 from scorers_for_tests import save_clip
 
-from presample.models import cli
 from presample.models.mmh_dit.data.choose import Items, SelectOptions, allotments, choose, farthest
 from presample.models.mmh_dit.data.selection import LOW, UNCHOSEN, UNFIT, WHY
 from presample.models.mmh_dit.data.work import Folder, Made, Work
@@ -116,16 +115,6 @@ def test_what_is_missing_is_asked_for(items, options, said):
 
 
 # The command
-
-
-@pytest.fixture
-def run(capsys):
-    def run_it(*argv):
-        code = cli.main(["data", *map(str, argv)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_it
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from pictures_for_tests import (
 )
 from safetensors.torch import save_file
 
-from presample.models import cli
 from presample.models.metrics.heads import make_head
 from presample.models.mmh_dit.data import dedup as clustering
 from presample.models.mmh_dit.data.cache import LatentBatches, LatentCache
@@ -31,16 +30,6 @@ from presample.models.mmh_dit.data.work import Folder
 pytest.importorskip("transformers", reason="the frozen models are transformers'")
 pytest.importorskip("sklearn", reason="near duplicates need presample[data]")
 pytest.importorskip("PIL", reason="pictures need presample[data]")
-
-
-@pytest.fixture
-def run(capsys):
-    def run_it(*argv):
-        code = cli.main(["data", *map(str, argv)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run_it
 
 
 @pytest.fixture(scope="module")
