@@ -34,6 +34,7 @@ __all__ = [
     "Layout",
     "fill",
     "find_layout",
+    "gather",
     "left_out",
 ]
 
@@ -85,6 +86,22 @@ def fill(layout: Layout, region: Region, additions: Additions) -> str:
     if "prompt" in slots(parts):
         return _around(parts, region, added.values())
     return _arranged(parts, region, added)
+
+
+def gather(region: Region, additions: Additions, *, prose: bool) -> str:
+    """Returns the region's tags, or its prose, each unit as it was written, and the additions of that kind.
+
+    Networks, wildcards and whatever else says nothing a model may see stand among the tags; comments are
+    left out. What follows a bracket that stays open comes last, so that additions have no part in it.
+    """
+    own = [unit for unit in region.units if unit.prose == prose and not _is_comment(unit, region.comments)]
+    opens = (i for i, unit in enumerate(own) if not takes_more(unit.text, region.comments))
+    first = next(opens, len(own))
+    tags = [tag for tags in additions.tags.values() for tag in tags]
+    added = (*additions.prose, *additions.generated) if prose else tags
+    safe = filter(None, (_safe(region, text) for text in added))
+    texts = [*(unit.text for unit in own[:first]), *safe, *(unit.text for unit in own[first:])]
+    return _sentences(texts) if prose else _list(texts)
 
 
 def _safe(region: Region, text: str) -> str | None:

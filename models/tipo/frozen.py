@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..prompt.document import Region, canonical, split_sentences
+from ..prompt.layout import Additions
 from .expansion import Expansion, RegionExpansion, Request
-from .layouts import lay_out_regions, read_prompt, read_request
+from .layouts import gather_prose, gather_tags, lay_out_regions, read_prompt, read_request
 from .options import MAX_SEED
 from .prose import sentence_key
 from .tags import TagTable
@@ -47,8 +48,11 @@ def _frozen(plain: Expansion, prompt: str, variation: int, *, tags: TagTable) ->
         own = plain.regions[number : number + 1] if same else plain.regions
         regions.append(_told_apart(region, own, tags))
     made = lay_out_regions(plain.request, document, regions, seed=plain.seed)
+    whole = [Additions()] * len(regions)  # what was added stands in the document
     return replace(
         made,
+        tags=gather_tags(document, whole),
+        prose=gather_prose(document, whole),
         original=plain.original,
         prompt=prompt,
         user_prompt=plain.user_prompt,

@@ -4,11 +4,11 @@ Convention: what `lay_out_regions` makes depends on the request and the regions 
 laid out again, by `lay_out`, long after the model has gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..prompt.document import Document, Region, escape, read
-from ..prompt.layout import Additions, fill, find_layout
+from ..prompt.layout import Additions, fill, find_layout, gather
 from .expansion import Expansion, RegionExpansion, Request
 from .prose import join_sentences
 from .tags import TagTable
@@ -70,8 +70,8 @@ def lay_out_regions(
         prompt=_filled(request, document, full),
         user_prompt=_filled(request, document, none),
         added="\n".join(filter(None, (_told(r.added_tags, r.added_prose) for r in regions))),
-        tags=", ".join(filter(None, (_listed(r.user_tags, r.added_tags) for r in regions))),
-        prose="\n".join(filter(None, (_prose(r) for r in regions))),
+        tags=gather_tags(document, full),
+        prose=gather_prose(document, full),
         seed=seed,
         regions=tuple(regions),
     )
@@ -83,6 +83,21 @@ def _filled(request: Request, document: Document, additions: Sequence[Additions]
     return document.replace([fill(layout, region, each) for region, each in pairs])
 
 
+def gather_tags(document: Document, additions: Sequence[Additions]) -> str:
+    """Returns the tags of all regions, as they were written, each with its additions."""
+    return ", ".join(_gathered(document, additions, prose=False))
+
+
+def gather_prose(document: Document, additions: Sequence[Additions]) -> str:
+    """Returns the prose of all regions, as it was written, each with its additions and on its own line."""
+    return "\n".join(_gathered(document, additions, prose=True))
+
+
+def _gathered(document: Document, additions: Sequence[Additions], *, prose: bool) -> Iterator[str]:
+    pairs = zip(document.regions, additions, strict=True)
+    return filter(None, (gather(region, each, prose=prose) for region, each in pairs))
+
+
 def _additions(region: RegionExpansion) -> Additions:
     categories = {term: category for category, terms in region.user_tags.items() for term in terms}
     return Additions(region.added_tags, region.continued, region.caption, categories)
@@ -90,17 +105,8 @@ def _additions(region: RegionExpansion) -> Additions:
 
 def _told(tags, sentences: Sequence[str]) -> str:
     """Returns tags by category and, on a line of their own, sentences, as they can stand in a prompt."""
-    return "\n".join(filter(None, (_listed(tags), _spelled(join_sentences(sentences)))))
-
-
-def _listed(*groups) -> str:
-    """Returns the tags of all groups, each by category, as they can stand in a prompt."""
-    return ", ".join(_spelled(tag) for group in groups for tags in group.values() for tag in tags)
-
-
-def _prose(region: RegionExpansion) -> str:
-    added = join_sentences(region.added_prose)
-    return " ".join(filter(None, (_spelled(region.user_prose), _spelled(added))))
+    listed = ", ".join(_spelled(tag) for category in tags.values() for tag in category)
+    return "\n".join(filter(None, (listed, _spelled(join_sentences(sentences)))))
 
 
 def _spelled(text: str) -> str:

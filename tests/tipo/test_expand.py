@@ -348,13 +348,24 @@ def test_prose_in_its_own_box_is_read_as_prose(tipo):
 
 def test_what_comes_out_fits_together(tipo):
     expansion = run(r"1girl, star \(sky\), (lake:1.2)", tipo, tag_length="short")
-    assert expansion.tags.startswith(r"1girl, star \(sky\), lake, ")
+    assert expansion.tags.startswith(r"1girl, star \(sky\), (lake:1.2), ")
     assert expansion.added.split("\n")[0].split(", ") == [
         t.replace("(", r"\(").replace(")", r"\)") for t in added_tags(expansion)
     ]
     assert expansion.prose == expansion.added.split("\n")[1]
     assert expansion.prompt == f"{expansion.original}, {expansion.added}"
     assert expansion.as_dict()["prompt"] == expansion.prompt
+
+
+def test_tags_and_prose_keep_what_the_user_wrote(tipo):
+    prompt = "1girl, (lake:1.4), embedding:foo, [night] // a note\nA girl (holds a sword:1.2)"
+    expansion = run(prompt, tipo, tag_length="short", layout="prose")
+    assert expansion.tags == ", ".join(
+        ["1girl, (lake:1.4), embedding:foo, [night]", *added_tags(expansion)]
+    ).replace("(sky)", r"\(sky\)")
+    assert expansion.prose == " ".join(["A girl (holds a sword:1.2).", *added_prose(expansion)])
+    open_end = run("((lake, 1girl", tipo, tag_length="short")
+    assert open_end.tags.endswith(", ((lake, 1girl")
 
 
 # Odd prompts
