@@ -1,7 +1,8 @@
 """Checkpoints to resume from: a folder for each, with one safetensors file of every process that has a part.
 
 Convention: a folder gets its name when it is complete, and the older one goes after that, so an interruption
-at any moment leaves the older checkpoint or the new one. The floats of a state survive JSON to the last bit.
+at any moment leaves the older checkpoint or the new one. Only folders of exactly such names are removed, no
+other file, folder or link beside them. The floats of a state survive JSON to the last bit.
 """
 
 import json
@@ -14,18 +15,19 @@ import torch
 
 from .ema import Average
 
-NAME = re.compile(r"checkpoint-(\d+)")
+NAME = re.compile(r"checkpoint-(\d{8,})")
+BEGUN = ".part"
 
 
 def find(folder: Path) -> Path | None:
     """Returns the newest complete checkpoint of a folder."""
-    found = [path for path in folder.glob("checkpoint-*") if NAME.fullmatch(path.name)]
+    found = [path for path in folder.glob("checkpoint-*") if NAME.fullmatch(path.name) and path.is_dir()]
     return max(found, key=lambda path: int(NAME.fullmatch(path.name)[1]), default=None)
 
 
 def begin(folder: Path, step: int) -> Path:
     """Returns an empty folder to write a checkpoint into."""
-    part = folder / f"checkpoint-{step:08d}.part"
+    part = folder / f"checkpoint-{step:08d}{BEGUN}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     return part
@@ -37,17 +39,26 @@ def finish(part: Path) -> None:
     if done.exists():
         shutil.rmtree(done)
     part.rename(done)
-    for path in part.parent.glob("checkpoint-*"):
+    for path in _own(part.parent):
         if path != done:
             shutil.rmtree(path)
 
 
 def clear(folder: Path) -> None:
     """Removes the checkpoints of a training that has ended, and the folder if nothing else is in it."""
-    for path in folder.glob("checkpoint-*"):
+    for path in _own(folder):
         shutil.rmtree(path)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _own(folder: Path) -> list[Path]:
+    """The folders that trainings have made here, whole or begun."""
+    return [
+        path
+        for path in folder.glob("checkpoint-*")
+        if NAME.fullmatch(path.name.removesuffix(BEGUN)) and path.is_dir() and not path.is_symlink()
+    ]
 
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], state: Mapping) -> None:

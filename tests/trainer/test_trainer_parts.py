@@ -155,6 +155,31 @@ def test_an_interruption_while_writing_leaves_the_older_checkpoint(tmp_path, mon
     assert checkpoint.read(checkpoint.find(tmp_path) / "0.safetensors")[0]["model.w"].tolist() == [15.0] * 3
 
 
+def test_what_a_user_puts_beside_checkpoints_is_never_removed(tmp_path):
+    work = tmp_path / "training"
+    kept = ["checkpoint-best", "checkpoint-100", "checkpoint-00000005.old", "checkpoints"]
+    for name in [*kept, "checkpoint-00000003", "checkpoint-00000004.part"]:
+        (work / name).mkdir(parents=True)
+    for name in ("checkpoint-00000006", "checkpoint-100.txt"):
+        (work / name).write_text("notes")
+        kept.append(name)
+    (tmp_path / "elsewhere").mkdir()
+    try:
+        (work / "checkpoint-00000002").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+        kept.append("checkpoint-00000002")
+    except OSError:  # a system that makes no links
+        pass
+
+    def left():
+        return {path.name for path in work.iterdir()}
+
+    checkpoint.finish(checkpoint.begin(work, 7))
+    assert left() == {*kept, "checkpoint-00000007"}
+    assert checkpoint.find(work).name == "checkpoint-00000007"
+    checkpoint.clear(work)
+    assert left() == set(kept)
+
+
 def test_every_parameter_has_one_optimizer_and_only_matrices_decay():
     model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(6, 2))
     model[2].weight.requires_grad_(False)
