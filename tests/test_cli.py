@@ -77,6 +77,16 @@ def test_a_list_is_one_line_each_and_goes_on_where_it_was_cut(run, tmp_path):
     assert out.read_bytes() == whole
 
 
+def test_going_on_with_a_list_writes_nothing_of_it_again(run, tmp_path, monkeypatch):
+    out = tmp_path / "out.txt"
+    out.write_bytes(b"a finished line\nhalf a li")
+    monkeypatch.setattr("pathlib.Path.write_bytes", None)
+    assert run("expand", "1girl", "--n", "2", "--out", str(out), "--resume", *SHORT)[0] == 0
+    first, second = out.read_text(encoding="utf-8").splitlines()
+    assert first == "a finished line"
+    assert second.startswith("1girl, ")
+
+
 def test_a_file_that_is_there_is_not_written_over(run, tmp_path):
     out = tmp_path / "out.txt"
     out.write_text("mine")

@@ -7,6 +7,7 @@ line with --json; a list that was cut short goes on where it stopped with --resu
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -105,7 +106,7 @@ def _lines_done(out: Path | None, resume: bool) -> int:
     text = out.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if whole != text:
-        out.write_bytes(whole)
+        os.truncate(out, len(whole))
     return whole.count(b"\n")
 
 
