@@ -352,7 +352,8 @@ def download(
     """Returns the model's path in `folder` once its `files` (the standard ones unless given) are there and
     verified.
 
-    Files that are there already are checked and kept; one that does not match becomes `<name>.replaced`.
+    Files that are there already are checked and kept; one that does not match becomes `<name>.replaced`, or
+    `<name>.replaced-2` where that is taken, too.
     It goes to HF_ENDPOINT when that is set. `progress` is called with a file's name, its bytes here and its
     size. Raises DownloadError, whose message says what to do (no connection, full disk, wrong checksum, no
     such file), and DownloadStopped when `should_stop` says so; KeyboardInterrupt passes. What has arrived is

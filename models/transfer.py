@@ -307,8 +307,13 @@ def _verify(remote: Remote, part: Path) -> None:
 
 
 def _set_aside(target: Path) -> None:
-    if target.exists():
-        os.replace(target, target.with_name(f"{target.name}.replaced"))
+    """Renames a file of that name to the first free one of `.replaced`, `.replaced-2` and so on."""
+    if not target.exists():
+        return
+    aside, number = target.with_name(f"{target.name}.replaced"), 2
+    while os.path.lexists(aside):
+        aside, number = target.with_name(f"{target.name}.replaced-{number}"), number + 1
+    os.replace(target, aside)
 
 
 def _disk_message(error: OSError, remote: Remote, part: Path) -> str:

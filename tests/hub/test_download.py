@@ -74,6 +74,20 @@ def test_a_whole_folder_arrives_with_its_small_files_verified_too(standin, tmp_p
     assert (path / "config.json.replaced").read_bytes() == b"changed"
 
 
+def test_no_file_that_was_there_is_lost_however_often_it_is_replaced(standin, tmp_path):
+    path = tmp_path / GGUF.local
+    for content in (b"mine", b"another of mine", b"a third"):
+        path.write_bytes(content)
+        hub.download(MODEL, tmp_path)
+        assert path.read_bytes() == CONTENT
+    kept = ("replaced", "replaced-2", "replaced-3")
+    assert [path.with_name(f"{path.name}.{end}").read_bytes() for end in kept] == [
+        b"mine",
+        b"another of mine",
+        b"a third",
+    ]
+
+
 def test_what_is_here_and_verified_needs_no_connection(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     pinned = replace(MODEL, gguf=(replace(GGUF, sha256=SHA256),))
