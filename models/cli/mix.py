@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     options = from_flags(args, TinyOptions, leave_out=NOT_HERE)
     if args.n < 1 or args.sweep < 0:
         raise ValueError(f"--n must be at least 1 and --sweep at least 0, got {args.n} and {args.sweep}")
+    if args.merge and args.merge.exists():
+        raise ValueError(f"{args.merge} must not be there yet: name another file with --merge")
     began = time.monotonic()
     encoders = {name: chosen(name) for name in args.encoder or ["vivid"]}
     weights = read_weights(args.weights, len(encoders))
@@ -192,11 +194,14 @@ def write_merged(
     """Writes an encoder whose weights are those of all, merged; it loads wherever the tuned ones do."""
     from safetensors.torch import save_file
 
+    from ..files import move_in
     from ..textcraftor.merge import merge
     from ..textcraftor.mix import shares
 
     merged = merge(tensors, shares(weights, w=mixing.w, weighting=mixing.weighting))
     path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
     save_file(
-        {n: t.contiguous() for n, t in merged.items() if "position_ids" not in n}, path, {"format": "pt"}
+        {n: t.contiguous() for n, t in merged.items() if "position_ids" not in n}, half, {"format": "pt"}
     )
+    move_in(half, path)

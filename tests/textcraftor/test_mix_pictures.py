@@ -130,6 +130,27 @@ def test_the_sheet_has_the_original_each_encoder_and_their_mix(random_world, tmp
     assert torch.allclose(
         load_file(merged)[name], 0.25 * parts[0].float() + 0.75 * parts[1].float(), atol=1e-6
     )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["merged.safetensors", "mix.png"]
+
+
+def test_an_encoder_that_is_there_is_not_merged_over(random_world, tmp_path, capsys):
+    merged = tmp_path / "mine.safetensors"
+    merged.write_bytes(b"mine")
+    assert mix_command("--out", tmp_path / "mix.png", "--merge", merged) == 1
+    assert "must not be there yet" in capsys.readouterr().err
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(merged.name, b"mine")]
+
+
+def test_a_merge_that_breaks_off_leaves_no_encoder(random_world, tmp_path, monkeypatch):
+    def breaks_off(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    pytest.importorskip("PIL.Image")
+    monkeypatch.setattr("safetensors.torch.save_file", breaks_off)
+    merged = tmp_path / "merged.safetensors"
+    assert mix_command("--out", tmp_path / "mix.png", "--merge", merged) == 1
+    assert not merged.exists()
 
 
 def test_a_sweep_is_a_row_for_each_seed(random_world, tmp_path, capsys):
