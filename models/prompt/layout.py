@@ -36,6 +36,7 @@ __all__ = [
     "find_layout",
     "gather",
     "left_out",
+    "turns_round",
 ]
 
 
@@ -70,6 +71,19 @@ def left_out(region: Region, additions: Additions) -> tuple[str, ...]:
     tags = [tag for tags in additions.tags.values() for tag in tags]
     every = [*tags, *additions.prose, *additions.generated]
     return tuple(text for text in every if text.strip() and _safe(region, text) is None)
+
+
+def turns_round(layout: Layout, region: Region) -> bool:
+    """Returns whether additions that the layout has after the region's text must stand before it.
+
+    That is so where the text leaves a bracket, a network or a comment open.
+    """
+    parts = parse(layout.template)
+    if "prompt" not in slots(parts):
+        return False
+    _, core, _ = split_ends(region.text, region.comments)
+    after = slots(parts[parts.index(Part("prompt", slot=True)) + 1 :])
+    return bool(after and core) and not takes_more(core, region.comments)
 
 
 def fill(layout: Layout, region: Region, additions: Additions) -> str:

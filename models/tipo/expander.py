@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..lm.checkpoint import LanguageModel
 from ..lm.decode import Row
-from ..prompt.layout import find_layout
+from ..prompt.layout import find_layout, turns_round
 from .bans import compile_bans
 from .branches import Branch, Branches, GroupGuide
 from .draft import Draft, Rules, closed, shortened
@@ -31,9 +31,11 @@ from .plan import TRAINED, Inputs, Pass, plan, plan_task
 from .registry import KnownModel
 from .tags import TagTable
 from .tree import search
+from .unknown_words import unknown_words
 from .wire import Fields, find_task, render
 from .writer import Work, Writer
 
+AHEAD = "what was added stands first, for your text leaves a bracket, a <...> or a comment open"
 ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
 
 
@@ -74,6 +76,7 @@ class Expander:
             for draft in self.drafts[place]:
                 draft.keep(request.kept(place, first=place == self.places()[0]))
         self.plan = self.planned()
+        self.note_unknown_words()
         self.reports: list[PassReport] = []
         self.found: tuple[Expansion, ...] = ()
 
@@ -110,6 +113,19 @@ class Expander:
         if not planned:
             raise reasons[0]
         return planned
+
+    def note_unknown_words(self) -> None:
+        """Notes the words of the prompt that a model of one small world never learned."""
+        rules = self.tipo.rules
+        if rules is None or not rules.world:
+            return
+        for drafts in self.drafts:
+            texts = (*drafts[0].region.tags, drafts[0].user_prose)
+            if words := unknown_words(texts, self.tipo.language.tokenizer):
+                named = ", ".join(words[:5]) + (", ..." if len(words) > 5 else "")
+                note = f"{rules.name} knows {rules.world} only, and nothing of {named}; choose another model"
+                for draft in drafts:
+                    draft.notes.append(note)
 
     def passes(self, draft: Draft) -> tuple[Pass, ...]:
         """Returns the passes of a region; a pass that writes two fields becomes two, for two guides."""
@@ -271,6 +287,10 @@ class Expander:
 
     def expansion(self, variation: int, seconds: float) -> Expansion:
         drafts = [of_region[variation] for of_region in self.drafts]
+        layout = find_layout(self.options.layout)
+        for draft in drafts:
+            if (draft.added or draft.prose or draft.caption) and turns_round(layout, draft.region):
+                draft.notes.append(AHEAD)
         laid_out = lay_out_regions(
             self.request, self.document, [draft.result() for draft in drafts], seed=drafts[0].seed
         )

@@ -30,6 +30,7 @@ class KnownModel(Known):
 
     `context` is in tokens, None where the model's own config says it. `tasks` are those it was trained on; no
     task at all ("none") is always possible. `ratings` pairs a rating word with the one this model knows.
+    `world` says what a model knows that knows little.
     """
 
     architecture: str
@@ -38,6 +39,7 @@ class KnownModel(Known):
     licence: str
     tasks: tuple[str, ...] = TASKS
     ratings: tuple[tuple[str, str], ...] = ()
+    world: str = ""
     safetensors: tuple[KnownFile, ...] = ()
     gguf: tuple[KnownFile, ...] = ()
 
@@ -132,7 +134,7 @@ def _v2(name: str, size: int, *ggufs: _File, **facts):
 
 KNOWN: tuple[KnownModel, ...] = (
     # Made by this repository and bundled with it.
-    KnownModel("tipo-tiny", None, "llama", None, None, APACHE),
+    KnownModel("tipo-tiny", None, "llama", None, None, APACHE, world="one painted little world"),
     # Blob page of the weights on main (cc51920). Parameters: a quarter of its bytes, being fp32.
     _v1(
         "TIPO-100M",

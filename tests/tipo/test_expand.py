@@ -3,6 +3,7 @@
 import random
 import re
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,9 +22,11 @@ from presample.models.prompt.syntax import OPAQUE, lex
 from presample.models.tipo import layouts
 from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
+from presample.models.tipo.expander import AHEAD
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.lengths import LENGTHS
 from presample.models.tipo.options import MAX_SEED
+from presample.models.tipo.registry import known_model
 
 
 @pytest.fixture(scope="session", params=["auto", "float32"])
@@ -36,9 +39,13 @@ def requests(tipo, monkeypatch):
     """The texts that reach the language model."""
     seen = []
     encode = tipo.language.tokenizer.encode
-    monkeypatch.setattr(
-        tipo.language.tokenizer, "encode", lambda text, **how: seen.append(text) or encode(text, **how)
-    )
+
+    def noted(text, **how):
+        if "target: " in text:
+            seen.append(text)
+        return encode(text, **how)
+
+    monkeypatch.setattr(tipo.language.tokenizer, "encode", noted)
     return seen
 
 
@@ -253,13 +260,39 @@ def test_lengths_are_met(tipo, length):
 
 
 def test_what_falls_short_is_said(tipo):
-    full = run(", ".join(f"thing {i}" for i in range(40)), tipo, tag_length="short", prose_length="none")
+    full = run(", ".join(f"lake {i}" for i in range(40)), tipo, tag_length="short", prose_length="none")
     assert full.prompt == full.original
     assert full.notes == ("no tags were added: the prompt has 40 already, and short allows 36",)
     cut = run("1girl", tipo, tag_length="very_long", prose_length="none", max_new_tokens=40)
     (note,) = cut.notes
     assert re.fullmatch(r"\d+ tags of at least 48 for very_long: max_new_tokens 40 or the context .*", note)
     assert run("1girl", tipo).notes == ()
+
+
+def test_a_model_of_a_small_world_names_the_words_it_never_learned(tipo):
+    asked = "1girl, (cyberpunk:1.2), lake, <lora:robot:1>\nShe holds a sword. A sword!"
+    (note,) = run(asked, tipo).notes
+    assert note.startswith("tipo-tiny knows one painted little world only, and nothing of cyberpunk, sword; ")
+    elsewhere = replace(tipo, rules=known_model("TIPO-200M"))
+    assert run(asked, elsewhere).notes == run("1girl, lake", tipo).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "layout", "said"),
+    [
+        ("1girl, lake >:(", "verbatim", True),
+        ("lake\n# a note", "<|general|>, <|prompt|>, <|prose|>", False),
+        ("1girl, (lake", "<|prompt|>, <|tags|>", True),
+        ("1girl, (lake", "additions_first", False),
+        ("1girl, (lake", "prose", False),
+        ("1girl, (lake)", "verbatim", False),
+    ],
+)
+def test_additions_that_could_not_stand_behind_the_text_are_noted(tipo, prompt, layout, said):
+    found = run(prompt, tipo, layout=layout)
+    assert (AHEAD in found.notes) is said
+    if said:
+        assert found.prompt.endswith(prompt)
 
 
 # Bans, form, regions, layout
