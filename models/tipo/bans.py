@@ -1,9 +1,10 @@
 r"""Bans: which additions a user never wants to see.
 
 Convention: one pattern a line or comma. Plain text bans the tag it equals (case, `_` for a blank and prompt
-escapes make no difference), `*` stands for any characters, `/.../` is a regular expression for a whole tag
-(`/.../i`: upper and lower case alike; a comma inside belongs to it). `:)`, `^_^` and `?` are plain text.
-Bans concern additions only: whoever calls `match` never asks about the user's own words.
+escapes make no difference), and in sentences its words and their plural. `*` stands for any characters,
+`/.../` is a regular expression for a whole tag (`/.../i`: upper and lower case alike; a comma inside belongs
+to it). `:)`, `^_^` and `?` are plain text. Bans concern additions only: whoever calls `match` never asks
+about the user's own words.
 Source: what users of KGen's ban list ran into: `hat` also banned "that girl", and `:)` was a crash.
 `mode="substring"` keeps KGen's reach: a part of a tag is enough, or a bare expression at its start.
 """
@@ -12,6 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..prompt.document import canonical, unescape
 from .options import BAN_MODES
@@ -19,6 +21,8 @@ from .pattern import KINDS, Pattern, PatternError, compile_pattern, compile_wild
 
 MAX_PARTS = 5_000  # states of all expressions of one list together
 META = frozenset("[](){}*+?.|^$")
+_HISSES = re.compile(r"(?:s|x|z|ch|sh)\Z")
+_IN_Y = re.compile(r"[^\Waeiou_]y\Z")
 _CLOSE = re.compile(r"\\.|(/)[gimsuxy]*\s*(?=,|$)")  # an escaped character, or a slash before a pattern's end
 
 
@@ -58,6 +62,12 @@ class Bans:
     def __bool__(self) -> bool:
         return bool(self.plain or self.rules or self.exact)
 
+    @cached_property
+    def _phrases(self) -> Mapping[str, str]:
+        """What no sentence may say, in its own form and in the plural, with the pattern as written."""
+        listed = {**self.exact, **self.plain}
+        return {form: written for phrase, written in listed.items() for form in (phrase, plural(phrase))}
+
     def match(self, tag: str) -> str | None:
         """Returns the pattern, as it was written, that bans `tag`; None when it may be added."""
         key = canonical(tag)
@@ -74,10 +84,10 @@ class Bans:
         return None
 
     def match_sentence(self, sentence: str) -> str | None:
-        """Returns the pattern that bans a run of whole words of `sentence`, or None."""
+        """Returns the pattern that bans a run of whole words of `sentence`, or None; plurals count too."""
         spelled = " ".join(unescape(sentence).split())
         text = spelled.lower()
-        for phrase, written in (*self.plain.items(), *self.exact.items()):
+        for phrase, written in self._phrases.items():
             if _holds(text, phrase):
                 return written
         for rule in self.rules:
@@ -173,6 +183,15 @@ def _spelled(tag: str) -> str:
     """Returns `tag` as `canonical` does, with its upper case."""
     plain = unescape(tag)
     return " ".join((plain.replace("_", " ") if len(plain) >= 4 else plain).split())
+
+
+def plural(phrase: str) -> str:
+    """Returns the regular English plural of a phrase; the phrase itself where it does not end in a word."""
+    if _HISSES.search(phrase):
+        return phrase + "es"
+    if _IN_Y.search(phrase):
+        return phrase[:-1] + "ies"
+    return phrase + "s" if phrase[-1:].isalpha() else phrase
 
 
 def _holds(text: str, phrase: str) -> bool:

@@ -155,7 +155,12 @@ def test_no_list_of_bans_can_hang():
 SENTENCES = [
     ("hat", "She wears a hat.", True),
     ("hat", "A Hat, red and tall", True),
-    ("hat", "That girl chats about hats.", False),
+    ("hat", "That girl chats about chatter.", False),
+    ("hat", "That girl chats about hats.", True),
+    ("hats", "That girl has a hat.", False),
+    ("bush", "Some bushes grow here.", True),
+    ("butterfly", "Butterflies are in the air.", True),
+    ("toy", "There are toys.", True),
     ("hat", "That chatty girl likes that hat", True),
     ("blue hair", "A girl with blue  hair\nat the sea", True),
     ("blue_hair", "Her blue hair is long.", True),
