@@ -1,20 +1,19 @@
 """Conflicts: additions that contradict what the user said, or what was added before them.
 
 Convention: an axis is a question about the picture (what hour, which hair colour), and a tag leaves some of
-its answers open; a tag contradicts the prompt when no answer is left for both. Counts of people are
-intervals, and a user who counts one kind of person has counted all. Questions about one person (hair,
-clothes, pose) are not asked once there are two. The user's own terms are never judged: where two of them
-disagree, both stay open.
+its answers open; a tag contradicts the prompt when no answer is left for both. People are counted in
+`people`; questions about one person (hair, clothes, pose) are not asked once there are two. The user's own
+terms are never judged: where two of them disagree, both stay open.
 Source: what the words mean on Danbooru; where its pictures often carry both words, nothing is said here.
 """
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..prompt.document import canonical
+from .people import PEOPLE, SOME, Asked, People, mentions, people_in_prose
 
 # Axis -> answers that stay open -> the tags that say so.
 SCENE = {
@@ -131,37 +130,6 @@ PARTS = PERSON_PARTS | SCENE_PARTS
 # "white hair ornament" in a sentence says nothing about the hair.
 THINGS = frozenset(("ornament", "ribbon", "band", "bow", "clip", "tie", "pin", "flower", "lace", "trim"))
 
-KINDS = ("girl", "boy", "other")
-MANY = (2, math.inf)
-SOME = (1, math.inf)
-PEOPLE: dict[str, dict[str, tuple[float, float]]] = {
-    "no humans": {"people": (0, 0)},
-    "solo": {"people": (1, 1)},
-    "duo": {"people": (2, 2)},
-    "trio": {"people": (3, 3)},
-    **{tag: {"people": MANY} for tag in ("solo focus", "couple", "twins", "siblings")},
-    **{tag: {"people": (3, math.inf)} for tag in ("crowd", "people", "group")},
-    "hetero": {"girl": SOME, "boy": SOME},
-    "sisters": {"girl": MANY},
-    "yuri": {"girl": MANY},
-    "brothers": {"boy": MANY},
-    "yaoi": {"boy": MANY},
-    **{
-        tag: {"boy": SOME}
-        for tag in ("male focus", "mature male", "muscular male", "faceless male", "old man")
-    },
-    **{tag: {"girl": SOME} for tag in ("mature female", "muscular female", "faceless female", "old woman")},
-    **{f"1{kind}": {kind: (1, 1)} for kind in KINDS},
-    **{f"{n}{kind}s": {kind: (n, n)} for kind in KINDS for n in (2, 3, 4, 5)},
-    **{f"6+{kind}s": {kind: (6, math.inf)} for kind in KINDS},
-    **{f"multiple {kind}s": {kind: MANY} for kind in KINDS},
-}
-# Words of a sentence that put somebody into the picture.
-MENTIONS = {
-    **dict.fromkeys(("girl", "girls", "woman", "women", "lady", "ladies"), "girl"),
-    **dict.fromkeys(("boy", "boys", "man", "men", "gentleman", "gentlemen"), "boy"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -215,18 +183,18 @@ def claims(key: str) -> tuple[Claim, ...]:
     return named
 
 
-def people(key: str) -> dict[str, tuple[float, float]]:
+def people(key: str) -> Asked:
     """Returns the least and the most of each kind of person that a tag asks for; most ask nothing."""
-    found = PEOPLE.get(key)
-    if found is None and key.endswith(" hair") and claims(key):
+    if key not in PEOPLE and key.endswith(" hair") and claims(key):
         return {"people": SOME}
-    return found or {}
+    return PEOPLE.get(key, {})
 
 
 class Conflicts:
     """What is settled about one picture: by the user's terms and prose, then by every tag that is added.
 
-    `user_terms` are plain tags; a term of six words or more is read as prose, as `prose` is.
+    `user_terms` are plain tags; a term of six words or more is read as prose, as `prose` is. Prose counts
+    people, too.
     """
 
     def __init__(self, user_terms: Iterable[str] = (), *, prose: str = ""):
@@ -235,25 +203,25 @@ class Conflicts:
         self._open: dict[str, frozenset[str]] = {}
         self._said: dict[str, list[tuple[str, frozenset[str]]]] = {}
         self._free: set[str] = set()
-        self._counts: list[tuple[str, dict]] = []
-        self._people = dict.fromkeys((*KINDS, "people"), (0, math.inf))
+        self._people = People()
         for term, key in terms:
-            self._count(f"your {term!r}", people(key))
+            self._people.count(f"your {term!r}", people(key))
             for claim in claims(key):
                 self._say(f"your {term!r}", claim)
         for text in (prose, *(key for _, key in terms if key.count(" ") >= 5)):
+            for word, asked in people_in_prose(text):
+                self._people.count(f"your {word!r}", asked)
             for phrase, claim in _in_prose(text):
                 self._say(f"your {phrase!r}", claim)
-        self._settle_counts()
+        self._people.settle()
 
     def reason(self, tag: str) -> str | None:
         """Returns why `tag` cannot be added, as in "contradicts your 'blue hair'"; None when it can."""
         key = canonical(tag)
         if key in self._own:
             return None
-        asked = people(key)
-        if asked and not _possible(_meet(self._people, asked)):
-            return self._blame_counts(asked)
+        if not self._people.allow(asked := people(key)):
+            return self._people.reason(asked)
         return next(filter(None, map(self._contradicted, claims(key))), None)
 
     def prose_reason(self, text: str) -> str | None:
@@ -261,16 +229,15 @@ class Conflicts:
         for phrase, claim in _in_prose(text):
             if phrase not in self._own and (reason := self._contradicted(claim)):
                 return reason
-        for word in re.findall(r"\w+", text.lower()):
-            asked = {MENTIONS[word]: SOME} if word in MENTIONS else {}
-            if asked and not _possible(_meet(self._people, asked)):
-                return self._blame_counts(asked)
+        for asked in mentions(text):
+            if not self._people.allow(asked):
+                return self._people.reason(asked)
         return None
 
     def add(self, tag: str) -> None:
         """Takes `tag` as added: later ones must agree with it too."""
         key, who = canonical(tag), f"the added {tag!r}"
-        self._count(who, people(key))
+        self._people.count(who, people(key))
         for claim in claims(key):
             self._say(who, claim)
 
@@ -281,7 +248,7 @@ class Conflicts:
 
     def _contradicted(self, claim: Claim) -> str | None:
         still = self._open.get(claim.axis)
-        if still is None or still & claim.open or (claim.person and self._several()):
+        if still is None or still & claim.open or (claim.person and self._people.several):
             return None
         said = self._said[claim.axis]
         against = (who for who, answers in said if not answers & claim.open)
@@ -295,50 +262,6 @@ class Conflicts:
             self._open.pop(claim.axis, None)
         else:
             self._open[claim.axis] = still & claim.open or still | claim.open | {"mixed"}
-
-    def _count(self, who: str, asked: dict[str, tuple[float, float]]) -> None:
-        if not asked:
-            return
-        self._counts.append((who, asked))
-        for kind, (low, high) in asked.items():
-            least, most = self._people[kind]
-            agreed = (max(least, low), min(most, high))
-            self._people[kind] = agreed if agreed[0] <= agreed[1] else (min(least, low), max(most, high))
-
-    def _settle_counts(self) -> None:
-        """Who counts girls and no boys means no boys, unless that cannot be."""
-        named = {kind for _, asked in self._counts for kind in asked}
-        if named.intersection(KINDS):
-            closed = self._people | {kind: (0, 0) for kind in KINDS if kind not in named}
-            self._people = closed if _possible(closed) else self._people
-        if not _possible(self._people):
-            self._people["people"] = (0, math.inf)
-
-    def _several(self) -> bool:
-        return max(self._people["people"][0], sum(self._people[kind][0] for kind in KINDS)) >= 2
-
-    def _blame_counts(self, asked: dict) -> str:
-        """Names the first count that alone rules `asked` out, or all of them."""
-        alone = dict.fromkeys((*KINDS, "people"), (0, math.inf))
-        for who, bounds in self._counts:
-            if not _possible(_meet(_meet(alone, bounds), asked)):
-                return f"contradicts {who}"
-        return "contradicts " + " with ".join(who for who, _ in self._counts)
-
-
-def _meet(bounds: dict, asked: dict) -> dict[str, tuple[float, float]]:
-    met = dict(bounds)
-    for kind, (low, high) in asked.items():
-        met[kind] = (max(met[kind][0], low), min(met[kind][1], high))
-    return met
-
-
-def _possible(bounds: dict[str, tuple[float, float]]) -> bool:
-    """True when girls, boys and others can be counted so that they make up the people."""
-    least, most = bounds["people"]
-    fewest = sum(bounds[kind][0] for kind in KINDS)
-    largest = sum(bounds[kind][1] for kind in KINDS)
-    return all(low <= high for low, high in bounds.values()) and fewest <= most and largest >= least
 
 
 @lru_cache(1024)

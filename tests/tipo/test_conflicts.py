@@ -226,6 +226,28 @@ def test_sentences_that_agree_with_the_tags_may_stay(user, sentence):
     assert Conflicts(user).prose_reason(sentence) is None
 
 
+@pytest.mark.parametrize(
+    ("prose", "wrong", "right"),
+    [
+        ("A girl at a lake.", "2girls, 1boy, multiple girls, crowd", "1girl, solo"),
+        ("a very young woman and an old man", "2girls, 2boys, solo, 3boys", "1girl, 1boy, hetero"),
+        ("Two girls play. The girls laugh.", "1girl, 3girls, 1boy, solo", "2girls, multiple girls"),
+        ("A girl waits. A girl with red hair comes.", "3girls, 1boy", "1girl, 2girls"),
+        ("The girl is here.", "1boy, no humans", "1girl, 2girls, solo"),
+        ("a group of men", "1boy, 1girl", "2boys, multiple boys"),
+        ("A girl without a man, no boys", "1boy", "1girl"),
+        ("A girl among people", "", "1girl, 2girls, 1boy, crowd"),
+        ("a photo of girl", "1boy", "1girl, 2girls"),
+        ("a lake at night", "", "1girl, 2boys, no humans"),
+    ],
+)
+def test_people_are_counted_in_prose(prose, wrong, right):
+    for conflicts in (Conflicts(prose=prose), Conflicts([f"{prose} in the warm light of evening"])):
+        assert [tag for tag in wrong.split(", ") if tag and not conflicts.reason(tag)] == []
+        assert [tag for tag in right.split(", ") if conflicts.reason(tag)] == []
+    assert (Conflicts(prose="a girl").prose_reason("The boy sits.")) == "contradicts your 'girl'"
+
+
 def test_what_an_added_sentence_says_holds_for_the_tags_after_it():
     conflicts = Conflicts(["1girl"])
     conflicts.add_prose("A girl with long black hair stands in the forest.")
