@@ -53,7 +53,8 @@ ARROWS = {
     "cluster": set(),
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
-    "metrics": {"options", "published"},
+    "pictures": set(),
+    "metrics": {"files", "options", "pictures", "published"},
     "mmh_dit": {
         "cluster",
         "files",
@@ -61,6 +62,7 @@ ARROWS = {
         "interrupt",
         "metrics",
         "options",
+        "pictures",
         "playground.balance",
         "playground.buckets",
     },

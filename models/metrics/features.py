@@ -10,6 +10,7 @@ b batch  n pictures  d features
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..pictures import FORMATS, NoPicture, open_whole
 from .inception import SIDE, load_inception
 from .preprocess import IMAGENET, clean_square
 from .pretrained import load_pretrained, model_type
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 DINO_SIDE = 224
+MOST_WAITING = 1 << 26  # pixels of groups that are not full, with 3 bytes each
 
 
 @dataclass(frozen=True)
@@ -69,34 +72,40 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def open_picture(path: Path) -> Any:
-    """Returns a picture of Pillow in RGB; raises ValueError where the file is none."""
-    from PIL import Image, UnidentifiedImageError
-
+    """Returns a picture of Pillow in RGB; raises ValueError where the file is none, or is too large."""
     try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} must be a whole picture: {error}; remove it or make it again") from error
+        with open(path, "rb") as file:
+            return open_whole(file).convert("RGB")
+    except (NoPicture, OSError) as why:
+        kinds = ", ".join(FORMATS)
+        raise ValueError(f"{path} must be a whole picture ({kinds}): {why}; remove or replace it") from why
 
 
 def batches(paths: Sequence[Path], size: int) -> Iterator[tuple[list[int], Tensor]]:
-    """Yields pictures of one size together, at most `size` of them: their places and (b, 3, H, W) in 0..1."""
+    """Yields pictures of one size together, at most `size` of them: their places and (b, 3, H, W) in 0..1.
+
+    Where there are many sizes the fullest group goes early, so that few pixels wait.
+    """
     import numpy as np
 
     waiting: dict[tuple[int, int], list[tuple[int, Tensor]]] = {}
+    pixels: Counter[tuple[int, int]] = Counter()  # that wait, by size
     for place, path in enumerate(paths):
         picture = open_picture(path)
-        pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
         group = waiting.setdefault(picture.size, [])
-        group.append((place, pixels))
-        if len(group) == size:
-            yield _together(waiting.pop(picture.size))
+        group.append((place, torch.from_numpy(np.array(picture)).permute(2, 0, 1)))
+        pixels[picture.size] += picture.width * picture.height
+        full = picture.size if len(group) == size else None
+        if full or pixels.total() > MOST_WAITING:
+            chosen = full or max(pixels, key=pixels.get)
+            del pixels[chosen]
+            yield _together(waiting.pop(chosen))
     for group in waiting.values():
         yield _together(group)
 
 
 def _together(group: list[tuple[int, Tensor]]) -> tuple[list[int], Tensor]:
-    return [place for place, _ in group], torch.stack([pixels for _, pixels in group])
+    return [place for place, _ in group], torch.stack([pixels for _, pixels in group]).float() / 255
 
 
 def _fid(path: Path, device: str) -> Features:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from scorers_for_tests import save_clip, save_dinov2, save_pictures
 
+from presample.models.metrics import features
 from presample.models.metrics.features import batches, find_pictures, load_features, open_picture
 from presample.models.metrics.frechet import frechet_distance
 from presample.models.metrics.inception import Inception, load_inception
@@ -138,6 +139,38 @@ def test_pictures_of_many_sizes_are_batched_by_size(tmp_path):
         for place, image in zip(places, images, strict=True):
             wanted = torch.from_numpy(np.array(Image.open(paths[place]))).permute(2, 0, 1) / 255
             torch.testing.assert_close(image, wanted)
+
+
+def test_pictures_of_very_many_sizes_do_not_all_wait_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "MOST_WAITING", 300)
+    for side, count in ((8, 3), (9, 1), (10, 1), (20, 1)):
+        save_pictures(tmp_path / f"{side:02d}", count, size=(side, side))
+    opened = []
+    monkeypatch.setattr(features, "open_picture", lambda path: (opened.append(path), open_picture(path))[1])
+    seen = [
+        (places, tuple(images.shape[2:]), len(opened))
+        for places, images in batches(find_pictures(tmp_path), 32)
+    ]
+    assert seen == [([0, 1, 2], (8, 8), 5), ([5], (20, 20), 6), ([3], (9, 9), 6), ([4], (10, 10), 6)]
+
+
+def test_a_file_is_opened_by_what_it_holds_and_never_by_another_program(tmp_path, monkeypatch):
+    from PIL import EpsImagePlugin
+
+    def never(*_, **__):
+        raise AssertionError("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", never)
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png", "EPS")
+    with pytest.raises(ValueError, match=r"x\.png must be a whole picture \(JPEG, "):
+        open_picture(tmp_path / "x.png")
+
+
+def test_a_picture_that_would_fill_the_memory_is_named(tmp_path, monkeypatch):
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image.Image, "convert", None)
+    with pytest.raises(ValueError, match=r"x\.png .*more than 89 million pixels"):
+        open_picture(tmp_path / "x.png")
 
 
 def test_a_broken_picture_is_named(tmp_path):

@@ -10,14 +10,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...pictures import NoPicture, open_whole
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .sources import Item
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MOST_BYTES = 256 << 20
-MOST_PIXELS = 89_478_485  # where PIL begins to suspect a decompression bomb
 
 
 class LeftOut(Exception):
@@ -54,24 +54,17 @@ def open_image(data: bytes) -> Image:
     Raises:
         LeftOut: they are no whole JPEG, PNG, WebP or BMP, or would unpack to more than 89 million pixels.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
+    try:
+        image = open_whole(io.BytesIO(data))
+    except NoPicture as why:
+        raise LeftOut(str(why)) from why
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged EXIF data; a bomb's warning is made an error below
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > MOST_PIXELS:
-                raise LeftOut("more than 89 million pixels")
-            image.load()
-        except LeftOut:
-            raise
-        except Image.DecompressionBombError as error:
-            raise LeftOut("more than 89 million pixels") from error
-        except Exception as error:  # decoders raise nearly anything on damaged files
-            raise LeftOut("no whole picture") from error
+        warnings.simplefilter("ignore")  # of damaged EXIF data
         try:
             image = ImageOps.exif_transpose(image)
-        except Exception:  # the same of damaged EXIF data: the picture itself is whole
+        except Exception:  # decoders raise nearly anything on it: the picture itself is whole
             image.info.pop("exif", None)
     return _opaque(image)
 
