@@ -1,7 +1,8 @@
 """Makes the pictures of the templates: `python tests/hosts/comfyui/make_template_pictures.py [TEMPLATE ...]`.
 
 Each is the graph in the page of a real ComfyUI (COMFYUI_PATH, COMFYUI_PYTHON) after it has run; one that
-cannot run here, because its files are large, is shown as it opens. Without names: those that paint.
+cannot run here, because its files are large, is shown as it opens. Without names: all but those that only
+write.
 """
 
 import io
@@ -15,10 +16,16 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1]), str(HERE.parents[1] / "frontend")]
 
 TEMPLATES = HERE.parents[2] / "example_workflows"
-PAINTING = ("tiny_text_to_image", "tipo_to_pictures", "score_and_compare", "image_to_image", "full_size")
+PAINTING = ("tiny_text_to_image", "tipo_to_pictures", "score_and_compare", "image_to_image", "aspect_buckets")
+WIRED = ("full_size", "tipo_for_sdxl", "tipo_for_flux")
 MIXING = ("plain_to_vivid", "mix_two_encoders", "plain_to_vivid_sweep")
 TINY = "models/bundled/mmh-dit-tiny/model.safetensors"
-LARGE = {"UNETLoader": "diffusion_models", "CLIPLoader": "text_encoders", "VAELoader": "vae"}
+LARGE = {
+    "CheckpointLoaderSimple": "checkpoints",
+    "UNETLoader": "diffusion_models",
+    "CLIPLoader": "text_encoders",
+    "VAELoader": "vae",
+}
 MARGIN = 30
 VIEW = (2000, 1400)
 WIDTH = 1000  # of the picture
@@ -44,7 +51,7 @@ def main() -> None:
     from test_page import CHROMIUM, DONE, Backend
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        put_empty_files(Path(folder), sys.argv[1:] or (*PAINTING, *MIXING))
+        put_empty_files(Path(folder), sys.argv[1:] or (*PAINTING, *WIRED, *MIXING))
         server = Server(Path(folder))
         arguments = ["--no-sandbox", "--disable-gpu", "--force-prefers-reduced-motion"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -52,7 +59,7 @@ def main() -> None:
             page = Page(browser, Backend(server), "classic")
             page.page.set_viewport_size({"width": VIEW[0], "height": VIEW[1]})
             page.page.set_default_timeout(120_000)
-            for name in sys.argv[1:] or (*PAINTING, *MIXING):
+            for name in sys.argv[1:] or (*PAINTING, *WIRED, *MIXING):
                 page.load((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
                 if runs(name):
                     ended = page.page.evaluate(DONE)

@@ -16,8 +16,16 @@ PAINTING = {
     "score_and_compare": 2,
 }
 MIXING = {"plain_to_vivid": 1, "mix_two_encoders": 1, "plain_to_vivid_sweep": 1}
-LARGE = "full_size"
-FILES = ("mmh-dit.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors")
+# Files that each needs, with their folders.
+LARGE = {
+    "full_size": (
+        "diffusion_models/mmh-dit.safetensors",
+        "text_encoders/t5xxl_fp16.safetensors",
+        "vae/ae.safetensors",
+    ),
+    "tipo_for_sdxl": ("checkpoints/sd_xl_base_1.0.safetensors",),
+    "tipo_for_flux": ("checkpoints/flux1-dev-fp8.safetensors",),
+}
 PAINTER = ROOT / "models/bundled/mmh-dit-tiny/model.safetensors"
 TUNED = [ROOT / f"models/bundled/tiny-clip-{name}/model.safetensors" for name in ("vivid", "moonlit")]
 with_tuned = pytest.mark.skipif(
@@ -47,7 +55,7 @@ def results(server, templates):
 
 
 def test_the_templates_are_those_that_are_tested(templates):
-    assert set(templates) == {*WRITING, *PAINTING, *MIXING, LARGE}
+    assert set(templates) == {*WRITING, *PAINTING, *MIXING, *LARGE}
 
 
 @pytest.mark.parametrize("name", WRITING)
@@ -149,14 +157,15 @@ def check_pictures(result, server, count):
     return seen
 
 
-def test_the_full_size_template_lacks_its_files_and_nothing_else(results, templates):
-    refused = results[LARGE]
+@pytest.mark.parametrize(("name", "files"), LARGE.items())
+def test_it_lacks_its_large_files_and_nothing_else(results, templates, name, files):
+    refused = results[name]
     assert refused.status == 400
     errors = [error for node in refused.answer["node_errors"].values() for error in node["errors"]]
     assert {error["type"] for error in errors} == {"value_not_in_list"}
-    assert {name for name in FILES for error in errors if name in error["details"]} == set(FILES)
-    assert len(errors) == len(FILES)
-    note = next(n for n in templates[LARGE]["nodes"] if n["type"] == "MarkdownNote")["widgets_values"][0]
-    folders = ("models/diffusion_models/", "models/text_encoders/", "models/vae/")
-    assert all(folder + name in note for folder, name in zip(folders, FILES, strict=True))
-    assert "huggingface.co" in json.dumps(templates[LARGE])
+    missing = {path.partition("/")[2] for path in files}
+    assert {name for name in missing for error in errors if name in error["details"]} == missing
+    assert len(errors) == len(files)
+    note = next(n for n in templates[name]["nodes"] if n["type"] == "MarkdownNote")["widgets_values"][0]
+    assert all(f"models/{path.partition('/')[0]}/" in note for path in files)
+    assert "huggingface.co" in json.dumps(templates[name])
