@@ -94,14 +94,16 @@ class _Atom:
     mark: str = ""
 
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_DECIMAL = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"  # \d+\.?\d* would try every way to part the digits
+_NUMBER = rf"{_DECIMAL}(?:[eE][-+]?\d+)?"
 _NUMBERS = re.compile(rf"\s*{_NUMBER}(?:\s*,\s*{_NUMBER})*\s*\Z")
 _AND_WEIGHT = re.compile(r"\s*[-+]?(?:\d+\.?|\d*\.\d+)(\s*)\Z")
 _NAMED_NETWORK = re.compile(r"<\w+:(?=[^>])")
 _OTHER_NETWORK = re.compile(r"<[A-Za-z/!|$%][^<>,\r\n]*>")
 _NETWORK_START = re.compile(r"<(?:\w+:|[A-Za-z/!|$%])")
 _EMBEDDING = re.compile(
-    r"embedding:(?:\\.|(?!/[/*])[^\s,，、()\[\]{}<>|:\\])+(?::[-+]?(?:\d+\.?\d*|\.\d+)(?![\w.]|\s*[)\]:]))?"
+    r"embedding:(?:\\.|(?!/[/*])[^\s,，、()\[\]{}<>|:\\])+"
+    rf"(?::{_DECIMAL}(?![\w.]|\s*[)\]:]))?"
 )
 _WILDCARD = re.compile(
     r'__(?:[^\W_]|[*?./~@!-])(?:(?!__)[^\r\n,<>{}|()\[\]:#$"])*(?<!\s)(?:\([^()\r\n]*\))?__'

@@ -15,7 +15,7 @@ PLACEHOLDERS = ("prompt", "kept", "tags", "prose", *CATEGORIES, "extended", "gen
 
 _SLOT = re.compile(r"<\|([^|<>]*)\|>")
 _EATEN = re.compile(r"[ \t]*[,.]?[ \t]*")
-_EMPTY_BRACKETS = re.compile(r"\(\s*(?::\s*[\d.]+)?\s*\)|\[\s*\]")
+_EMPTY_BRACKETS = re.compile(r"\(\s*(?::\s*[\d.]+\s*)?\)|\[\s*\]")
 _SEPARATION = " \t\r\n,."
 
 

@@ -214,10 +214,11 @@ def test_nothing_is_lost_of_text_that_is_all_syntax(prompt):
     [
         *("(" * 50_000 + ")" * 50_000, "[" * 100_000, "{" * 50_000, "([)]" * 25_000, "<a:" * 33_000),
         *("__a " * 25_000, "a#" * 50_000, "(a:" * 33_000, ":0.5 AND " * 11_000, "_" * 100_000, "/*" * 50_000),
+        *("[a:" + "1" * 100_000 + "x]", "(a:" + "1" * 100_000 + "x)", "embedding:a:" + "1" * 100_000 + "x"),
     ],
     ids=lambda prompt: prompt[:8],
 )
-def test_a_hundred_kilobytes_of_brackets_are_nothing_special(prompt):
+def test_a_hundred_kilobytes_of_brackets_or_digits_are_nothing_special(prompt):
     spans = lex(prompt)
     assert "".join(span.text for span in spans) == prompt
     assert len(depths(spans)) == len(spans)
