@@ -238,7 +238,7 @@ def test_blanks_are_tidied_in_the_template_only():
 
 
 def test_empty_brackets_of_a_template_go_and_a_bracket_before_many_lines_is_nothing_special():
-    assert filled("hat", Additions(), "<|prompt|>() x ( : 1.2 )[ ] ( y) (:1.") == "hat x ( y) (:1."
+    assert filled("hat", Additions(), "<|prompt|>() x ( : 1.2 )[ ] ( y) (:1.)") == "hat x ( y)"
     assert filled("hat", Additions(), "<|prompt|>(" + "\n" * 100_000 + "x") == "hat(\n\nx"
 
 
