@@ -112,6 +112,7 @@ def add_flags(parser: argparse.ArgumentParser, cls: type, *, leave_out: Collecti
             continue
         flag = "--" + fact.name.replace("_", "-")
         text = fact.help.replace("%", "%%")
+        text += f" Presets: {', '.join(fact.presets)}." if fact.presets else ""
         bounds = f" ({fact.low:g} to {fact.high:g})" if fact.low is not None and fact.high < 2**31 else ""
         shown = "" if fact.default in (None, "", ()) else f" [{fact.default}]"
         help = text + bounds + shown
