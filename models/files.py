@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders in which one program works at a time.
+"""Files that are there whole or not at all, folders in which one program works at a time, and links.
 
 Convention: a file is written beside its place under another name, put on the disk and moved in, so whoever
 kills a program, or a machine, finds the old file or the new one.
@@ -73,6 +73,11 @@ def alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def within(path: Path, root: str) -> bool:
+    """Returns whether a file is in a folder when links are followed; `root` is that folder's real path."""
+    return Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def fingerprint(path: Path) -> str:

@@ -9,13 +9,16 @@ Source: webdataset's file layout; the `metadata.jsonl` of Hugging Face's imagefo
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
+from typing import Any
+
+from ...files import within
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 # Named as left out, since people would wonder; other files are passed over.
@@ -83,7 +86,7 @@ def _folder(root: Path, number: int, prefix: str, field: str, on_problem: Proble
                 if suffix in NOT_READ and not name.startswith("."):
                     on_problem(prefix + file, NOT_READ[suffix])
                 continue
-            if path.is_symlink() and not _within(path, inside):
+            if path.is_symlink() and not within(path, inside):
                 on_problem(prefix + file, "a link that leaves its folder")
             elif suffix == ".tar":
                 yield from _shard(path, Place(number, file, prefix), field, on_problem)
@@ -96,18 +99,22 @@ def _folder(root: Path, number: int, prefix: str, field: str, on_problem: Proble
                 yield Item(prefix + file, number, file, captions)
 
 
-def _within(path: Path, root: str) -> bool:
-    return os.path.commonpath([os.path.realpath(path), root]) == root
-
-
 def _beside(picture: Path, root: str, field: str) -> tuple[str, ...]:
     """Captions of `a.txt` or `a.json` beside `a.jpg`."""
     for suffix in (".txt", ".json"):
         path = picture.with_suffix(suffix)
-        if path.is_file() and _within(path, root):
-            with open(path, "rb") as file:
-                return captions_of(file.read(MOST_TEXT + 1), suffix, field)
+        if path.is_file() and within(path, root):
+            try:
+                with open(path, "rb") as file:
+                    data = file.read(MOST_TEXT + 1)
+            except OSError as error:
+                raise ValueError(f"a caption that {_unread(error)}") from error
+            return captions_of(data, suffix, field)
     return ()
+
+
+def _unread(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or 'input or output error'}"
 
 
 def captions_of(data: bytes, suffix: str, field: str = "") -> tuple[str, ...]:
@@ -146,11 +153,14 @@ def _cleaned(texts: list[str]) -> tuple[str, ...]:
 def _metadata(root: Path, folder: Path, names: list[str], field: str, on_problem: Problem) -> dict:
     """Captions by path from the root, of a folder's `metadata.jsonl` or `metadata.json`."""
     told: dict[str, tuple[str, ...]] = {}
-    here = folder.relative_to(root)
+    here, inside = folder.relative_to(root), os.path.realpath(root)
     for name in sorted(set(METADATA) & set(names)):
-        key = (here / name).as_posix()
-        with open(folder / name, encoding="utf-8-sig", errors="replace") as file:
-            for number, (picture, record) in enumerate(_records(file, name), 1):
+        key, path = (here / name).as_posix(), folder / name
+        if not (path.is_file() and within(path, inside)):
+            on_problem(key, "no plain file of its folder")
+            continue
+        try:
+            for number, (picture, record) in enumerate(_records(path), 1):
                 try:
                     if record is None:
                         raise ValueError("a record that is no JSON object with a file_name")
@@ -159,23 +169,35 @@ def _metadata(root: Path, folder: Path, names: list[str], field: str, on_problem
                     on_problem(f"{key}:{number}", "a caption that is no UTF-8 text")
                 except ValueError as error:
                     on_problem(f"{key}:{number}", str(error))
+        except OSError as error:
+            on_problem(key, _unread(error))
     return told
 
 
-def _records(file: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
     """Pairs of file name and record, of lines, of a list, or of a mapping; None is a broken record."""
-    for record in file if name.endswith(".jsonl") else [file.read()]:
-        try:
-            value = json.loads(record)
-        except (ValueError, RecursionError):
-            yield "", None
-            continue
-        if isinstance(value, Mapping) and name.endswith(".json"):
-            yield from value.items()
-            continue
-        for one in value if isinstance(value, list) else [value]:
-            named = isinstance(one, Mapping) and isinstance(one.get("file_name"), str)
-            yield (one["file_name"], one) if named else ("", None)
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for record in file if path.suffix == ".jsonl" else [file.read()]:
+            try:
+                value = json.loads(record)
+            except (ValueError, RecursionError):
+                yield "", None
+                continue
+            if isinstance(value, Mapping) and path.suffix == ".json":
+                yield from value.items()
+                continue
+            for one in value if isinstance(value, list) else [value]:
+                named = isinstance(one, Mapping) and isinstance(one.get("file_name"), str)
+                yield (one["file_name"], one) if named else ("", None)
+
+
+class _Bytes(io.BufferedReader):
+    """A shard's bytes for `tarfile`, which would make room at once for whatever length a header claims."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= 2 * MOST_TEXT:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return super().read(size)
 
 
 def _shard(path: Path, place: Place, field: str, on_problem: Problem) -> Iterator[Item]:
@@ -183,7 +205,7 @@ def _shard(path: Path, place: Place, field: str, on_problem: Problem) -> Iterato
     sample: dict[str, tarfile.TarInfo] = {}
     stem = ""
     try:
-        with tarfile.open(path, "r:") as tar:
+        with _Bytes(open(path, "rb", buffering=0)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in _members(tar, place, on_problem):
                 name, _, suffix = _split(member.name)
                 if name != stem:
@@ -191,7 +213,7 @@ def _shard(path: Path, place: Place, field: str, on_problem: Problem) -> Iterato
                     sample, stem = {}, name
                 sample[suffix] = member
             yield from _sample(tar, sample, place, field, on_problem)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
         on_problem(place.prefix + place.file, f"a shard that ends early or is no tar: {error}")
 
 
@@ -199,9 +221,11 @@ def _members(tar: tarfile.TarFile, place: Place, on_problem: Problem) -> Iterato
     for member in tar:
         tar.members = []  # a long shard need not stay in memory
         parts = PurePosixPath(member.name).parts
+        if member.size < 0:  # the next header would be one from before, without end
+            raise ValueError("a member of negative size")
         if member.isdir():
             continue
-        if not member.isreg() or member.issparse() or member.size < 0:
+        if not member.isreg() or member.issparse():
             on_problem(f"{place.prefix}{place.file}/{member.name}", "no plain file")
         elif member.name.startswith("/") or ".." in parts or "\\" in member.name:
             on_problem(f"{place.prefix}{place.file}/{member.name}", "a name that leaves its folder")

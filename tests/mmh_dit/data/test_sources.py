@@ -7,6 +7,7 @@ import tarfile
 import pytest
 from pictures_for_tests import encoded, folder_of, picture, shard_of
 
+from presample.models.mmh_dit.data import sources
 from presample.models.mmh_dit.data.images import read_bytes
 from presample.models.mmh_dit.data.sources import captions_of, find
 
@@ -137,6 +138,44 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
     assert problems == [("out.jpg", "a link that leaves its folder")]
 
 
+def test_metadata_that_is_no_plain_file_is_named_and_stops_nothing(tmp_path):
+    (tmp_path / "secret.jsonl").write_text('{"file_name": "1.jpg", "text": "secret"}')
+    root = tmp_path / "data"
+    for name, target in (("dangling", "nothing"), ("leaving", "../../secret.jsonl"), ("plain", None)):
+        (root / name).mkdir(parents=True)
+        (root / name / "1.jpg").write_bytes(b"x")
+        try:
+            os.symlink(target or "1.jpg", root / name / "metadata.jsonl")
+        except OSError:
+            pytest.skip("this system makes no links")
+    items, problems = found(root)
+    assert captions(items) == {f"{name}/1.jpg": () for name in ("dangling", "leaving", "plain")}
+    no_file = "no plain file of its folder"
+    assert problems == [
+        ("dangling/metadata.jsonl", no_file),
+        ("leaving/metadata.jsonl", no_file),
+        ("plain/metadata.jsonl:1", "a record that is no JSON object with a file_name"),
+    ]
+
+
+def test_captions_that_one_may_not_read_are_named_and_stop_nothing(tmp_path, monkeypatch):
+    folder_of(tmp_path / "a", 2)
+    (tmp_path / "metadata.jsonl").write_text("{}")
+
+    def refused(path, *how, **more):
+        if path.name in ("000.txt", "metadata.jsonl"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, *how, **more)
+
+    monkeypatch.setattr(sources, "open", refused, raising=False)
+    items, problems = found(tmp_path)
+    assert captions(items) == {"a/001.png": ("picture 1",)}
+    assert problems == [
+        ("metadata.jsonl", "cannot be read: Permission denied"),
+        ("a/000.png", "a caption that cannot be read: Permission denied"),
+    ]
+
+
 def test_a_shard_is_read_as_webdataset_reads_it(tmp_path):
     data = encoded(picture())
     members = [
@@ -206,6 +245,49 @@ def test_a_shard_that_ends_early_gives_what_it_has(tmp_path):
     assert items[0].key == "0/cut.tar/1.jpg"
     assert read_bytes(items[0], [tmp_path]) == b"x" * 600
     assert {key for key, _ in problems} >= {"1/none.tar"}
+
+
+def header(name, size, kind=tarfile.REGTYPE):
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def block(data):
+    return data.ljust(512, b"\0")
+
+
+LONG = tarfile.GNUTYPE_LONGNAME
+
+
+@pytest.mark.parametrize(
+    ("headers", "why"),
+    [
+        (header("l", 2**62, LONG), "a header of 4611686018427387904 bytes"),
+        (header("x", 2**62, tarfile.XHDTYPE), "a header of 4611686018427387904 bytes"),
+        (header("g", 2**40, tarfile.XGLTYPE), "a header of 1099511627776 bytes"),
+        ((header("l", 4, LONG) + block(b"name")) * 1500, "recursion"),
+        (header("2.jpg", 2**80) + block(b"x"), "ends early"),
+    ],
+    ids=["long name", "pax", "global pax", "1500 long names", "far away"],
+)
+def test_a_shard_with_headers_that_lie_is_named_and_the_others_are_read(tmp_path, headers, why):
+    start = b"".join(header(name, 1) + block(b"x") for name in ("1.jpg", "2.jpg"))
+    (tmp_path / "0.tar").write_bytes(start + headers + bytes(1024))
+    shard_of(tmp_path / "1.tar", [("1.jpg", b"x")])
+    items, problems = found(tmp_path)
+    assert [item.key for item in items if item.key != "0.tar/2.jpg"] == ["0.tar/1.jpg", "1.tar/1.jpg"]
+    ((key, said),) = problems
+    assert key == "0.tar"
+    assert why in said
+
+
+def test_a_shard_that_leads_back_to_its_own_header_ends(tmp_path):
+    start = header("1.jpg", 1) + block(b"x")
+    back = header("p", 14, tarfile.XHDTYPE) + block(b"14 size=-1536\n") + header("2.jpg", 1) + block(b"x")
+    (tmp_path / "0.tar").write_bytes(start + back + bytes(1024))
+    items, problems = found(tmp_path)
+    assert len(items) + len(problems) == 1
 
 
 def test_a_source_that_is_not_there_is_an_error(tmp_path):
