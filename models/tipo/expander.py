@@ -7,6 +7,7 @@ goes on; so the passes of several requests can be written together.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..lm.checkpoint import LanguageModel
 from ..lm.decode import Row
@@ -37,6 +38,7 @@ from .writer import Work, Writer
 
 AHEAD = "what was added stands first, for your text leaves a bracket, a <...> or a comment open"
 ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
+MOST_DRAFTS = 16_384  # regions times variations of one request
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +72,17 @@ class Expander:
         bans = compile_bans(self.options.ban, mode=mode, exact=request.drop)
         rules = Rules(self.options, tipo.tags, bans, tipo.rules)
         self.document = read_request(request, tipo.tags)
+        parts = len(self.document.regions)
+        if parts * count > MOST_DRAFTS:
+            raise ValueError(
+                f"parts of a prompt times variations must be at most {MOST_DRAFTS}, got {parts} parts and "
+                f"{count} variations; ask for fewer variations at once, or join parts"
+            )
         seeds = [(self.options.seed + k) % (MAX_SEED + 1) for k in range(count)]
         self.drafts = [[Draft(region, seed, rules) for seed in seeds] for region in self.document.regions]
-        for place in self.places():
+        for place in self.places:
             for draft in self.drafts[place]:
-                draft.keep(request.kept(place, first=place == self.places()[0]))
+                draft.keep(request.kept(place, first=place == self.places[0]))
         self.plan = self.planned()
         self.note_unknown_words()
         self.reports: list[PassReport] = []
@@ -89,8 +97,9 @@ class Expander:
         seconds = time.perf_counter() - start
         self.found = tuple(self.expansion(k, seconds) for k in range(self.count))
 
+    @cached_property
     def places(self) -> list[int]:
-        """Returns the regions to expand: those that say something; the first where none does.
+        """The regions to expand: those that say something; the first where none does.
 
         An empty part, such as the line between two others, is there for a reason and stays empty.
         """
@@ -103,7 +112,7 @@ class Expander:
         Raises ValueError where that is so of all of them.
         """
         planned, reasons = {}, []
-        for place in self.places():
+        for place in self.places:
             try:
                 planned[place] = self.passes(self.drafts[place][0])
             except ValueError as error:
@@ -279,8 +288,8 @@ class Expander:
         """Reports a pass, of which `part` is done: what is written and what of it stays, by variation."""
         if self.hooks.on_progress is None:
             return
-        places = self.places()
-        fraction = (places.index(place) + (number + min(part, 1.0)) / len(passes)) / len(places)
+        done = self.places.index(place) + (number + min(part, 1.0)) / len(passes)
+        fraction = done / len(self.places)
         for variation, (text, settled) in enumerate(texts):
             progress = Progress(self.first + variation, place, passes[number].writes, text, settled, fraction)
             self.hooks.on_progress(progress)

@@ -471,6 +471,20 @@ def test_a_stop_leaves_no_partial_result_and_nothing_behind(tipo, after):
     assert run("1girl", tipo).prompt == run("1girl", load_tipo()).prompt
 
 
+def test_a_prompt_of_thousands_of_parts_is_stopped_as_soon_as_one_of_two(tipo):
+    asked = []
+    with pytest.raises(Interrupted):
+        run("a BREAK " * 4_000, tipo, hooks={"should_stop": lambda: asked.append(1) or True})
+    assert asked == [1]
+
+
+def test_more_parts_and_variations_than_can_be_written_are_refused_before_they_are_made(tipo):
+    with pytest.raises(ValueError, match=r"at most 16384, got 1001 parts and 17 variations; ask for fewer"):
+        run("a BREAK " * 1_000, tipo, 17)
+    with pytest.raises(ValueError, match=r"got 1 parts and 20000 variations"):
+        run("1girl", tipo, 20_000)
+
+
 def test_progress_is_told_for_every_token_and_only_grows(tipo):
     told = []
     expansions = run("1girl BREAK 1boy", tipo, 2, hooks={"on_progress": told.append})
