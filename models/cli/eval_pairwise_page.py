@@ -2,7 +2,7 @@
 
 Convention: pictures are in the page itself and carry no name, so nothing in it tells whose they are. What a
 click means is decided by the pair that it was made on: a hidden field of the page holds its name, so a second
-click or a reload in between counts nothing twice. The browser remembers who votes.
+click or a reload in between counts nothing twice. The browser remembers who votes until it is told to forget.
 """
 
 import base64
@@ -48,6 +48,7 @@ footer {display: none !important}
 #choices {justify-content: center; gap: 12px; max-width: 900px; margin: 0 auto}
 #choices button {font-weight: 500}
 #back {max-width: 170px; margin: 0 auto; opacity: .75}
+#who {max-width: 340px; margin: 0 auto; opacity: .6; background: none; border: none; box-shadow: none}
 """
 # Keys press the buttons, unless one is typing; pictures do too. The page is asked who votes when it opens.
 OPENED = """() => {
@@ -72,6 +73,10 @@ OPENED = """() => {
 NAMED = """(name) => {
   localStorage.setItem("presample-voter", name.trim());
   return [name];
+}"""
+FORGOTTEN = """() => {
+  localStorage.removeItem("presample-voter");
+  return [""];
 }"""
 
 
@@ -122,7 +127,8 @@ def build(ballots: Ballots) -> Any:
                     "right": gr.Button("Right is better →", elem_id="right"),
                 }
             back = gr.Button("⌫ Take back", elem_id="back", size="sm")
-        shown = [voter, pair, gate, booth, view, choices, back]
+            who = gr.Button(elem_id="who", size="sm")
+        shown = [voter, pair, gate, booth, view, choices, back, who, name]
         room = Room(ballots, gr.update)
         quick = {"show_progress": "hidden", "queue": False, "outputs": shown}
         page.load(room.opened, voter, js=OPENED, **quick)
@@ -131,6 +137,7 @@ def build(ballots: Ballots) -> Any:
         for side, button in buttons.items():
             button.click(room.voted(side), [voter, pair], **quick)
         back.click(room.back, voter, **quick)
+        who.click(room.opened, voter, js=FORGOTTEN, **quick)
     return page
 
 
@@ -156,21 +163,16 @@ class Room:
         """The gate for a person without a name, else what they see now."""
         voter = (voter or "").strip()[:80]
         if not voter:
-            return [
-                "",
-                "",
-                self._visible(True),
-                self._visible(False),
-                "",
-                self._visible(False),
-                self.update(),
-            ]
+            here, gone = self._visible(True), self._visible(False)
+            return ["", "", here, gone, "", gone, self.update(), self.update(), ""]
         turn = self.ballots.turn(voter)
         done, count = self.ballots.progress(voter)
         there = self._visible(turn is not None)
         view = pair_html(turn, done, count) if turn else thanks_html(done, self.ballots.tally())
         name = turn.pair.name if turn else ""
-        return [voter, name, self._visible(False), self._visible(True), view, there, self._visible(done > 0)]
+        gate, booth, back = map(self._visible, (False, True, done > 0))
+        who = self.update(value=f"You are {voter}. Not you?")
+        return [voter, name, gate, booth, view, there, back, who, self.update()]
 
     def voted(self, side: str) -> Callable[[str, str], list[Any]]:
         """What a click on a side does."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import within
 from ..options import option
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -84,14 +86,16 @@ def find_pairs(a: Path, b: Path, prompts: Mapping[str, str] | None = None) -> tu
     else in a `.txt` beside picture A.
 
     Raises:
-        ValueError: no name is in both, or a folder has two pictures of one name.
+        ValueError: no name is in both, a folder has two pictures of one name, or a file is a link out of it.
     """
     first, second = _pictures(a), _pictures(b)
     both = sorted(first.keys() & second.keys())
     if not both:
         raise ValueError(f"{a} and {b} must hold pictures of the same names, and share none; rename them")
-    prompts = prompts or {}
-    pairs = [Pair(name, first[name], second[name], _prompt(prompts, name, first[name])) for name in both]
+    prompts, root = prompts or {}, os.path.realpath(a)
+    pairs = [
+        Pair(name, first[name], second[name], _prompt(prompts, name, first[name], root)) for name in both
+    ]
     return pairs, sorted(first.keys() ^ second.keys())
 
 
@@ -99,8 +103,10 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder} must be a folder with pictures, and is not there")
     found: dict[str, Path] = {}
+    root = os.path.realpath(folder)
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
+            _stays(path, root)
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in found:
                 raise ValueError(f"{folder} must have one picture of a name, got {found[name]} and {path}")
@@ -108,10 +114,17 @@ def _pictures(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _prompt(prompts: Mapping[str, str], name: str, picture: Path) -> str:
+def _stays(path: Path, root: str) -> None:
+    """Folders may come from strangers, and people on other machines see what is in them."""
+    if not within(path, root):
+        raise ValueError(f"{path} must be in its folder, and is a link that leaves it; copy the file there")
+
+
+def _prompt(prompts: Mapping[str, str], name: str, picture: Path, root: str) -> str:
     said = prompts.get(name, prompts.get(name.rpartition("/")[2]))
     beside = picture.with_suffix(".txt")
     if said is None and beside.is_file():
+        _stays(beside, root)
         said = beside.read_text(encoding="utf-8").strip()
     return said or ""
 

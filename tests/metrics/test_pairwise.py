@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from presample.models import cli
+from presample.models.cli.eval_pairwise_page import Room
 from presample.models.metrics.pairwise import (
     Ballots,
     PairwiseOptions,
@@ -69,6 +70,33 @@ def test_folders_without_a_common_name_are_refused(folders, tmp_path):
     picture(folders[0] / "1.jpg", b"a")
     with pytest.raises(ValueError, match="one picture of a name"):
         find_pairs(*folders)
+
+
+@pytest.mark.parametrize(("link", "file"), [("ours/x.png", "x.png"), ("ours/1.txt", "secret.txt")])
+def test_links_that_leave_their_folder_are_never_shown(folders, tmp_path, link, file):
+    picture(tmp_path / file, b"secret")
+    picture(folders[1] / "x.png", b"b")
+    try:
+        (tmp_path / link).symlink_to(tmp_path / file)
+        (folders[0] / "again.png").symlink_to("0.png")
+    except OSError:
+        pytest.skip("this system makes no links")
+    with pytest.raises(ValueError, match="a link that leaves it"):
+        find_pairs(*folders)
+    (tmp_path / link).unlink()
+    picture(folders[1] / "again.png", b"b")
+    assert "again" in [pair.name for pair in find_pairs(*folders)[0]]
+
+
+def test_the_page_says_who_votes_and_forgets_them_when_told(ballots):
+    room = Room(ballots(), dict)
+    voter, pair, gate, booth, *_, who, name = room.opened(" Anna ")
+    assert (voter, gate, booth) == ("Anna", {"visible": False}, {"visible": True})
+    assert (who, name) == ({"value": "You are Anna. Not you?"}, {})
+    assert pair
+    voter, pair, gate, booth, *_, name = room.opened("")
+    assert (voter, pair, gate, booth) == ("", "", {"visible": True}, {"visible": False})
+    assert name == ""  # Ben types his own where Anna's stood
 
 
 def test_a_person_sees_every_pair_once_and_both_sides_about_equally(ballots):

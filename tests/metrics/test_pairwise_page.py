@@ -165,6 +165,20 @@ def test_two_people_judge_all_pairs_by_clicks_and_keys_and_survive_a_reload(peop
     )
 
 
+def test_another_person_at_the_same_browser_gives_a_name_of_their_own(browser, address):
+    page = Person(browser, address).page
+    for name in ("Anna", "Ben"):
+        field = page.locator("#name input, #name textarea").first
+        assert field.input_value() == ""
+        field.fill(name)
+        page.locator("#begin").click()
+        page.wait_for_selector(f"#who:has-text('You are {name}. Not you?')")
+        page.locator("#who").click()
+        page.wait_for_selector("#gate")
+    page.reload(wait_until="domcontentloaded")
+    page.wait_for_selector("#gate")
+
+
 def test_a_prompt_is_text_and_the_page_has_no_error_and_wants_no_other_machine(people):
     ann, _ = people
     for person in people:
