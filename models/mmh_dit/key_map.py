@@ -153,11 +153,13 @@ class KeyMap:
             if match is None:
                 unmatched.append(name)
                 continue
-            targets = [match.expand(target) for target in rule.targets]
+            targets = [_expanded(match, target) for target in rule.targets]
             if taken := [t for t in targets if _taken(t, rule.part, found, merges)]:
                 problems.append(f"{name} would be {taken[0]}, which another tensor is already")
             elif rule.transpose and tensor.ndim != 2:
                 problems.append(f"{name} has {tensor.ndim} axes; transpose needs 2")
+            elif rule.part and not tensor.ndim:
+                problems.append(f"{name} is a single number; a part needs rows")
             elif len(targets) > 1 and (not tensor.ndim or len(tensor) % len(targets)):
                 problems.append(f"{name} {tuple(tensor.shape)} cannot be cut into {len(targets)} equal parts")
             elif rule.part:
@@ -175,6 +177,11 @@ class KeyMap:
             if match := rule.pattern.fullmatch(name):
                 return rule, match
         return Rule(re.compile("")), None
+
+
+def _expanded(match: re.Match, target: str) -> str:
+    """The target with the groups in it; `Match.expand` would read \\10 as group 10, and \\100 as an octal."""
+    return re.sub(r"\\([1-9])", lambda number: match[int(number[1])], target)
 
 
 def _taken(target: str, part: tuple[int, int] | None, found: Mapping, merges: Mapping) -> bool:

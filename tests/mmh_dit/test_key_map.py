@@ -81,8 +81,17 @@ def test_the_first_rule_that_matches_the_whole_name_counts():
     assert found.unmatched == ("a.1.c", "za.1")
 
 
+def test_digits_behind_a_group_stay_digits():
+    found = one(**{"from": r"layers\.(\d+)\.(w|b)", "to": r"blocks.\10.\2\100"}).apply(
+        {"layers.3.w": torch.ones(1)}
+    )
+    assert list(found.tensors) == ["blocks.30.w300"]
+
+
 def test_what_cannot_be_put_together_is_told():
     square = torch.ones(4, 4)
+    number = one(**{"from": "a", "to": "x", "part": [0, 1]}).apply({"a": square[0, 0]})
+    assert number.problems == ("a is a single number; a part needs rows",)
     assert (
         "transpose needs 2"
         in one(**{"from": "a", "to": "x", "transpose": True}).apply({"a": square[0]}).problems[0]
