@@ -79,7 +79,7 @@ def decode(value: str) -> str:
     if value.startswith('{"text"'):
         try:
             text = json.loads(value)["text"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return value
         return text if isinstance(text, str) else value
     return value
@@ -134,7 +134,7 @@ def _read_ztipo(pairs: Mapping[str, Any]) -> Record:
     if isinstance(said, str):
         try:
             said = json.loads(said.translate(_QUOTES_SWAPPED))
-        except ValueError:
+        except (ValueError, RecursionError):
             said = {}
     said = said if isinstance(said, Mapping) else {}
     facts = {fact.name: fact for fact in _facts()}

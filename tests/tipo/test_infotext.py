@@ -176,4 +176,10 @@ def test_what_z_tipo_extension_wrote_is_read():
 
 
 def test_a_broken_value_of_z_tipo_extension_is_no_error():
-    assert infotext.read({"TIPO Parameters": "{'seed': "}).options == {"ban_mode": "substring"}
+    for value in ("{'seed': ", "[" * 100_000):
+        assert infotext.read({"TIPO Parameters": value}).options == {"ban_mode": "substring"}
+
+
+def test_a_value_that_is_nested_without_end_stays_the_text_it_is():
+    value = '{"text":' + "[" * 100_000
+    assert infotext.read({"Presample": "TIPO 1", "Presample prompt": value}).prompt == value
