@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -246,8 +247,9 @@ def ask(record: Record, rules: Rules) -> Asked:
         if not isinstance(fields.get(name, "" if name == "prose" else None), str):
             raise ValueError(f"{name} must be text, got {fields.get(name)!r}")
     number = fields.get("id")
-    if not isinstance(number, str | int | float | None):
-        raise ValueError(f"id must be text or a number, got {number!r}")
+    finite = not isinstance(number, float) or math.isfinite(number)  # JSON has no other numbers
+    if not isinstance(number, str | int | float | None) or not finite:
+        raise ValueError(f"id must be text or a finite number, got {number!r}")
     if "model" in fields:
         raise ValueError("model must be the same for all records: give it on the command line")
     known = _options()

@@ -95,7 +95,9 @@ def test_what_is_wrong_with_a_record_is_said_and_the_others_are_read(tmp_path):
         '{"prompt": "a", "temperature": "hot"}': "temperature must be a number, got 'hot'",
         '{"prompt": "a", "tag_length": "huge"}': "tag_length must be one of",
         '{"prompt": "a", "model": "TIPO-200M"}': "model must be the same for all",
-        '{"prompt": "a", "id": [1]}': "id must be text or a number",
+        '{"prompt": "a", "id": [1]}': "id must be text or a finite number",
+        '{"prompt": "a", "id": NaN}': "id must be text or a finite number, got nan",
+        '{"prompt": "a", "id": -1e999}': "id must be text or a finite number, got -inf",
     }
     good = '{"prompt": "lake", "tag_length": "short"}'
     path = write(tmp_path / "a.jsonl", *(line for wrong in bad for line in (wrong, good)))
