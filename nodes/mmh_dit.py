@@ -189,7 +189,8 @@ class MMHDiTSampler(io.ComfyNode):
         seed: int = 0,
         **given: Any,
     ) -> io.NodeOutput:
-        options, config = flow.SampleOptions(**given), config_of(model)
+        config = config_of(model)
+        options = flow.SampleOptions(**given).for_path(config.icfm_sigma)
         begin = started(model, latent_image)
         ts = flow.times(options.steps, options.shift, denoise=options.denoise)
         noise = comfy.sample.prepare_noise(begin, seed, latent_image.get("batch_index"))
@@ -229,20 +230,17 @@ def sample_flow(
 ) -> torch.Tensor:
     """Returns x at the last of the sigmas: a sampler as ComfyUI calls it, by the rules of `flow`."""
     ts = flow.from_comfyui_sigma(sigmas.double())
-    foreseen: list[torch.Tensor] = []
 
     def velocity(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         mm.throw_exception_if_processing_interrupted()
         seen = model(x_t, flow.to_comfyui_sigma(t), **(extra_args or {}))
-        foreseen.append(seen)
         return flow.velocity_to(seen, x_t, t)
 
-    steps = flow.RULES[rule](velocity, x, ts)
-    for step, x_t in enumerate(tqdm(steps, total=len(ts) - 1, disable=disable)):
-        x = x_t
+    steps = flow.steps(velocity, x, ts, sampler=rule)
+    for at in tqdm(steps, total=len(ts) - 1, disable=disable):
+        x, i = at.x_t, at.step - 1
         if callback:
-            callback({"i": step, "x": x_t, "denoised": foreseen[0], "sigma": sigmas[step]})
-        foreseen.clear()
+            callback({"i": i, "x": at.x_t, "denoised": at.denoised, "sigma": sigmas[i]})
     return x
 
 

@@ -64,7 +64,7 @@ def asked(draw: Draw, word: str) -> str:
 def measure(job: Job) -> dict:
     """Returns the mean score of pictures whose prompts say the arm's level, and of true paintings."""
     s, oracle, pipeline = job.settings, load_oracle(), load_pipeline()
-    how = SampleOptions(steps=s.steps, cfg=s.cfg, icfm_sigma=pipeline.model.config.icfm_sigma)
+    how = SampleOptions(steps=s.steps, cfg=s.cfg)
     these, made = scenes(job), []
     for begin in range(0, len(these), s.chunk):
         part = these[begin : begin + s.chunk]

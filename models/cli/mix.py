@@ -166,7 +166,7 @@ def painted(painter: Any, rows: Sequence[tuple], args: argparse.Namespace, optio
                 negative=read(args.negative_prompt).plain,
                 mix_options=mixing,
                 options=options,
-                on_step=step,
+                on_step=lambda _: step(),
             )
             yield title, images
 

@@ -9,7 +9,7 @@ Sources: Tong et al. 2023 (arXiv 2302.00482), Lipman et al. 2022 (arXiv 2210.027
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -218,7 +218,7 @@ class SampleOptions:
     denoise: float = option(1.0, "How much of a given picture is made anew.", low=0.01, high=1, step=0.01)
     icfm_sigma: float = option(
         0.0,
-        "Sigma of the path that the model was trained with; widens the first noise.",
+        "Sigma of the path that the model was trained with; widens the first noise. 0 is what its file says.",
         low=0,
         high=1,
         step=0.001,
@@ -227,6 +227,10 @@ class SampleOptions:
 
     def __post_init__(self):
         validate(self)
+
+    def for_path(self, icfm_sigma: float) -> "SampleOptions":
+        """Returns the options for a model of such a path: with its sigma, where none is given."""
+        return self if self.icfm_sigma else replace(self, icfm_sigma=icfm_sigma)
 
 
 class Text(NamedTuple):
@@ -291,24 +295,40 @@ def sample(
     """
     options = options or SampleOptions()
     ts = times(options.steps, options.shift, denoise=options.denoise)
-    ask = guided(model, text, negative, scale=options.cfg)
+    velocity = guided(model, text, negative, scale=options.cfg)
+    x_t = start(noise, latent, t=float(ts[0]), sigma=options.icfm_sigma)
+    for progress in steps(velocity, x_t, ts, sampler=options.sampler, should_stop=should_stop):
+        x_t = progress.x_t
+        if on_step:
+            on_step(progress)
+    return x_t
+
+
+def steps(
+    velocity: Velocity,
+    x_t: Tensor,
+    ts: Tensor,
+    *,
+    sampler: str = "euler",
+    should_stop: Callable[[], bool] | None = None,
+) -> Iterator[Progress]:
+    """Yields where x_t (b, ...) is after each step from ts[0] to ts[-1], by a rule's name.
+
+    Raises Interrupted before the next question to the model when `should_stop` returns True.
+    """
     foreseen: list[Tensor] = []
 
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
+    def ask(x: Tensor, t: Tensor) -> Tensor:
         if should_stop and should_stop():
             raise Interrupted("sampling was interrupted")
-        v = ask(x, t)
+        v = velocity(x, t)
         if not foreseen:  # of a step, the first question is at its beginning
             foreseen.append(denoised(x, t, v))
         return v
 
-    x_t = start(noise, latent, t=float(ts[0]), sigma=options.icfm_sigma)
-    steps = RULES[options.sampler](velocity, x_t, ts)
-    for step, x_t in enumerate(steps, 1):
-        if on_step:
-            on_step(Progress(step, options.steps, x_t, foreseen[0]))
+    for step, x in enumerate(RULES[sampler](ask, x_t, ts), 1):
+        yield Progress(step, len(ts) - 1, x, foreseen[0])
         foreseen.clear()
-    return x_t
 
 
 # EDM's convention

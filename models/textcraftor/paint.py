@@ -54,30 +54,34 @@ class MixedPainter:
         negative: str = "",
         mix_options: MixOptions | None = None,
         options: flow.SampleOptions | None = None,
-        on_step: Callable[[], None] | None = None,
+        on_step: Callable[[flow.Progress], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
     ) -> Tensor:
         """Returns a picture (b, 3, H, W) in 0..1 for each seed; `weights` are those of the other encoders.
 
         An empty negative prompt is no text at all. Raises ValueError for sizes that are no multiples of 8,
-        and for a denoise below 1: there is no picture to paint over.
+        and for a denoise below 1, since there is no picture to paint over; Interrupted when `should_stop`
+        returns True.
         """
         if width % STRIDE or height % STRIDE or min(width, height) < STRIDE:
             raise ValueError(f"width and height must be multiples of {STRIDE}, got {width}x{height}")
-        mixing, options = mix_options or MixOptions(), options or flow.SampleOptions()
+        mixing = mix_options or MixOptions()
+        options = (options or flow.SampleOptions()).for_path(self.model.config.icfm_sigma)
         ts = flow.times(options.steps, options.shift, denoise=options.denoise)
         shape = (self.model.config.in_ch, height // STRIDE, width // STRIDE)
         noise = flow.noise(shape, seeds).to(next(self.model.parameters()).device)
         x_t = flow.start(noise, t=float(ts[0]), sigma=options.icfm_sigma)
         known: dict[tuple[str, int], flow.Text] = {}
-        for steps, w, negative_w in runs(options.steps, mixing):
+        for part, w, negative_w in runs(options.steps, mixing):
             say = partial(self._text, len(seeds), weights, mixing.weighting, known)
             uncond = say(negative, negative_w) if negative else flow.EMPTY
             velocity = flow.guided(self.model, say(prompt, w), uncond, scale=options.cfg)
-            made = flow.RULES[options.sampler](velocity, x_t, ts[steps.start : steps.stop + 1])
-            for x_next in made:
-                x_t = x_next
+            part_ts = ts[part.start : part.stop + 1]
+            made = flow.steps(velocity, x_t, part_ts, sampler=options.sampler, should_stop=should_stop)
+            for progress in made:
+                x_t = progress.x_t
                 if on_step:
-                    on_step()
+                    on_step(progress._replace(step=part.start + progress.step, steps=options.steps))
         return self.decode(x_t)
 
     def _text(

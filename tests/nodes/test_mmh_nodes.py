@@ -1,6 +1,7 @@
 """The nodes of MMH-DiT beside a fake ComfyUI; in the real one they are tested in tests/hosts/comfyui."""
 
 import functools
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -270,10 +271,11 @@ def test_sigmas_are_exactly_equally_far_apart(nodes):
 
 
 @pytest.mark.parametrize("rule", flow.SAMPLERS)
-@pytest.mark.parametrize(("denoise", "sigma"), [(1.0, 0.0), (0.5, 0.2)])
-def test_the_sampler_gives_what_our_own_gives(nodes, model, plain, rule, denoise, sigma):
+@pytest.mark.parametrize(("denoise", "sigma", "shift"), [(1.0, 0.0, 1.0), (0.5, 0.2, 1.0), (1.0, 0.3, 3.0)])
+def test_the_sampler_gives_what_our_own_gives(nodes, model, plain, rule, denoise, sigma, shift):
     latent = torch.zeros(1, 4, 6, 6) if denoise == 1 else random(1, 16, 6, 6)
     options = {"steps": 6, "cfg": 3.0, "sampler": rule, "denoise": denoise, "icfm_sigma": sigma}
+    options["shift"] = shift
     positive = conditioning(mask=[1, 1, 1, 0, 0])
     given = {"samples": latent, "downscale_ratio_spacial": 8, "batch_index": None}
     made = nodes["PresampleMMHDiTSampler"].execute(model, positive, given, seed=3, **options).args[0]
@@ -287,6 +289,33 @@ def test_the_sampler_gives_what_our_own_gives(nodes, model, plain, rule, denoise
     )
     assert torch.allclose(made["samples"], form.process_out(wanted), atol=1e-4)
     assert set(made) == {"samples", "batch_index"}
+
+
+def test_without_a_sigma_the_first_noise_is_that_of_the_models_path(nodes, model):
+    def made(**options):
+        empty = {"samples": torch.zeros(1, 16, 4, 4)}
+        return nodes["PresampleMMHDiTSampler"].execute(model, conditioning(), empty, steps=2, **options)
+
+    plain = made().args[0]["samples"]
+    known = model.model.model_config.unet_config
+    known["mmh_dit"] = {**known["mmh_dit"], "icfm_sigma": 0.4}
+    own = made().args[0]["samples"]
+    assert torch.equal(own, made(icfm_sigma=0.4).args[0]["samples"])
+    assert not torch.allclose(own, plain)
+
+
+def test_the_callback_is_told_where_every_step_is(nodes):
+    seen, sampling = [], sys.modules[nodes["PresampleMMHDiTSampler"].__module__]
+
+    def ask(x, sigma):
+        return torch.full_like(x, 2.0)
+
+    how = {"rule": "euler", "callback": seen.append, "disable": True}
+    made = sampling.sample_flow(ask, torch.ones(1, 2), torch.tensor([1.0, 0.5, 0.0]), **how)
+    assert torch.allclose(made, torch.full((1, 2), 2.0))
+    assert [(told["i"], float(told["sigma"])) for told in seen] == [(0, 1.0), (1, 0.5)]
+    assert torch.allclose(torch.stack([told["x"] for told in seen]), torch.tensor([[[1.5] * 2], [[2.0] * 2]]))
+    assert all(torch.allclose(told["denoised"], torch.full((1, 2), 2.0)) for told in seen)
 
 
 def test_a_negative_prompt_counts(nodes, model):

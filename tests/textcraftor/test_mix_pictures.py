@@ -1,11 +1,14 @@
 """Pictures whose text comes from several encoders: `paint`, and `presample mix` with random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from random_world_for_tests import CONFIG, TUNED, drawn
 from safetensors.torch import load_file
 
 from presample.models import cli
+from presample.models.interrupt import Interrupted
 from presample.models.mmh_dit import flow
 from presample.models.mmh_dit.model import MMHDiT
 from presample.models.mmh_dit.pipeline import Pipeline
@@ -49,6 +52,39 @@ def test_at_the_ends_the_pictures_are_those_of_one_encoder_bit_for_bit(painter, 
         single = Pipeline(model, painter.encoders[number], painter.decode)
         wanted = single.pictures(["lake"] * 2, [3, 4], **SIZE, options=STEPS)
         assert torch.equal(made(painter, weights, w=w, start=0.0), wanted)
+
+
+@pytest.mark.parametrize("sampler", flow.SAMPLERS)
+@pytest.mark.parametrize("sigma", [0.0, 0.4])
+def test_a_mix_of_equal_encoders_is_one_of_them_for_every_sampler(model, sampler, sigma):
+    """Runs of steps with another w each begin where the one before ended."""
+    options = flow.SampleOptions(steps=5, cfg=2.0, sampler=sampler, shift=3.0, icfm_sigma=sigma)
+    same = MixedPainter(model, [encoder(1), encoder(1)], lambda latents: latents)
+    told = []
+    made = same.pictures(
+        "lake", [3], [1], **SIZE, mix_options=MixOptions(w=1.0), options=options, on_step=told.append
+    )
+    wanted = Pipeline(model, encoder(1), same.decode).pictures(["lake"], [3], **SIZE, options=options)
+    assert torch.equal(made, wanted)
+    assert [(each.step, each.steps) for each in told] == [(i, 5) for i in range(1, 6)]
+
+
+def test_the_models_own_sigma_widens_the_first_noise(model, monkeypatch):
+    def made():
+        painter = MixedPainter(model, [encoder(1), encoder(1)], lambda latents: latents)
+        pipeline = Pipeline(model, encoder(1), painter.decode)
+        found = painter.pictures("lake", [3], [1], **SIZE, mix_options=MixOptions(w=0.0), options=STEPS)
+        assert torch.equal(found, pipeline.pictures(["lake"], [3], **SIZE, options=STEPS))
+        return found
+
+    plain = made()
+    monkeypatch.setattr(model, "config", replace(model.config, icfm_sigma=0.5))
+    assert not torch.allclose(made(), plain, atol=1e-3)
+
+
+def test_a_stop_is_obeyed_before_the_next_question(painter):
+    with pytest.raises(Interrupted):
+        painter.pictures("lake", [3], (1, 0), **SIZE, options=STEPS, should_stop=lambda: True)
 
 
 def test_the_original_encoder_leads_the_first_steps(painter, model):

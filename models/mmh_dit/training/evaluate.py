@@ -165,9 +165,7 @@ def measure(pipeline: Pipeline, options: EvalOptions, judges: Judges) -> Results
 def _paint(pipeline: Pipeline, group: Sequence[Request], options: EvalOptions) -> Tensor:
     """The model's pictures (b, 3, H, W) of requests of one size."""
     size = group[0].draw
-    how = flow.SampleOptions(
-        steps=options.steps, cfg=options.cfg, icfm_sigma=pipeline.model.config.icfm_sigma
-    )
+    how = flow.SampleOptions(steps=options.steps, cfg=options.cfg)
     prompts, seeds = [r.prompt.text for r in group], [r.draw.seed for r in group]
     return pipeline.pictures(prompts, seeds, width=size.width, height=size.height, options=how)
 
