@@ -247,8 +247,7 @@ def ask(record: Record, rules: Rules) -> Asked:
         if not isinstance(fields.get(name, "" if name == "prose" else None), str):
             raise ValueError(f"{name} must be text, got {fields.get(name)!r}")
     number = fields.get("id")
-    finite = not isinstance(number, float) or math.isfinite(number)  # JSON has no other numbers
-    if not isinstance(number, str | int | float | None) or not finite:
+    if number is not None and not is_id(number):
         raise ValueError(f"id must be text or a finite number, got {number!r}")
     if "model" in fields:
         raise ValueError("model must be the same for all records: give it on the command line")
@@ -263,6 +262,11 @@ def ask(record: Record, rules: Rules) -> Asked:
             raise ValueError(str(error)) from error
     unused = tuple(sorted(name for name in fields if name not in known and name not in OWN))
     return Asked(record, number, Request(fields["prompt"], fields.get("prose", rules.prose), asked), unused)
+
+
+def is_id(value: Any) -> bool:
+    """Returns whether a value is an id: text or a finite number, for JSON has no other numbers."""
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 
 @cache

@@ -15,7 +15,7 @@ from ..expand import TOGETHER
 from ..expander import Expander, Hooks, Tipo
 from ..expansion import Expansion, ShouldStop
 from ..writer import Work, Writer
-from .lines import Asked, Part, Problem, Record, Rules, Source, ask, read_part
+from .lines import Asked, Part, Problem, Record, Rules, Source, ask, is_id, read_part
 
 AHEAD = 4096  # records that wait for a batch with their own sampling, at most
 
@@ -131,7 +131,7 @@ def _result(asked: Asked, number: int, expansion: Expansion, rules: Rules) -> di
 def _problem(part: Part, record: Record, why: str, asked: Asked | None = None) -> Found:
     told: dict = {"line": record.line}
     number = None if isinstance(record.fields, Problem) else record.fields.get("id")
-    if isinstance(number, str | int | float):
+    if is_id(number):
         told["id"] = number
     unused = asked.unused if asked else ()
     return Found(part.number, record.index, _json({**told, "error": why}), True, unused=unused)

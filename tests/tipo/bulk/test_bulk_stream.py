@@ -117,6 +117,17 @@ def test_a_place_that_comes_free_is_taken_and_parts_are_asked_for_when_needed(ti
     assert 0 < taken[3] < taken[5] < 12
 
 
+def test_what_is_written_of_an_id_that_is_no_finite_number_is_json(tipo, tmp_path):
+    records = [{"prompt": "lake", "id": float("nan")}, {"prompt": 3, "id": float("inf")}]
+    found, _ = stream(tmp_path / "a.jsonl", tipo, records)
+    for each, said in zip(
+        found.values(), ("id must be text or a finite number", "prompt must be"), strict=True
+    ):
+        told = json.loads(each.text, parse_constant=pytest.fail)
+        assert list(told) == ["line", "error"]
+        assert said in told["error"]
+
+
 def test_records_that_are_done_are_left_alone(tipo, tmp_path):
     found, _ = stream(tmp_path / "a.jsonl", tipo, RECORDS, done=frozenset(range(11)))
     assert sorted(found) == [11, 12]
