@@ -20,20 +20,28 @@ def open_text(path: Path) -> TextIO:
     return open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
-def move_in(half: Path, path: Path) -> None:
-    """Gives a file that is written its name, once it is on the disk."""
-    half.chmod(0o644)  # safetensors gives its files to their owner alone
-    with open(half, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(half, path)
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Gives the name to write a file under that becomes `path` at the end, or goes where there is an error.
+
+    Programs that write the same file at once have a name each. The file's folder is made if it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield half
+        half.chmod(0o644)  # safetensors gives its files to their owner alone
+        with open(half, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file of text in one move."""
-    half = path.with_suffix(".part")
-    with open_text(half) as file:
+    with written(path) as half, open_text(half) as file:
         file.write(text)
-    move_in(half, path)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -6,7 +6,6 @@ and one in Q8_0. Speed does not depend on what the numbers are.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..files import written
 from ..lm.build import adjacent
 from ..lm.formats import GGUF_LAYER_NAMES, GGUF_NAMES
 from . import vocabulary
@@ -94,12 +94,8 @@ def _write(path: Path, save: Callable[[Path], object], on_file: Callable[[str], 
     if path.is_file():
         return
     on_file(path.name)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        save(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written(path) as half:
+        save(half)
 
 
 # A Hugging Face folder

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files import written
 from ..trainer.seeds import generator_for
 from .judgement import LEAST_SEEDS, Judgement
 
@@ -40,10 +41,8 @@ class Job:
         path = self.folder / f"{name}.safetensors"
         if not path.exists():
             made = {key: value.detach().cpu().contiguous() for key, value in make().items()}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.{self.arm}.part")
-            save_file(made, part)
-            part.replace(path)
+            with written(path) as half:
+                save_file(made, half)
         return load_file(path)
 
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..files import written
 from ..tipo import wire
 from ..tipo.lengths import bucket
 from ..tipo.training.batches import IGNORED, collate, encode
@@ -72,13 +73,12 @@ def tokenizer(path: Path, writer: Writer):
     from tokenizers import Tokenizer
 
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
         texts = (sample.text for sample in samples(512, generator_for(0)))
         words = (text.replace("<|", " ").replace("|>", " ") for text in texts)
         values = [f"{value} ground" for value in ATTRIBUTES["background"]]
-        train_tokenizer(words, part, size=writer.vocabulary, phrases=[*values, *ATTRIBUTES["quadrant"]])
-        part.replace(path)
+        phrases = [*values, *ATTRIBUTES["quadrant"]]
+        with written(path) as half:
+            train_tokenizer(words, half, size=writer.vocabulary, phrases=phrases)
     return Tokenizer.from_file(str(path))
 
 

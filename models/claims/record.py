@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from ..files import write_text
 from .experiment import Experiment, Results
 from .judgement import OPEN, Check, Judgement, Line, Panel, Table, verdict
 
@@ -123,10 +124,7 @@ def write(record: Record, folder: Path) -> Path:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON in one move, its numbers rounded to six digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(_lines(rounded(value)) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, _lines(rounded(value)) + "\n")
 
 
 def rounded(value: Any) -> Any:

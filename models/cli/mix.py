@@ -194,14 +194,11 @@ def write_merged(
     """Writes an encoder whose weights are those of all, merged; it loads wherever the tuned ones do."""
     from safetensors.torch import save_file
 
-    from ..files import move_in
+    from ..files import written
     from ..textcraftor.merge import merge
     from ..textcraftor.mix import shares
 
     merged = merge(tensors, shares(weights, w=mixing.w, weighting=mixing.weighting))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_suffix(".part")
-    save_file(
-        {n: t.contiguous() for n, t in merged.items() if "position_ids" not in n}, half, {"format": "pt"}
-    )
-    move_in(half, path)
+    kept = {n: t.contiguous() for n, t in merged.items() if "position_ids" not in n}
+    with written(path) as half:
+        save_file(kept, half, {"format": "pt"})

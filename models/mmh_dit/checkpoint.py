@@ -9,7 +9,6 @@ Source: spec 2.12.
 
 import json
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files import written
 from .config import MMHDiTConfig
 from .key_map import KeyMap, Renamed
 from .layers import PLAIN, sdpa
@@ -49,16 +49,10 @@ def save_state(
     """Writes weights that are not in a model now, such as averaged ones, as `save` does."""
     from safetensors.torch import save_file
 
-    path = Path(path)
     facts = {"format": "pt", **(metadata or {}), CONFIG_KEY: json.dumps(config.to_dict())}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-        save_file({**tensors, CONFIG_KEY: config_tensor(config)}, partial, metadata=facts)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+    with written(Path(path)) as half:
+        save_file({**tensors, CONFIG_KEY: config_tensor(config)}, half, metadata=facts)
 
 
 def config_tensor(config: MMHDiTConfig) -> Tensor:

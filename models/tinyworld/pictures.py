@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ..files import written
 from .prompts import Prompt, prompt_of
 from .render import paint
 from .scene import Scene, sample_many, world
@@ -133,14 +134,12 @@ def cached(folder: Path, seed: int, count: int, *, workers: int = 0) -> list[Sha
 
     What is missing is painted first; an interruption leaves whole files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     found = []
     for chunk in range(-(-count // CHUNK)):
         path = folder / f"pictures-{seed}-{chunk}.safetensors"
         if not path.exists():
-            part = path.with_suffix(".part")
-            write_shard(part, draws(seed, CHUNK, start=chunk * CHUNK), workers=workers)
-            part.replace(path)
+            with written(path) as half:
+                write_shard(half, draws(seed, CHUNK, start=chunk * CHUNK), workers=workers)
         found += read_shard(path).values()
     return found
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..files import written
 from ..options import add_flags, flags, from_flags
 from .card import Card, Measure, write
 from .convolutions import from_matrices, to_matrices
@@ -96,5 +97,5 @@ def save_halves(weights: Mapping[str, Tensor], path: Path) -> None:
 
     kept = {name: t for name, t in weights.items() if not name.endswith("position_ids")}
     halves = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in kept.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, path, metadata={"format": "pt"})
+    with written(path) as half:
+        save_file(halves, half, metadata={"format": "pt"})

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ...files import open_text, read_json, write_json
+from ...files import open_text, read_json, write_json, written
 from .selection import (
     DEDUP,
     DEDUP_FACTS,
@@ -49,14 +49,13 @@ class Line:
 def report(work: Work) -> list[Line]:
     """Returns a line for every step of a work folder, and writes report.json and left_out.jsonl."""
     lines = [Line("scan", work.count, dict(work.facts["left_out"]))]
-    with open_text(work.folder / f"{LEFT_OUT}.part") as names:
+    with written(work.folder / LEFT_OUT) as half, open_text(half) as names:
         for step, folder in _folders(work):
             lines.append(_step(work, step, folder, names))
         if (work.folder / DEDUP_FACTS).is_file():
             lines.append(_dedup(work, names))
         if (work.folder / SELECT).is_file():
             lines.append(_select(work, names))
-    (work.folder / f"{LEFT_OUT}.part").replace(work.folder / LEFT_OUT)
     lines.sort(key=lambda line: _ORDER.index(line.step.split("/")[0]))
     write_json(
         work.folder / REPORT, {"sources": work.facts["sources"], "steps": [x.as_dict() for x in lines]}

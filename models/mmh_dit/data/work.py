@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from ...files import alone, check_same, move_in, open_text, read_json, write_json
+from ...files import alone, check_same, open_text, read_json, write_json, written
 from .sources import Item, find
 
 ITEMS, SOURCES, PROBLEMS = "items", "sources.json", "problems.jsonl"
@@ -203,6 +203,6 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str,
     """Writes a safetensors file in one move, on the disk before it gets its name."""
     from safetensors.torch import save_file
 
-    half = path.with_suffix(".part")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, half, metadata=dict(metadata))
-    move_in(half, path)
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with written(path) as half:
+        save_file(whole, half, metadata=dict(metadata))

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...files import written
 from ...playground.balance import BalancedBatches, BalanceOptions
 from ...tinyworld.pictures import Draw, draws, prompt
 from ...tinyworld.solids import solid_picture, solid_prompt, solids
@@ -73,9 +74,8 @@ def paint_all(folder: Path, how: Painting, tools: Tools, *, place: Place) -> Non
     wanted = range(-(-how.pictures // CHUNK))
     mine = [i for i in wanted if i % place.count == place.rank and not _file(folder, i).exists()]
     for index in tqdm(mine, desc="painting", unit="file", disable=place.rank > 0 or not mine):
-        half_written = _file(folder, index).with_suffix(f".part{place.rank}")
-        save_file(_chunk(index, how, tools), half_written)
-        half_written.replace(_file(folder, index))
+        with written(_file(folder, index)) as half:
+            save_file(_chunk(index, how, tools), half)
 
 
 def _same_settings(folder: Path, how: Painting) -> None:

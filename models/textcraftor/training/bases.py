@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from ...files import written
 from ...mmh_dit import flow
 from ...mmh_dit.model import MMHDiT
 from ...tinyworld.autoencoder import TinyAutoencoder
@@ -197,8 +198,8 @@ class DiffusersBase:
     def save(self, denoiser: nn.Module, weights: Weights, path: Path, facts: Facts) -> None:
         from safetensors.torch import save_file
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, path, metadata={"format": "pt", **facts})
+        with written(path) as half:
+            save_file(weights, half, metadata={"format": "pt", **facts})
 
     def to(self, device: torch.device) -> None:
         self.pipeline.to(device)

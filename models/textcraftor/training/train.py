@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from ...files import written
 from ...metrics.scorers import Similarity
 from ...options import add_flags, describe, from_flags
 from ...trainer.card import write as write_card
@@ -140,5 +141,5 @@ def _save_encoder(weights: Mapping[str, Tensor], path: Path, said: dict[str, str
     from safetensors.torch import save_file
 
     tensors = {name: t.contiguous() for name, t in parts.encoder_tensors(weights).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"format": "pt", **said})
+    with written(path) as half:
+        save_file(tensors, half, metadata={"format": "pt", **said})

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from ...files import check_same, move_in, open_text, write_json, write_text
+from ...files import check_same, open_text, write_json, write_text, written
 from .lines import Listing, Part
 from .stream import Found
 
@@ -48,7 +48,7 @@ class Results:
         """
         if (self.path / SETTINGS).is_file():
             check_same(self.path / SETTINGS, settings)
-        elif {entry.name for entry in self.path.iterdir()} - {".lock", "settings.part"}:
+        elif {*self.path.iterdir()} - {self.path / ".lock", *self.path.glob(f"{SETTINGS}.*.part")}:
             raise ValueError(
                 f"{self.path} must be a new or empty folder, or one to go on with; choose another one"
             )
@@ -137,8 +137,7 @@ class Results:
         Counts are read off the files, so they are right after any interruption.
         """
         reasons: Counter[str] = Counter()
-        half = self.path / "errors.part"
-        with open_text(half) as gathered:
+        with written(self.path / ERRORS) as half, open_text(half) as gathered:
             for part in self.listing.parts:
                 if not self.errors(part.number).exists():
                     continue
@@ -146,7 +145,6 @@ class Results:
                     for line in errors:
                         reasons[json.loads(line)["error"]] += 1
                         gathered.write(line)
-        move_in(half, self.path / ERRORS)
         failed = sum(reasons.values())
         facts = {
             "input": str(self.listing.source.path),

@@ -1,0 +1,45 @@
+"""Files are there whole or not at all, whoever else writes them and whatever goes wrong."""
+
+import os
+
+import pytest
+
+from presample.models.files import write_text, written
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_gets_its_name_when_it_is_whole_and_its_folder_is_made(tmp_path):
+    path = tmp_path / "new" / "model.safetensors"
+    with written(path) as half:
+        half.write_text("half")
+        half.chmod(0o600)
+        assert names(path.parent) == [half.name] != [path.name]
+    assert names(path.parent) == [path.name]
+    assert path.read_text() == "half"
+    assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o644
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "facts.json"
+    write_text(path, "old")
+    with pytest.raises(TypeError), written(path) as half, open(half, "w") as file:
+        file.writelines(["ne", 1])
+    with pytest.raises(FileNotFoundError), written(path):
+        pass  # nothing was written
+    assert names(tmp_path) == ["facts.json"]
+    assert path.read_text() == "old"
+
+
+def test_programs_that_write_a_file_at_once_do_not_write_into_each_other(tmp_path, monkeypatch):
+    path = tmp_path / "pictures.safetensors"
+    with written(path) as ours:
+        ours.write_text("ours")
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with written(path) as theirs:
+            theirs.write_text("their")
+        assert path.read_text() == "their"
+    assert path.read_text() == "ours"
+    assert names(tmp_path) == [path.name]
