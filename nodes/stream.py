@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import comfy.model_management as mm
 import comfy.utils
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ..models.interrupt import Interrupted
@@ -19,10 +20,14 @@ STEPS = 1000
 
 
 class Stream:
-    """Sends progress to the page that queued the prompt, no more often than it can be read."""
+    """Sends progress to the page that queued the prompt, no more often than it can be read.
+
+    A run that no page has queued is not told of: without an address a message goes to all of them.
+    """
 
     def __init__(self, node: str | None):
         self.node, self.last, self.due = node, 0.0, True
+        self.run = getattr(get_executing_context(), "prompt_id", None)
         self.bar = comfy.utils.ProgressBar(STEPS, **known_only(comfy.utils.ProgressBar, node_id=node))
         self.server = getattr(PromptServer, "instance", None)
 
@@ -34,9 +39,10 @@ class Stream:
         if not self.due and progress.fraction < 1.0:
             return
         self.bar.update_absolute(int(progress.fraction * STEPS), STEPS)
-        if self.server is not None and self.node is not None:
-            message = {"node": self.node, **progress_payload(progress)}
-            self.server.send_sync(EVENT, message, self.server.client_id)
+        page = getattr(self.server, "client_id", None)
+        if page is not None and self.node is not None:
+            message = {"node": self.node, "prompt_id": self.run, **progress_payload(progress)}
+            self.server.send_sync(EVENT, message, page)
 
 
 def write(request: Request, count: int, loaded, node: str | None) -> Sequence[Expansion]:

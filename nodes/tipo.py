@@ -26,6 +26,7 @@ from .tipo_model import CATEGORY, Model, available, fingerprint, load
 MODES = ("generate", "frozen")
 MOST = 64
 VERSION = 1  # of what is written into a picture
+HIDDEN = [io.Hidden.unique_id, io.Hidden.extra_pnginfo, io.Hidden.prompt]
 
 ExpansionType = io.Custom("PRESAMPLE_EXPANSION")
 Chips = io.Custom("PRESAMPLE_CHIPS")
@@ -142,7 +143,7 @@ class TIPOExpand(io.ComfyNode):
             ],
             inputs=inputs(),
             outputs=outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            hidden=HIDDEN,
             is_output_node=True,
         )
 
@@ -184,7 +185,7 @@ class TIPOTask(io.ComfyNode):
             search_aliases=["tipo", "tag_to_long", "short_to_tag", "caption to tags", "tags to caption"],
             inputs=inputs(*convert.option_inputs([chosen]), without=("task",)),
             outputs=outputs(),
-            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
+            hidden=HIDDEN,
             is_output_node=True,
         )
 
@@ -244,13 +245,17 @@ def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
         prompt, given.get("prose", ""), given.get("chips", "{}"), given, given.get("latent")
     )
     if mode == MODES[1]:
-        made = frozen_expansions(asked, given.get("frozen", ""), tags=load_tags())
+        text = given.get("frozen", "")
+        made = () if _given_already(hidden) else frozen_expansions(asked, text, tags=load_tags())
     else:
+        count = given.get("count", 1)
+        if type(count) is not int or not 1 <= count <= MOST:  # what another node gives is not looked at
+            raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
         loaded = given.get("tipo") or load(model_name(asked.options.model))
-        made = write(asked, given.get("count", 1), loaded, hidden.unique_id)
-    shown = [payload(expansion) for expansion in made]
-    store(hidden.extra_pnginfo, hidden.unique_id, made, shown)
-    return result(made, shown)
+        made = write(asked, count, loaded, hidden.unique_id)
+    shown = [payload(expansion, stored=mode == MODES[1]) for expansion in made]
+    room = store(hidden.extra_pnginfo, hidden.unique_id, made, shown)
+    return result(made, [*shown[:room], *({} for _ in shown[room:])])
 
 
 def result(made: Sequence[Expansion], shown: Sequence[Mapping]) -> io.NodeOutput:
@@ -260,31 +265,48 @@ def result(made: Sequence[Expansion], shown: Sequence[Mapping]) -> io.NodeOutput
     return io.NodeOutput(*columns, list(made), ui={"presample": list(shown)})
 
 
-def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequence[Mapping]) -> None:
+def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequence[Mapping]) -> int:
     """Writes the result into what ComfyUI saves with a picture, to be read there and shown on reopening.
 
     Of a list of prompts, for which ComfyUI runs a node one by one, the later ones come behind the first.
+    A workflow holds the first MOST, and how many there were; returns for how many of these there is room.
     """
     if not isinstance(extra, dict) or node is None:
-        return
+        return len(shown)
     later = _is_later()
     before = extra.get("presample", {}).get(str(node), {}) if later else {}
+    seeds, prompts = before.get("seeds", []), before.get("prompts", [])
+    room, total = MOST - len(prompts), before.get("total", 0) + len(made)
     said = {
         "version": VERSION,
-        "seeds": [*before.get("seeds", ()), *(str(expansion.seed) for expansion in made)],
-        "prompts": [*before.get("prompts", ()), *(expansion.prompt for expansion in made)],
+        "seeds": [*seeds, *(str(expansion.seed) for expansion in made[:room])],
+        "prompts": [*prompts, *(expansion.prompt for expansion in made[:room])],
+        "total": total,
     }
     extra["presample"] = {**extra.get("presample", {}), str(node): said}
     for saved in _saved(extra.get("workflow"), str(node)):
         properties = saved.setdefault("properties", {})
         if isinstance(properties, dict):
-            properties["presample"] = [*(properties.get("presample", ()) if later else ()), *shown]
+            kept = [*(_variations(properties.get("presample")) if later else ()), *shown[:room]]
+            properties["presample"] = kept if total <= MOST else {"presample": kept, "total": total}
+    return room
+
+
+def _variations(stored: Any) -> list:
+    """Returns the variations that a workflow holds, with or without how many there were."""
+    return stored.get("presample", []) if isinstance(stored, dict) else stored or []
 
 
 def _is_later() -> bool:
     """Whether ComfyUI has run the node already, for an earlier item of a list."""
     context = get_executing_context()
     return bool(context and context.list_index)
+
+
+def _given_already(hidden: Any) -> bool:
+    """Whether the node's own frozen text was given for an earlier item; a linked one is the item's."""
+    asked = (hidden.prompt or {}).get(str(hidden.unique_id), {}).get("inputs", {})
+    return _is_later() and not isinstance(asked.get("frozen"), list)
 
 
 def _saved(workflow: Any, node: str) -> list[dict]:

@@ -63,6 +63,7 @@ class Schema:
 class Hidden(str, enum.Enum):
     unique_id = "UNIQUE_ID"
     extra_pnginfo = "EXTRA_PNGINFO"
+    prompt = "PROMPT"
 
 
 class NumberDisplay(str, enum.Enum):
@@ -70,7 +71,7 @@ class NumberDisplay(str, enum.Enum):
 
 
 class ComfyNode:
-    hidden = types.SimpleNamespace(unique_id=None, extra_pnginfo=None)
+    hidden = types.SimpleNamespace(unique_id=None, extra_pnginfo=None, prompt=None)
 
     @classmethod
     def GET_SCHEMA(cls):

@@ -53,7 +53,7 @@ def nodes(comfy):
 @pytest.fixture
 def hidden(nodes):
     """Sets what ComfyUI hides from the user, and returns it."""
-    told = SimpleNamespace(unique_id="7", extra_pnginfo={})
+    told = SimpleNamespace(unique_id="7", extra_pnginfo={}, prompt=None)
     for node in nodes.values():
         node.hidden = told
     return told

@@ -62,6 +62,8 @@ def test_a_frozen_text_is_given_as_it_stands_and_needs_no_model(nodes, hidden, m
     out = nodes[EXPAND].execute("lake", mode="frozen", frozen="lake, (a boat:1.2)\n---\nlake, night", seed=9)
     assert out.args[0] == ["lake, (a boat:1.2)", "lake, night"]
     assert out.args[5] == [9, 10]
+    boat = next(chip for chip in out.ui["presample"][0]["chips"] if not chip["own"])
+    assert "in_prompt" not in boat
     with pytest.raises(ValueError, match="must have a text"):
         nodes[EXPAND].execute("lake", mode="frozen")
 
@@ -132,17 +134,65 @@ def test_the_result_is_stored_with_the_picture_and_in_its_workflow(nodes, hidden
     json.dumps(extra)
 
 
-def test_of_a_list_of_prompts_all_are_stored(nodes, hidden, loaded, comfy, monkeypatch):
+@pytest.fixture
+def each(comfy, monkeypatch):
+    """Runs something for every item of a list, as ComfyUI does with a node behind one."""
+
+    def run(items, execute):
+        outs = []
+        for place, item in enumerate(items):
+            context = SimpleNamespace(list_index=place)
+            monkeypatch.setattr(comfy.tipo, "get_executing_context", lambda context=context: context)
+            outs.append(execute(item))
+        return outs
+
+    return run
+
+
+def test_of_a_list_of_prompts_all_are_stored(nodes, hidden, loaded, each):
     saved = {"id": 7, "properties": {"presample": ["of the run before"]}}
     hidden.extra_pnginfo = {"workflow": {"nodes": [saved]}}
-    prompts = []
-    for place, prompt in enumerate(("lake", "night")):
-        context = SimpleNamespace(list_index=place)
-        monkeypatch.setattr(comfy.tipo, "get_executing_context", lambda context=context: context)
-        prompts += nodes[EXPAND].execute(prompt, tipo=loaded, tag_length="very_short").args[0]
+    outs = each(
+        ("lake", "night"), lambda text: nodes[EXPAND].execute(text, tipo=loaded, tag_length="very_short")
+    )
+    prompts = [prompt for out in outs for prompt in out.args[0]]
     assert hidden.extra_pnginfo["presample"]["7"]["prompts"] == prompts
     assert hidden.extra_pnginfo["presample"]["7"]["seeds"] == ["0", "0"]
     assert [each["prompt"] for each in saved["properties"]["presample"]] == prompts
+
+
+def test_of_many_prompts_a_workflow_and_the_page_hold_the_first_and_how_many_there_were(nodes, hidden, each):
+    saved = {"id": 7}
+    hidden.extra_pnginfo = {"workflow": {"nodes": [saved]}}
+    texts = ["\n---\n".join(f"lake {n} {k}" for k in range(30)) for n in range(4)]
+    linked = {"7": {"inputs": {"frozen": ["1", 0]}}}
+    hidden.prompt = linked
+    outs = each(texts, lambda text: nodes[EXPAND].execute("lake", mode="frozen", frozen=text))
+    assert [len(out.args[0]) for out in outs] == [30] * 4
+    shown = [item for out in outs for item in out.ui["presample"]]
+    assert [bool(item) for item in shown] == [True] * 64 + [False] * 56
+    stored = saved["properties"]["presample"]
+    assert stored == {"presample": shown[:64], "total": 120}
+    told = hidden.extra_pnginfo["presample"]["7"]
+    assert told["prompts"] == [item["prompt"] for item in shown[:64]]
+    assert (len(told["seeds"]), told["total"]) == (64, 120)
+
+
+def test_a_frozen_text_is_given_once_behind_a_list_of_prompts(nodes, hidden, each):
+    hidden.prompt = {"7": {"inputs": {"prompt": ["1", 0], "frozen": "a\n---\nb"}}}
+    outs = each("xyz", lambda text: nodes[EXPAND].execute(text, mode="frozen", frozen="a\n---\nb"))
+    assert [out.args[0] for out in outs] == [["a", "b"], [], []]
+    assert [len(out.ui["presample"]) for out in outs] == [2, 0, 0]
+    assert all(column == [] for column in outs[1].args)
+    hidden.prompt = {"7": {"inputs": {"prompt": ["1", 0], "frozen": ["1", 0]}}}
+    outs = each("ab", lambda text: nodes[EXPAND].execute(text, mode="frozen", frozen=text))
+    assert [out.args[0] for out in outs] == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize("count", [0, 65, 20000, 2.0, True, None])
+def test_a_count_from_another_node_is_looked_at(nodes, hidden, count):
+    with pytest.raises(ValueError, match=f"count must be a whole number from 1 to 64, got {count}"):
+        nodes[EXPAND].execute("lake", count=count)
 
 
 @pytest.mark.parametrize(
@@ -156,15 +206,24 @@ def test_odd_workflows_are_no_trouble(nodes, hidden, loaded, extra):
         nodes[EXPAND].execute("lake", tipo=loaded, tag_length="very_short", prose_length="none")
 
 
-def test_the_page_hears_how_far_each_variation_is(nodes, hidden, loaded, comfy, monkeypatch):
+def test_the_page_hears_how_far_each_variation_is_and_in_which_run(nodes, hidden, loaded, comfy, monkeypatch):
     server = comfy.fake["server"].PromptServer.instance = Server()
     monkeypatch.setattr(comfy.stream, "SECONDS", 0.0)
+    context = SimpleNamespace(prompt_id="a run", list_index=None)
+    monkeypatch.setattr(comfy.stream, "get_executing_context", lambda: context)
     out = nodes[EXPAND].execute("lake", tipo=loaded, count=2, prose_length="none")
     events = [data for event, data, sid in server.sent if (event, sid) == ("presample.progress", "page")]
     assert {data["variation"] for data in events} == {0, 1}
-    assert all(data["node"] == "7" for data in events)
+    assert all((data["node"], data["prompt_id"], data["region"]) == ("7", "a run", 0) for data in events)
     assert events[-1]["fraction"] == 1.0
     assert events[-1]["settled"].split(", ")[0] in out.args[0][1]
+
+
+def test_a_run_that_no_page_has_queued_is_told_to_none(nodes, hidden, loaded, comfy):
+    server = comfy.fake["server"].PromptServer.instance = Server()
+    server.client_id = None
+    nodes[EXPAND].execute("lake", tipo=loaded, tag_length="very_short")
+    assert server.sent == []
 
 
 def test_messages_come_no_more_often_than_they_can_be_read(nodes, hidden, loaded, comfy):
