@@ -4,7 +4,6 @@ A list of heads changes no parameter: every block has the same matrices, cut dif
 Source: spec 2.2, 2.11.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -12,6 +11,17 @@ from typing import Any
 TEXT_POSITIONS = ("diagonal", "zero")
 ALLOCATIONS = ("mmh", "uniform", "reversed")
 HEAD_COUNTS = (8, 16, 24, 48)
+
+# What a file may state: all of it is checked before a size is computed with, or anything built.
+MOST_BLOCKS = 1_024
+RANGES = {
+    "hidden": (1, 65_536),
+    **dict.fromkeys(("text_dim", "text_len", "in_ch", "patch"), (1, 2**24)),
+    **dict.fromkeys(("mlp_hidden", "cond_dim"), (0, 2**24)),
+    "rope_theta": (1, 10**12),
+    "icfm_sigma": (0, 10**6),
+    "gate_init": (-(10**6), 10**6),
+}
 
 GATE_FULL, GATE_TOY = 0.0, 0.3
 """Where gates start: at 0 a block does nothing, stable when there are many; a few learn sooner at 0.3."""
@@ -46,19 +56,15 @@ class MMHDiTConfig:
         self._check_types()
         if not self.heads:
             raise ValueError("heads must name one head count for each block, got none")
-        for name in ("hidden", "text_dim", "text_len", "in_ch", "patch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.depth > MOST_BLOCKS:
+            raise ValueError(f"heads must name at most {MOST_BLOCKS} blocks, got {self.depth}")
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from {least} to {most}, got {getattr(self, name)}")
         for count in dict.fromkeys(self.heads):
             self._check_heads(count)
         if self.text_pos not in TEXT_POSITIONS:
             raise ValueError(f"text_pos must be one of {', '.join(TEXT_POSITIONS)}; got {self.text_pos!r}")
-        for name, least in (("mlp_hidden", 0), ("cond_dim", 0), ("icfm_sigma", 0), ("rope_theta", 1)):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= least):
-                raise ValueError(f"{name} must be a number from {least} up, got {value}")
-        if not math.isfinite(self.gate_init):
-            raise ValueError(f"gate_init must be a finite number, got {self.gate_init}")
         object.__setattr__(self, "mlp_hidden", self.mlp_hidden or -(-8 * self.hidden // (3 * 256)) * 256)
         object.__setattr__(self, "cond_dim", self.cond_dim or min(self.hidden, 1024))
 

@@ -157,10 +157,12 @@ def test_numbers_too_large_for_the_type_asked_for_are_not_finite(written):
         ('{"hidden": 48, "heads": [5, 5, 5]}', "nearest are"),
         ('{"hidden": 48, "heads": "all"}', "whole numbers"),
         ('{"hidden": 1e9, "heads": [4]}', "hidden must be"),
-        ('{"hidden": 480000000, "heads": [4, 4, 4]}', "hidden 480000000, but the weights have 48"),
+        ('{"hidden": 480, "heads": [4, 4, 4]}', "hidden 480, but the weights have 48"),
+        ('{"hidden": 1000000000000001, "heads": [3]}', "hidden must be from 1 to 65536"),
+        ('{"heads": [4, 4, 4], "mlp_hidden": 1%s}' % ("0" * 400), "mlp_hidden must be from 0"),
         ('{"heads": [4, 4, 4], "code": "x"}', "unknown: code"),
         ('{"heads": [4, 4, 4], "patch": 3}', "patch_dim"),
-        ('{"heads": [4, 4, 4], "patch": 0}', "patch must be at least 1"),
+        ('{"heads": [4, 4, 4], "patch": 0}', "patch must be from 1"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused(written, stated, said):

@@ -34,9 +34,13 @@ def test_a_config_is_the_same_after_json():
         ({"heads": ()}, "one head count for each block"),
         ({"hidden": 6, "heads": (2,)}, "make hidden a multiple of 4"),
         ({"text_pos": "middle"}, "one of diagonal, zero"),
-        ({"in_ch": 0}, "in_ch must be at least 1"),
-        ({"icfm_sigma": float("nan")}, "icfm_sigma must be a number"),
+        ({"in_ch": 0}, "in_ch must be from 1 to 16777216, got 0"),
+        ({"icfm_sigma": float("nan")}, "icfm_sigma must be from 0"),
         ({"gate_init": float("inf")}, "gate_init"),
+        ({"hidden": 10**15 + 1, "heads": (3,)}, "hidden must be from 1 to 65536, got 1000000000000001"),
+        ({"mlp_hidden": 10**400}, "mlp_hidden must be from 0"),
+        ({"rope_theta": 10**400}, "rope_theta must be from 1"),
+        ({"heads": (4,) * 1025}, "at most 1024 blocks, got 1025"),
     ],
 )
 def test_a_shape_that_cannot_be_built_is_refused(wrong, said):
