@@ -1,7 +1,8 @@
 """HTTP for other front ends: POST /presample/expand and GET /presample/options.
 
-Convention: JSON in, JSON out; with `"stream": true` one JSON object a line, progress first and the result
-last. A request is refused while ComfyUI has work, and stopped when work comes.
+Convention: JSON in, as `application/json`, which no page of another site may send unasked; JSON out. With
+`"stream": true` one object a line, progress first and the result last; a slow reader gets only the newest of
+each text. A request is refused while ComfyUI has work, and stopped when work comes.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from .tipo import MOST
 from .tipo_model import available, load
 
 MOST_BYTES = 2**20
+PATIENCE = 30.0  # seconds for a client to take a line
 TEXTS = ("prompt", "prose")
 LISTS = ("keep", "drop")
 
@@ -57,6 +59,8 @@ async def options(request: web.Request) -> web.Response:
 
 async def expand(request: web.Request, *, queue: Any, lock: threading.Lock) -> web.StreamResponse:
     """Answers with expansions, or with a status and an `error` that says what to do."""
+    if request.content_type != "application/json":
+        return _error(415, f"Content-Type must be application/json, got {request.content_type}")
     try:
         asked, count, stream = read(await body(request))
     except (ValueError, TypeError) as error:
@@ -65,10 +69,7 @@ async def expand(request: web.Request, *, queue: Any, lock: threading.Lock) -> w
         return _error(409, "ComfyUI is working; ask again when its queue is empty")
     if not lock.acquire(blocking=False):
         return _error(409, "another expansion is being written; ask again when it is done")
-    try:
-        return await answer(request, asked, count=count, stream=stream, queue=queue)
-    finally:
-        lock.release()
+    return await answer(request, asked, count=count, stream=stream, queue=queue, lock=lock)
 
 
 async def body(request: web.Request) -> dict:
@@ -127,17 +128,38 @@ def has_left(request: web.Request) -> bool:
     return transport is None or transport.is_closing()
 
 
+class News:
+    """Progress that a client has yet to get: of each text only the newest, whatever time the client takes."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[tuple[int, int, str], Progress] = {}
+        self.some = asyncio.Event()
+
+    def put(self, progress: Progress) -> None:
+        """Adds progress, as the newest of all."""
+        text = (progress.variation, progress.region, progress.writes)
+        self.waiting.pop(text, None)
+        self.waiting[text] = progress
+        self.some.set()
+
+    def take(self) -> Progress:
+        """Returns the oldest that waits."""
+        return self.waiting.pop(next(iter(self.waiting)))
+
+
 async def answer(
-    request: web.Request, asked: Request, *, count: int, stream: bool, queue: Any
+    request: web.Request, asked: Request, *, count: int, stream: bool, queue: Any, lock: threading.Lock
 ) -> web.StreamResponse:
-    """Writes in a thread, so that the server goes on; stops when the client is gone or ComfyUI has work."""
-    gone = threading.Event()
-    lines: asyncio.Queue[dict] = asyncio.Queue()
+    """Writes in a thread, so that the server goes on; stops when the client is gone or ComfyUI has work.
+
+    The lock is released when nothing is written any more, whether or not the client has read it.
+    """
+    gone, news = threading.Event(), News()
     loop = asyncio.get_running_loop()
 
     def on_progress(progress: Progress) -> None:
         if stream:
-            loop.call_soon_threadsafe(lines.put_nowait, {"progress": vars(progress)})
+            loop.call_soon_threadsafe(news.put, progress)
 
     def should_stop() -> bool:
         return gone.is_set() or has_left(request) or is_busy(queue)
@@ -148,10 +170,15 @@ async def answer(
             made = expand_many(asked, count, tipo, on_progress=on_progress, should_stop=should_stop)
         return [expansion.as_dict() for expansion in made]
 
+    def ended(task: asyncio.Task) -> None:
+        lock.release()
+        news.some.set()
+
     task = asyncio.create_task(asyncio.to_thread(work))
+    task.add_done_callback(ended)
     try:
         if stream:
-            return await _streamed(request, task, lines)
+            return await _streamed(request, task, news)
         return web.json_response({"expansions": await asyncio.shield(task)})
     except Interrupted:
         return _error(409, "stopped, since ComfyUI got work; ask again when its queue is empty")
@@ -164,21 +191,22 @@ async def answer(
             task.exception()  # seen, or asyncio would log it where the client is gone
 
 
-async def _streamed(request: web.Request, task: asyncio.Task, lines: asyncio.Queue) -> web.StreamResponse:
+async def _streamed(request: web.Request, task: asyncio.Task, news: News) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
     try:
-        while not task.done() or not lines.empty():
-            waiting = asyncio.create_task(lines.get())
-            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                await _line(response, waiting.result())
-            else:
-                waiting.cancel()
+        await response.prepare(request)
+        while news.waiting or not task.done():
+            await news.some.wait()
+            news.some.clear()
+            while news.waiting:
+                await _line(response, {"progress": vars(news.take())})
         await _line(response, _last(task))
         await response.write_eof()
-    except ConnectionResetError:  # the client has left, which is no error of ours
+    except ConnectionError:  # the client has left, which is no error of ours
         pass
+    except asyncio.TimeoutError:  # it reads nothing, and the end of the answer would wait for ever
+        if request.transport:
+            request.transport.abort()
     return response
 
 
@@ -190,7 +218,7 @@ def _last(task: asyncio.Task) -> dict:
 
 
 async def _line(response: web.StreamResponse, data: dict) -> None:
-    await response.write(json.dumps(data).encode() + b"\n")
+    await asyncio.wait_for(response.write(json.dumps(data).encode() + b"\n"), PATIENCE)
 
 
 def _error(status: int, reason: object) -> web.Response:

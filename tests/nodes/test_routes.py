@@ -9,7 +9,7 @@ import pytest
 
 from presample.models.interrupt import Interrupted
 from presample.models.tipo.expand import expand_many, load_tipo
-from presample.models.tipo.expansion import Request
+from presample.models.tipo.expansion import Progress, Request
 from presample.models.tipo.options import ExpandOptions
 
 aiohttp = pytest.importorskip("aiohttp", reason="ComfyUI's server is aiohttp's")
@@ -17,6 +17,7 @@ from aiohttp import web  # noqa: E402
 from aiohttp.test_utils import TestClient, TestServer  # noqa: E402
 
 EXPAND, OPTIONS = "/presample/expand", "/presample/options"
+JSON = {"Content-Type": "application/json"}
 
 
 class Server(TestServer):
@@ -104,12 +105,23 @@ def test_a_stream_has_progress_first_and_the_result_last(ask):
 )
 def test_a_wrong_request_is_told_why(ask, body, says):
     async def work(client, queue):
-        reply = await client.post(EXPAND, data=body)
+        reply = await client.post(EXPAND, data=body, headers=JSON)
         return reply.status, await reply.json()
 
     status, found = ask(work)
     assert status == 400
     assert says in found["error"]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_what_a_page_of_another_site_may_send_unasked_is_refused(ask, kind):
+    async def work(client, queue):
+        reply = await client.post(EXPAND, data='{"prompt": "lake"}', headers={"Content-Type": kind})
+        return reply.status, await reply.json()
+
+    status, found = ask(work)
+    assert status == 415
+    assert "Content-Type must be application/json" in found["error"]
 
 
 def test_nothing_is_written_while_comfyui_has_work(ask, comfy, monkeypatch):
@@ -184,6 +196,65 @@ def test_a_client_that_leaves_stops_what_is_written_for_it(ask, comfy, monkeypat
     assert ask(work)
     assert stopped
     assert not caplog.records
+
+
+def test_a_client_that_never_reads_keeps_nobody_else_waiting(ask, comfy, monkeypatch, caplog):
+    streamed, over = comfy.routes._streamed, threading.Event()
+
+    async def watched(*args):
+        try:
+            return await streamed(*args)
+        finally:
+            over.set()
+
+    def flood(request, count, tipo, *, on_progress, should_stop):
+        for variation in range(64):
+            on_progress(Progress(variation, 0, "tags", "x" * 2**20, "", variation / 64))
+        return expand_many(request, count, tipo)
+
+    monkeypatch.setattr(comfy.routes, "_streamed", watched)
+    monkeypatch.setattr(comfy.routes, "expand_many", flood)
+    monkeypatch.setattr(comfy.routes, "PATIENCE", 3.0)
+
+    async def work(client, queue):
+        body = b'{"prompt": "lake", "stream": true}'
+        head = f"POST {EXPAND} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        _, writer = await asyncio.open_connection(client.host, client.port, limit=1024)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        found = []
+        while 200 not in found and not over.is_set():
+            await asyncio.sleep(0.05)
+            found.append((await client.post(EXPAND, json={"prompt": "lake"})).status)
+        before = over.is_set()
+        ended = await asyncio.to_thread(over.wait, 20)
+        writer.close()
+        return found[-1], before, ended
+
+    assert ask(work) == (200, False, True)
+    assert not caplog.records
+
+
+def test_a_client_whose_connection_breaks_is_no_error_of_ours(ask, monkeypatch, caplog):
+    async def broken(self, data):
+        raise ConnectionAbortedError("gone")
+
+    monkeypatch.setattr(web.StreamResponse, "write", broken)
+
+    async def work(client, queue):
+        reply = await client.post(EXPAND, json={"prompt": "lake", "stream": True})
+        return await reply.read()
+
+    assert ask(work) == b""
+    assert not caplog.records
+
+
+def test_of_each_text_only_the_newest_progress_waits(comfy):
+    news = comfy.routes.News()
+    for step in range(10_000):
+        news.put(Progress(step % 2, 0, "tags", "x" * step, "", step / 10_000))
+    news.put(Progress(0, 0, "prose", "", "", 1.0))
+    assert [len(news.take().text) for _ in range(3)] == [9_998, 9_999, 0]
+    assert not news.waiting
 
 
 def test_the_options_are_all_there(ask):
