@@ -85,6 +85,15 @@ def sheet_scale() -> Any:
     )
 
 
+def check_bounds(node: type[io.ComfyNode], **numbers: int) -> None:
+    """Raises ValueError for a number out of its widget's bounds, since ComfyUI looks at typed ones alone."""
+    facts = {each.id: each.as_dict() for each in node.define_schema().inputs}
+    for name, number in numbers.items():
+        low, high = facts[name]["min"], facts[name]["max"]
+        if not low <= number <= high:
+            raise ValueError(f"{name} must lie in {low} to {high}, got {number!r}")
+
+
 def image_of(picture: Any) -> torch.Tensor:
     """Returns a picture of Pillow as IMAGE (1, h, w, 3)."""
     pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)

@@ -230,6 +230,7 @@ class BeforeAfterSheet(io.ComfyNode):
         before_labels: Sequence[str] = (),
         after_labels: Sequence[str] = (),
     ) -> io.NodeOutput:
+        convert.check_bounds(cls, scale=scale[0])
         rows = before_after(
             cells(before, before_labels),
             cells(after, after_labels),

@@ -52,6 +52,7 @@ class AspectBucketLatent(io.ComfyNode):
 
     @classmethod
     def execute(cls, image: torch.Tensor | None = None, batch_size: int = 1, **given: Any) -> io.NodeOutput:
+        convert.check_bounds(cls, batch_size=batch_size)
         shape = None if image is None else (image.shape[2], image.shape[1])  # (b, h, w, 3)
         width, height = pick(BucketOptions(**given), shape)
         cell = convert.PIXELS_PER_CELL

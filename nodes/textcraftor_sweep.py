@@ -87,6 +87,7 @@ class MixSweep(io.ComfyNode):
         count: int = 5,
         **given: Any,
     ) -> io.NodeOutput:
+        convert.check_bounds(cls, count=count)
         points = sweep(first, last, count)
         every = [MixOptions(w=w, **given) for w in points]
         positive = Interpolation(original, tuned, prompt)
@@ -148,6 +149,7 @@ class ContactSheet(io.ComfyNode):
         columns: Sequence[int] = (0,),
         scale: Sequence[int] = (1,),
     ) -> io.NodeOutput:
+        convert.check_bounds(cls, columns=columns[0], scale=scale[0])
         sheet = draw_sheet(sheet_rows(images, labels, title[0], columns[0]), scale=scale[0])
         return io.NodeOutput(convert.image_of(sheet))
 

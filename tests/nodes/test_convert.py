@@ -65,3 +65,22 @@ def test_a_request_is_what_the_widgets_say(comfy):
     found = comfy.convert.request("lake", "A boat.", '{"keep": ["x"], "ban": ["y"]}', {"seed": 4})
     wanted = Request("lake", "A boat.", ExpandOptions(seed=4), comments="comfyui", keep=("x",), drop=("y",))
     assert found == wanted
+
+
+IMAGES = [torch.zeros(1, 8, 8, 3)]
+
+
+@pytest.mark.parametrize(
+    ("node", "given", "said"),
+    [
+        ("ContactSheet", {"images": IMAGES, "scale": [2000]}, "scale must lie in 1 to 8, got 2000"),
+        ("ContactSheet", {"images": IMAGES, "columns": [-1]}, "columns must lie in 0 to 64, got -1"),
+        ("BeforeAfterSheet", {"before": IMAGES, "after": IMAGES, "scale": [0]}, "scale must lie in 1 to 8"),
+        ("MixSweep", {"original": None, "tuned": None, "count": 10**9}, "count must lie in 1 to 21"),
+        ("AspectBucketLatent", {"batch_size": 10**9}, "batch_size must lie in 1 to 4096"),
+        ("AspectBucketLatent", {"batch_size": float("nan")}, "batch_size must lie in 1 to 4096"),
+    ],
+)
+def test_a_number_that_another_node_gives_keeps_to_the_bounds_of_its_widget(nodes, node, given, said):
+    with pytest.raises(ValueError, match=said):
+        nodes[f"Presample{node}"].execute(**given)
