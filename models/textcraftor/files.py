@@ -49,7 +49,7 @@ _WHOLE = "text_model.embeddings.token_embedding.weight"
 _BARE = "embeddings.token_embedding.weight"
 _OPEN = "token_embedding.weight"
 _PROJECTION = "text_projection.weight"
-_LAYER = re.compile(r"text_model\.encoder\.layers\.(\d+)\.")
+_LAYER = re.compile(r"text_model\.encoder\.layers\.(\d{1,3})\.")
 _PARTS = (
     *(f"self_attn.{name}_proj" for name in "qkv"),
     *("self_attn.out_proj", "layer_norm1", "layer_norm2", "mlp.fc1", "mlp.fc2"),
@@ -214,6 +214,8 @@ def _check_whole(file: str, tensors: Mapping[str, Tensor]) -> None:
             f"{file} must hold all {len(wanted)} weights of its text encoder, and has "
             f"{len(wanted) - len(missing)}; missing: {_some(missing)}; get it again"
         )
+    if tensors[_WHOLE].ndim != 2:
+        raise ValueError(f"{file}: {_WHOLE} must be a matrix, got {tensors[_WHOLE].ndim} axes; get it again")
 
 
 def _some(names: Sequence[str]) -> str:

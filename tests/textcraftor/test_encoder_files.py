@@ -159,6 +159,28 @@ def test_a_file_without_an_encoder_is_named(tmp_path, names, said):
         read_encoders(path)
 
 
+def test_a_layer_that_no_encoder_has_makes_no_list_of_all_below_it(plain, tmp_path):
+    names = (
+        "embeddings.token_embedding.weight",
+        "encoder.layers.999999999.x",
+        f"encoder.layers.{'9' * 5_000}.x",
+    )
+    path = saved(tmp_path / "a.safetensors", {f"text_model.{name}": torch.ones(2, 4) for name in names})
+    with pytest.raises(
+        ValueError, match=r"all 4 weights of its text encoder, and has 1; missing: text_model"
+    ):
+        read_encoders(path)
+
+
+def test_a_vocabulary_that_is_no_matrix_is_refused(plain, tmp_path):
+    name = "text_model.embeddings.token_embedding.weight"
+    path = saved(tmp_path / "a.safetensors", {**plain, name: torch.ones(11)})
+    with pytest.raises(
+        ValueError, match=r"a.safetensors: .*token_embedding.weight must be a matrix, got 1 axes"
+    ):
+        read_encoder(path)
+
+
 class Planted:
     """Would print if it were loaded as pickle."""
 
