@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..files import written
+from ..hub import bundled_folder
 from ..trainer.seeds import generator_for
 from .judgement import LEAST_SEEDS, Judgement
 
@@ -64,10 +65,6 @@ class Results:
         return [float(value) for value in self.raw(arm, key)]
 
 
-def _nothing_missing() -> str | None:
-    return None
-
-
 @dataclass(frozen=True)
 class Experiment:
     """A claim and how it is tried.
@@ -76,7 +73,7 @@ class Experiment:
     dataclass of plain values, sizes and thresholds alike: other settings, another experiment. `measure`
     returns a cell's numbers as JSON has them, `judge` what they come to. `minutes` is what a cell takes on
     one thread. `together` runs the arms of a seed one after the other, when they share `Job.tensors`.
-    `missing` gives the reason why it cannot run here.
+    `bundled` names files of bundled models that it reads: other files, another experiment.
     """
 
     name: str
@@ -91,8 +88,17 @@ class Experiment:
     minutes: float
     seeds: tuple[int, ...] = tuple(range(LEAST_SEEDS))
     together: bool = False
-    missing: Callable[[], str | None] = _nothing_missing
+    bundled: tuple[str, ...] = ()
 
     def cells(self, seeds: Sequence[int] | None = None) -> list[tuple[str, int]]:
         """Returns every (arm, seed), seed by seed."""
         return [(arm, seed) for seed in (self.seeds if seeds is None else seeds) for arm in self.arms]
+
+    def files(self) -> list[Path]:
+        """Returns where the bundled files lie that it reads."""
+        return [bundled_folder() / name for name in self.bundled]
+
+    def missing(self) -> str | None:
+        """Returns the reason why it cannot run here, or None."""
+        lacking = dict.fromkeys(path.parent.name for path in self.files() if not path.is_file())
+        return f"the bundled {', '.join(lacking)} must be made first (docs/training.md)" if lacking else None

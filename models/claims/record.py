@@ -16,19 +16,21 @@ from typing import Any
 
 import torch
 
-from ..files import write_text
+from ..files import fingerprint, write_text
 from .experiment import Experiment, Results
 from .judgement import OPEN, Check, Judgement, Line, Panel, Table, verdict
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The numbers of one arm at one seed, and the seconds of processor time (or of a GPU) they took."""
+    """The numbers of one arm at one seed, the seconds of processor time (or of a GPU) they took, and on what
+    machine."""
 
     arm: str
     seed: int
     seconds: float
     values: dict[str, Any]
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ def command(experiment: Experiment) -> str:
     return f"presample eval claims {experiment.name}"
 
 
-def judged(experiment: Experiment, cells: Sequence[Cell], *, date: str, machine: str) -> Record:
-    """Returns the record of measured cells; seeds that lack an arm are left out.
+def judged(experiment: Experiment, cells: Sequence[Cell], *, date: str) -> Record:
+    """Returns the record of measured cells, with the machines they come from.
 
-    Raises ValueError where no seed has all arms.
+    Seeds that lack an arm are left out. Raises ValueError where no seed has all arms.
     """
     results = Results({(cell.arm, cell.seed): cell.values for cell in cells}, experiment.arms)
     if not results.seeds:
@@ -76,15 +78,17 @@ def judged(experiment: Experiment, cells: Sequence[Cell], *, date: str, machine:
     found = experiment.judge(experiment.settings, results)
     whole = tuple(cell for cell in cells if cell.seed in results.seeds)
     ruling = verdict(found.checks, len(results.seeds))
-    return _record(experiment, date, machine, verdict=ruling, judgement=found, cells=whole)
+    machines = dict.fromkeys(cell.machine or "a machine that was not noted" for cell in whole)
+    facts = {"verdict": ruling, "judgement": found, "cells": whole}
+    return _record(experiment, date, machine="; ".join(machines), **facts)
 
 
-def skipped(experiment: Experiment, reason: str, *, date: str, machine: str) -> Record:
+def skipped(experiment: Experiment, reason: str, *, date: str) -> Record:
     """Returns the record of an experiment that cannot run here."""
-    return _record(experiment, date, machine, verdict=OPEN, judgement=Judgement(()), skipped=reason)
+    return _record(experiment, date, machine="", verdict=OPEN, judgement=Judgement(()), skipped=reason)
 
 
-def _record(experiment: Experiment, date: str, machine: str, **facts) -> Record:
+def _record(experiment: Experiment, date: str, **facts: Any) -> Record:
     return Record(
         name=experiment.name,
         group=experiment.group,
@@ -94,14 +98,14 @@ def _record(experiment: Experiment, date: str, machine: str, **facts) -> Record:
         settings=asdict(experiment.settings),
         command=command(experiment),
         date=date,
-        machine=machine,
         **facts,
     )
 
 
 def digest(experiment: Experiment) -> str:
-    """Returns eight letters that change with the settings."""
-    text = json.dumps([experiment.name, asdict(experiment.settings)], sort_keys=True)
+    """Returns eight letters that change with the settings and the files that are read."""
+    facts = [experiment.name, asdict(experiment.settings), *map(fingerprint, experiment.files())]
+    text = json.dumps(facts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

@@ -1,7 +1,8 @@
 """Runs the cells of an experiment, each kept in a file as soon as it is measured, so that a run can go on.
 
-Convention: `<work>/<name>-<digest>/<arm>-<seed>.json`; other settings have another digest, so nothing is
-mixed up. Arms that share something keep it in `seed-<seed>/` beside them.
+Convention: `<work>/<name>-<digest>/<arm>-<seed>.json`; other settings have another digest, and so have other
+bundled models where one is read, so nothing is mixed up. Arms that share something keep it in `seed-<seed>/`
+beside them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 
 from .experiment import Experiment, Job
-from .record import Cell, digest, write_json
+from .record import Cell, digest, machine_class, write_json
 
 
 def place(experiment: Experiment, work: Path) -> Path:
@@ -43,7 +44,8 @@ def measure(
         )  # others may want the processor
         begin = clock()
         values = dict(experiment.measure(job))
-        write_json(path, asdict(Cell(arm, seed, clock() - begin, values)))
+        cell = Cell(arm, seed, clock() - begin, values, machine_class(device))
+        write_json(path, asdict(cell))
     return _read(path)
 
 

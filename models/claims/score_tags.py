@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..hub import bundled_folder
 from ..mmh_dit.data.scores import ScoreOptions, score_tag
 from ..mmh_dit.flow import SampleOptions
 from ..tinyworld.finish import LEVELS
@@ -23,13 +22,14 @@ from ..tinyworld.oracle import NAME as ORACLE
 from ..tinyworld.oracle import load_oracle, read
 from ..tinyworld.pictures import Draw, draws, picture, prompt
 from ..tinyworld.studio import AUTOENCODER, CLIP, MODEL, load_pipeline
+from ..tinyworld.studio import WORDS as TINY
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Line, Panel, Table
 from .statistics import interval, paired
 
 WORDS = {"average": "low quality", "good": "normal quality", "excellent": "best quality"}
 HELD_OUT = 2 * 10**6  # added to the seed: scenes that no training sees
-NEEDED = (MODEL, CLIP, AUTOENCODER, ORACLE)
+WEIGHTS = tuple(f"{name}/model.safetensors" for name in (MODEL, CLIP, AUTOENCODER, ORACLE))
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,6 @@ class Settings:
     chunk: int = 16
     steps: int = 20
     cfg: float = 3.0
-
-
-def missing() -> str | None:
-    """Returns which bundled model is not there, or None."""
-    lacking = [name for name in NEEDED if not (bundled_folder() / name / "model.safetensors").exists()]
-    return f"the bundled {', '.join(lacking)} must be made first (docs/training.md)" if lacking else None
 
 
 def scenes(job: Job) -> list[Draw]:
@@ -147,6 +141,6 @@ EXPERIMENTS = (
         measure=measure,
         judge=judge,
         minutes=1.5,
-        missing=missing,
+        bundled=(*WEIGHTS, f"{TINY}/tokenizer.json"),
     ),
 )

@@ -138,17 +138,12 @@ def _record(experiment, reason: str | None, args: argparse.Namespace) -> str:
     """Writes the record of what was measured and returns a line about it."""
     import datetime
 
-    import torch
-
     from ..claims import record, report, runner
 
-    facts = {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "machine": record.machine_class(torch.device(args.device)),
-    }
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     if reason:
-        made = record.skipped(experiment, reason, **facts)
+        made = record.skipped(experiment, reason, date=today)
     else:
-        made = record.judged(experiment, runner.kept(experiment, args.work), **facts)
+        made = record.judged(experiment, runner.kept(experiment, args.work), date=today)
     path = record.write(made, args.docs / report.FOLDER)
     return f"{experiment.name}: {made.verdict}, {os.path.relpath(path)}"

@@ -52,7 +52,7 @@ def run(e, work, seeds=(0, 1, 2, 3, 4)):
 
 
 def made(e, work):
-    return record.judged(e, runner.kept(e, work), date="2026-01-02", machine="2 cores")
+    return record.judged(e, runner.kept(e, work), date="2026-01-02")
 
 
 def test_arms_of_a_seed_have_the_same_draws_and_share_what_is_made_once(tmp_path):
@@ -80,6 +80,37 @@ def test_a_cell_is_measured_once_and_anew_with_other_settings(tmp_path):
     run(other, tmp_path, seeds=(0,))
     assert seen[-2:] == [("old", 0, 2.0), ("new", 0, 2.0)]
     assert len(runner.kept(e, tmp_path)) == 4
+
+
+def test_cells_are_measured_anew_where_the_files_that_are_read_are_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("presample.models.claims.experiment.bundled_folder", lambda: tmp_path)
+    e, plain = experiment(bundled=("tiny-eye/model.safetensors",)), experiment()
+    assert e.missing() == "the bundled tiny-eye must be made first (docs/training.md)"
+    places = set()
+    (tmp_path / "tiny-eye").mkdir()
+    for weights in (b"old", b"new"):
+        (tmp_path / "tiny-eye" / "model.safetensors").write_bytes(weights)
+        places |= {runner.place(e, tmp_path), runner.place(plain, tmp_path)}
+        run(e, tmp_path, seeds=(0,))
+        (tmp_path / "tiny-eye" / "CARD.md").write_text("measured again", encoding="utf-8")
+    assert len(places) == 3
+    assert e.missing() is None
+
+
+def test_a_record_names_the_machines_that_its_cells_come_from_and_not_the_one_that_writes_it(
+    tmp_path, monkeypatch
+):
+    e = experiment()
+    monkeypatch.setattr(runner, "machine_class", lambda device: "one H200, torch 9")
+    run(e, tmp_path, seeds=(0,))
+    assert made(e, tmp_path).machine == "one H200, torch 9"
+    monkeypatch.undo()
+    run(e, tmp_path, seeds=(1,))
+    assert made(e, tmp_path).machine == f"one H200, torch 9; {record.machine_class(CPU)}"
+    path = runner.place(e, tmp_path) / "old-1.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({k: v for k, v in facts.items() if k != "machine"}), encoding="utf-8")
+    assert "not noted" in made(e, tmp_path).machine
 
 
 def test_cells_that_share_stay_in_one_process():
@@ -138,7 +169,7 @@ def test_the_page_prints_verdicts_failures_and_what_was_not_run(tmp_path):
     for e in (good, bad):
         run(e, tmp_path)
         record.write(made(e, tmp_path), tmp_path / "docs" / report.FOLDER)
-    skipped = record.skipped(out, "no model", date="2026-01-02", machine="2 cores")
+    skipped = record.skipped(out, "no model", date="2026-01-02")
     record.write(skipped, tmp_path / "docs" / report.FOLDER)
     page = report.publish(tmp_path / "docs", (good, bad, out, waiting)).read_text(encoding="utf-8")
     assert "| [A demo: new](#a-demo-new) | **holds** | 5 |" in page
