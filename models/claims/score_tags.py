@@ -20,7 +20,7 @@ from ..mmh_dit.flow import SampleOptions
 from ..tinyworld.finish import LEVELS
 from ..tinyworld.oracle import NAME as ORACLE
 from ..tinyworld.oracle import load_oracle, read
-from ..tinyworld.pictures import Draw, draws, picture, prompt
+from ..tinyworld.pictures import HELD_OUT, Draw, draws, images_of, prompt
 from ..tinyworld.studio import AUTOENCODER, CLIP, MODEL, load_pipeline
 from ..tinyworld.studio import WORDS as TINY
 from .experiment import Experiment, Job, Results
@@ -28,7 +28,6 @@ from .judgement import Check, Judgement, Line, Panel, Table
 from .statistics import interval, paired
 
 WORDS = {"average": "low quality", "good": "normal quality", "excellent": "best quality"}
-HELD_OUT = 2 * 10**6  # added to the seed: scenes that no training sees
 WEIGHTS = tuple(f"{name}/model.safetensors" for name in (MODEL, CLIP, AUTOENCODER, ORACLE))
 
 
@@ -43,8 +42,9 @@ class Settings:
 
 
 def scenes(job: Job) -> list[Draw]:
-    """Returns square held-out scenes whose paintings are excellent; the same in every arm."""
-    found = draws(HELD_OUT + job.seed, 8 * job.settings.pictures, square=True)
+    """Returns square scenes whose paintings are excellent, which neither a training nor a card has seen; the
+    same in every arm."""
+    found = draws(2 * HELD_OUT + job.seed, 8 * job.settings.pictures, square=True)
     return [d for d in found if LEVELS[d.scene.quality] == "excellent"][: job.settings.pictures]
 
 
@@ -74,9 +74,7 @@ def _painted(these: Sequence[Draw], level: str) -> Tensor:
     from dataclasses import replace
 
     word = next(word for word, shown in LEVELS.items() if shown == level)
-    return (
-        torch.stack([picture(replace(d, scene=replace(d.scene, quality=word))) for d in these]).float() / 255
-    )
+    return images_of([replace(d, scene=replace(d.scene, quality=word)) for d in these])
 
 
 def _score(images: Tensor, oracle) -> float:

@@ -29,6 +29,7 @@ SIZES = {
     "wide": (160, 96),
 }
 CHUNK = 1024  # scenes drawn together
+HELD_OUT = 10**6  # added to a seed: a stream that no training sees
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ def picture(draw: Draw) -> torch.Tensor:
     """Returns the picture (3, h, w) of a draw, uint8."""
     pixels = paint(draw.scene, width=draw.width, height=draw.height, seed=draw.seed)
     return (pixels * 255).round().to(torch.uint8)
+
+
+def images_of(these: Sequence[Draw]) -> torch.Tensor:
+    """Returns the pictures (n, 3, h, w) of draws of one size, float32 in 0..1."""
+    return torch.stack([picture(draw) for draw in these]).float() / 255
 
 
 def prompt(draw: Draw, *, number: int = 0) -> Prompt:

@@ -24,7 +24,7 @@ from ...hub import bundled_weights
 from ...options import add_flags, default, flags, from_flags, option
 from ...tinyworld.following import Followed, Wanted, followed, share, visible_demands
 from ...tinyworld.oracle import read
-from ...tinyworld.pictures import Draw, draws, picture, prompt
+from ...tinyworld.pictures import HELD_OUT, Draw, draws, images_of, prompt
 from ...tinyworld.prompts import Prompt
 from ...tinyworld.scene import ASPECTS
 from ...tinyworld.studio import AUTOENCODER, TinyOptions, load_pipeline
@@ -34,7 +34,6 @@ from ..pipeline import Pipeline
 from .distance import Distances, Embed, distances, load_embed
 from .options import TrainOptions
 
-HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 LEAST = 0.9
 WHAT = (
     "A very small MMH-DiT: it paints the little world of this repository (`models/tinyworld`) at about "
@@ -172,7 +171,7 @@ def _paint(pipeline: Pipeline, group: Sequence[Request], options: EvalOptions) -
 
 def _painted(group: Sequence[Request]) -> Tensor:
     """The scenes' own paintings (b, 3, H, W) in 0..1."""
-    return torch.stack([picture(r.draw) for r in group]).float() / 255
+    return images_of([r.draw for r in group])
 
 
 def _encoder() -> Callable[[Tensor], Tensor]:

@@ -15,8 +15,10 @@ from statistics import mean, stdev
 import torch
 from torch import Tensor, nn
 
-from ...mmh_dit.training.evaluate import Wanted, followed, requests, share
+from ...mmh_dit.training.evaluate import requests
 from ...options import flags
+from ...tinyworld.following import Wanted, followed, share
+from ...tinyworld.pictures import HELD_OUT
 from ...trainer.card import Card, Measure
 from ...trainer.options import recipe
 from . import parts
@@ -76,7 +78,7 @@ def measure(options: CraftOptions, studio: Studio, model: nn.Module) -> dict[str
     features: list[list[Tensor]] = [[] for _ in GRID]
     for start in range(0, len(prompts), TOGETHER):
         chosen = slice(start, start + TOGETHER)
-        seeds = [options.seed + parts.HELD_OUT + start + k for k in range(len(prompts[chosen]))]
+        seeds = [options.seed + HELD_OUT + start + k for k in range(len(prompts[chosen]))]
         columns = gallery.sweep(prompts[chosen], seeds, [(w,) for w in GRID])
         if gallery.denoiser:
             original = dataclasses.replace(gallery, denoiser=None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ...tinyworld.pictures import draws, prompt
+from ...tinyworld.pictures import HELD_OUT, draws, prompt
 from ...trainer.fit import Place
 from ...trainer.seeds import generator_for
 from .options import CraftOptions
@@ -18,7 +18,6 @@ from .tuning import Batch
 
 PREFIX = "text_model."
 BLOCK = re.compile(r"(?:^|\.)encoder\.layers\.(\d+)\.")
-HELD_OUT = 10**6  # added to the seed: prompts that no training sees
 PROMPTS = 4096  # of the little world, told apart by their numbers
 BUFFERS = ("position_ids",)
 

@@ -32,7 +32,8 @@ from ...trainer.options import FitOptions
 from ...trainer.seeds import generator_for
 from ...trainer.small import FILE, Small, fit_and_save
 from ..autoencoder import CHANNELS, STRIDE, Block, TinyAutoencoder, load_autoencoder
-from ..pictures import cached, draws, picture
+from ..pictures import HELD_OUT, draws, images_of
+from .painted import PaintedOptions, shards
 
 WHAT = (
     "A small autoencoder for the pictures of this repository's little world: 16 latent channels at an eighth "
@@ -41,11 +42,10 @@ WHAT = (
 )
 DATA = "Paintings of random scenes, made by this repository's own code (`models/tinyworld`)."
 HOW = "On 256 held-out pictures of 128x128 pixels."
-HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 
 
 @dataclass(frozen=True)
-class AutoencoderOptions(FitOptions):
+class AutoencoderOptions(PaintedOptions):
     """How the autoencoder is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-autoencoder")
@@ -62,9 +62,6 @@ class AutoencoderOptions(FitOptions):
     half: float = option(0.25, "Weight of pictures decoded at half the size.", low=0.0, high=10.0)
     hues: float = option(1.0, "Weight of hues, seen four by four pixels.", low=0.0, high=10.0)
     edges: float = option(1.0, "Weight of differences between neighbouring pixels.", low=0.0, high=10.0)
-    pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
-    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
-    workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
 def train(options: AutoencoderOptions) -> dict | None:
@@ -75,11 +72,11 @@ def train(options: AutoencoderOptions) -> dict | None:
     """
     accelerator = make_accelerator(options)
     with accelerator.main_process_first():
-        shards = cached(Path(options.cache), options.seed, options.pictures, workers=options.workers)
+        pictures = [shard.pixels for shard in shards(options)]
     model = make_model(options.seed)
 
     def data(place: Place, skip: int) -> Iterator[Batch]:
-        return stream([shard.pixels for shard in shards], options, place=place, skip=skip)
+        return stream(pictures, options, place=place, skip=skip)
 
     def loss(model, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         return losses(model, batch, options)
@@ -186,10 +183,7 @@ def _down(x: Tensor) -> Tensor:
 def measure(options: AutoencoderOptions, *, count: int = 256) -> dict[str, Measure]:
     """Returns how well held-out pictures come back."""
     model = load_autoencoder(Path(options.out) / FILE)
-    images = (
-        torch.stack([picture(draw) for draw in draws(options.seed + HELD_OUT, count, square=True)]).float()
-        / 255
-    )
+    images = images_of(draws(options.seed + HELD_OUT, count, square=True))
     latents = torch.cat([model.encode(part) for part in images.split(16)])
     back = torch.cat([model.decode(part) for part in latents.split(16)])
     errors = (back - images).square().mean((1, 2, 3))

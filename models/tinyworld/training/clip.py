@@ -23,9 +23,10 @@ from ...trainer.options import FitOptions
 from ...trainer.seeds import generator_for
 from ...trainer.small import FILE, Small, fit_and_save
 from ..clip import Words, load_clip, make_clip, read_words, seen, squeeze
-from ..pictures import Draw, cached, draws, picture
+from ..pictures import HELD_OUT, Draw, draws, picture
 from ..prompts import prompt_of
 from .jitter import jitter
+from .painted import PaintedOptions, enough, shards
 
 WHAT = (
     "A small CLIP of this repository's little world: a text encoder over its language, which the little "
@@ -40,7 +41,6 @@ HOW = (
     "On 1,024 held-out pictures with a prompt each: how often the right one of 128 is found, and how often a "
     "single tag fits the picture better than its rivals do."
 )
-HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 AMONG = 128
 # Tags that say of one attribute what the others deny.
 RIVALS: Mapping[str, Mapping[str, str]] = {
@@ -51,7 +51,7 @@ RIVALS: Mapping[str, Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class ClipOptions(FitOptions):
+class ClipOptions(PaintedOptions):
     """How the CLIP is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-clip")
@@ -60,10 +60,7 @@ class ClipOptions(FitOptions):
     warmup: int = default(FitOptions, "warmup", 100)
     ema: float = default(FitOptions, "ema", 0.998)
     batch: int = option(AMONG, "Pairs in a batch of one process.", low=2, high=65536, step=1)
-    pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
-    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
     words: str = option("models/bundled/tipo-tiny", "Folder of the tokenizer.")
-    workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
 def train(options: ClipOptions) -> dict | None:
@@ -99,16 +96,16 @@ class Pairs:
 
 def load_pairs(options: ClipOptions) -> Pairs:
     """Returns the pictures, squeezed to squares; paints what is missing."""
-    shards = cached(Path(options.cache), options.seed, options.pictures, workers=options.workers)
-    pixels = torch.cat([(squeeze(s.pixels.float()) + 0.5).clamp(0, 255).to(torch.uint8) for s in shards])
-    return Pairs(pixels, [shard.draw(i) for shard in shards for i in range(len(shard.pixels))])
+    found = shards(options)
+    pixels = torch.cat([(squeeze(s.pixels.float()) + 0.5).clamp(0, 255).to(torch.uint8) for s in found])
+    return Pairs(pixels, [shard.draw(i) for shard in found for i in range(len(shard.pixels))])
 
 
 def stream(
     pairs: Pairs, words: Words, options: ClipOptions, *, place: Place, skip: int
 ) -> Iterator[dict[str, Tensor]]:
     """Yields batches from number `skip` on, for ever: `ids` (b, m), `pixels` (b, 3, SIDE, SIDE) in 0..1."""
-    per_epoch = len(pairs.draws) // options.batch
+    per_epoch = enough(len(pairs.draws) // options.batch)
     number = skip * place.count + place.rank
     while True:
         epoch, within = divmod(number, per_epoch)

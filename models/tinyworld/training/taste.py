@@ -21,8 +21,9 @@ from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.seeds import generator_for
 from ...trainer.small import FILE, Small, fit_and_save
-from ..pictures import cached, draws, picture, scene_of
+from ..pictures import HELD_OUT, Shard, draws, images_of, scene_of
 from ..taste import KINDS, NETS, Taste, load_taste, truth
+from .painted import PaintedOptions, load, turns
 
 WHAT = (
     "Two small networks that score pictures of the little world: how vivid, how detailed and how moonlit "
@@ -31,11 +32,10 @@ WHAT = (
 )
 DATA = "Paintings of random scenes, made by this repository's own code (`models/tinyworld`)."
 HOW = "Correlation of scores with the truth (`models/tinyworld/taste.py`) on 1,024 held-out pictures."
-HELD_OUT = 10**6  # added to the seed: a stream that no training sees
 
 
 @dataclass(frozen=True)
-class TasteOptions(FitOptions):
+class TasteOptions(PaintedOptions):
     """How the networks are trained. The defaults make the bundled ones."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-reward")
@@ -44,11 +44,9 @@ class TasteOptions(FitOptions):
     warmup: int = default(FitOptions, "warmup", 50)
     ema: float = default(FitOptions, "ema", 0.99)
     guard: bool = default(FitOptions, "guard", False)
+    pictures: int = default(PaintedOptions, "pictures", 8192)
     batch: int = option(32, "Pictures in a batch of one process, half of them for each.", low=2, high=4096)
     noise: float = option(0.02, "Noise added to pictures.", low=0.0, high=1.0, step=0.01)
-    pictures: int = option(8192, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
-    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
-    workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
 
 
 def train(options: TasteOptions) -> dict | None:
@@ -59,7 +57,7 @@ def train(options: TasteOptions) -> dict | None:
     """
     accelerator = make_accelerator(options)
     with accelerator.main_process_first():
-        painted = load_pictures(options)
+        painted = load(options, told)
     model = make_model(options.seed)
     every = torch.cat([true for _, true in painted])
     model.mean, model.std = every.mean(0), every.std(0)
@@ -81,17 +79,10 @@ def make_model(seed: int) -> Taste:
         return Taste()
 
 
-def load_pictures(options: TasteOptions) -> list[tuple[Tensor, Tensor]]:
-    """Returns the pictures (n, 3, h, w) of each size, uint8, and their truth (n, k); paints the missing."""
-    found: dict[tuple[int, int], list] = {}
-    for shard in cached(Path(options.cache), options.seed, options.pictures, workers=options.workers):
-        true = torch.cat([_truth(*part) for part in _parts(shard)])
-        found.setdefault(tuple(shard.pixels.shape[-2:]), []).append((shard.pixels, true))
-    return [tuple(map(torch.cat, zip(*parts, strict=True))) for _, parts in sorted(found.items())]
-
-
-def _parts(shard) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(shard.pixels.split(64), shard.labels.split(64), strict=True)
+def told(shard: Shard) -> Tensor:
+    """Returns the truth (n, k) of pictures."""
+    parts = zip(shard.pixels.split(64), shard.labels.split(64), strict=True)
+    return torch.cat([_truth(*part) for part in parts])
 
 
 def _truth(pixels: Tensor, labels: Tensor) -> Tensor:
@@ -107,31 +98,22 @@ def stream(
     """
     every = torch.cat([true for _, true in painted])
     mean, std = every.mean(0), every.std(0)
-    half = options.batch // 2
-    per_epoch = sum(len(true) // 2 // half for _, true in painted)
-    if not per_epoch:
-        raise ValueError(f"a batch of {options.batch} needs as many pictures of a size: paint more")
-    number = skip * place.count + place.rank
-    while True:
-        epoch, first = divmod(number, per_epoch)
-        for size, rows, mirrored in _epoch(painted, half, generator_for(options.seed, epoch, 41))[
-            first :: place.count
-        ]:
-            images = painted[size][0][rows].float() / 255
-            yield (images.flip(-1) if mirrored else images), (painted[size][1][rows] - mean) / std
-            number += place.count
+    for _, size, rows, mirrored in turns(
+        [len(true) for _, true in painted],
+        lambda count, generator: halves(count // 2, options.batch // 2, generator),
+        lambda epoch: generator_for(options.seed, epoch, 41),
+        place=place,
+        skip=skip,
+    ):
+        images = painted[size][0][rows].float() / 255
+        yield (images.flip(-1) if mirrored else images), (painted[size][1][rows] - mean) / std
 
 
-def _epoch(painted, half: int, generator: torch.Generator) -> list[tuple[int, Tensor, bool]]:
-    """Each batch of an epoch: which size, which pictures, and whether they are mirrored."""
-    found = []
-    for size, (_, true) in enumerate(painted):
-        count = len(true) // 2
-        even, odd = (2 * torch.randperm(count, generator=generator) + k for k in (0, 1))
-        pairs = zip(even.split(half), odd.split(half), strict=True)
-        found += [(size, torch.cat(pair)) for pair in pairs if len(pair[0]) == half]
-    mirrored = torch.rand(len(found), generator=generator) < 0.5
-    return [(*found[i], bool(mirrored[i])) for i in torch.randperm(len(found), generator=generator).tolist()]
+def halves(count: int, half: int, generator: torch.Generator) -> list[Tensor]:
+    """Returns the pictures of each batch: `half` of `count` with even numbers, and as many with odd ones."""
+    even, odd = (2 * torch.randperm(count, generator=generator) + k for k in (0, 1))
+    pairs = zip(even.split(half), odd.split(half), strict=True)
+    return [torch.cat(pair) for pair in pairs if len(pair[0]) == half]
 
 
 @torch.no_grad()
@@ -139,7 +121,7 @@ def measure(options: TasteOptions, *, count: int = 1024) -> dict[str, Measure]:
     """Returns how well the scores of each network follow the truth on held-out pictures."""
     taste = load_taste(Path(options.out) / FILE)
     found = draws(options.seed + HELD_OUT, count, square=True)
-    images = torch.stack([picture(draw) for draw in found]).float() / 255
+    images = images_of(found)
     true = taste.standard(truth(images, [asdict(draw.scene) for draw in found]))
     measures = {}
     for net in NETS:
