@@ -4,6 +4,7 @@ nodes/ -> models/ <- scripts/          models/: tipo -> lm, prompt          noth
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -41,6 +42,7 @@ COSTLY = {
 COSTLY |= {"PIL", "diffusers", "ray", "scipy", "sklearn", "tokenizers", "transformers"}
 BY_NAME = {"importlib.import_module", "import_module", "__import__"}
 NEVER = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+UNPICKLES = "models/metrics/pretrained.py"
 PROCESSES = {"subprocess", "multiprocessing", "pty"}
 GLOBAL_SEEDS = {"torch.manual_seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all", "torch.seed"}
 GLOBAL_SEEDS |= {"random.seed", "np.random.seed", "numpy.random.seed", "transformers.set_seed"}
@@ -112,6 +114,8 @@ def violations(path: str, source: str) -> list[str]:
     ]
     found += [f"calls {name}" for name in _calls(tree) & {"eval", "exec", "os.system", "os.popen"}]
     found += list(_unsafe_loading(tree))
+    if "torch.load" in _calls(tree) and path != UNPICKLES:
+        found.append(f"calls torch.load, which only {UNPICKLES} may: it knows which torch is safe")
     found += list(_swallowed(tree))
     for name, costs in _imports(file, tree):
         found += _forbidden(file, name, at_import=costs)
@@ -145,11 +149,12 @@ def _calls(tree: ast.AST, *, put_back: bool = True) -> set[str]:
 
 def _unsafe_loading(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
-            yield "mentions trust_remote_code: code of others never runs here"
         if not isinstance(node, ast.Call):
             continue
         given = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+        chosen = re.search(r"\bAuto\w+\.from_pretrained$", _dotted(node.func))
+        if given.get("trust_remote_code", bool(chosen)) is not False:
+            yield "trust_remote_code must be False where files choose the class: others' code never runs"
         if _dotted(node.func) == "torch.load" and given.get("weights_only") is not True:
             yield "torch.load needs weights_only=True"
         if given.get("allow_pickle"):
@@ -305,7 +310,10 @@ PLANTED = [
     ("models/tipo/x.py", "import torch\ntorch.load('x')", "weights_only"),
     ("models/tipo/x.py", "import torch\ntorch.load('x', weights_only=False)", "weights_only"),
     ("models/tipo/x.py", "import numpy as np\nnp.load('x', allow_pickle=True)", "allow_pickle"),
+    ("models/tipo/x.py", "import torch\ntorch.load('x', weights_only=True)", "which torch is safe"),
     ("models/tipo/x.py", "f(trust_remote_code=True)", "trust_remote_code"),
+    ("models/tipo/x.py", "f(trust_remote_code=x)", "trust_remote_code"),
+    ("models/tipo/x.py", "t.AutoTokenizer.from_pretrained('x')", "trust_remote_code"),
     ("models/tipo/x.py", "import subprocess", "no other program"),
     ("models/tipo/x.py", "import os\nos.system('x')", "os.system"),
     ("models/tipo/x.py", "eval('1')", "eval"),
@@ -345,7 +353,11 @@ def test_the_checker_catches_a_planted_violation(path, source, said):
             "from ...tinyworld import scene\nfrom ...trainer import fit\n\ndef f():\n    import transformers",
         ),
         ("models/tipo/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import transformers"),
-        ("models/tipo/x.py", "import torch\ntorch.load('x', weights_only=True)\nmodel.eval()\nf.print()"),
+        ("models/metrics/pretrained.py", "import torch\ntorch.load('x', weights_only=True)"),
+        (
+            "models/tipo/x.py",
+            "AutoModel.from_pretrained('x', trust_remote_code=False)\nmodel.eval()\nf.print()",
+        ),
         ("models/tipo/x.py", "import torch\ng = torch.Generator()\ng.manual_seed(0)"),
         ("models/tipo/x.py", "with torch.random.fork_rng(devices=[]):\n    torch.manual_seed(0)"),
         ("models/hub.py", "from .tipo.registry import KNOWN\nfrom .transfer import fetch"),

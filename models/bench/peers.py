@@ -29,7 +29,7 @@ class Transformers:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
             model = transformers.LlamaForCausalLM.from_pretrained(
                 path, torch_dtype=getattr(torch, precision), attn_implementation="sdpa"
             )

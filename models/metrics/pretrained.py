@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from .registry import KNOWN_SCORERS
+
+SAFE_TORCH = (2, 10)
 
 
 def model_type(folder: Path) -> str:
@@ -66,8 +71,40 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(x, Tensor) for x in found.values()):
+    found = read_pickle(path)
+    if not all(isinstance(x, Tensor) for x in found.values()):
         raise ValueError(f"{path} must hold tensors by name and nothing else; get the published file")
     return found
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """Returns what torch.save wrote into a file, by name: its `state_dict`, where it has one.
+
+    Older torch than SAFE_TORCH reads published files only, which are known by their checksums: told to read
+    weights only, it can still be made to run code of a file (CVE-2025-32434, CVE-2026-24747).
+
+    Raises:
+        ValueError: torch is too old for the file, or it holds something else than tensors and plain values.
+    """
+    if torch.__version__ < SAFE_TORCH and not _is_published(path):
+        raise ValueError(
+            f"{path.name} must be read with torch {'.'.join(map(str, SAFE_TORCH))} or newer, got "
+            f"{torch.__version__}, which a stranger's file can make run code; update torch, or get the "
+            "file's tensors as .safetensors"
+        )
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # its errors are of many classes, those of pickle among them
+        first = str(error).partition("\n")[0]
+        raise ValueError(f"{path.name} must hold tensors and nothing else, got: {first}") from error
+    found = found.get("state_dict", found) if isinstance(found, dict) else found
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{path.name} must hold tensors by name, got a {type(found).__name__}")
+    return found
+
+
+def _is_published(path: Path) -> bool:
+    """Whether a file is a published one, by a checksum that its page states."""
+    size = path.stat().st_size
+    sums = {file.sha256 for known in KNOWN_SCORERS for file in known.parts if file.size == size}
+    return bool(sums) and hashlib.sha256(path.read_bytes()).hexdigest() in sums

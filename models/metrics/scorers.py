@@ -139,7 +139,7 @@ def load_towers(
     from transformers import AutoTokenizer
 
     model = _load_clip(folder, device)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     return Towers(model, tokenizer, prepare or read_prepare(folder))
 
 

@@ -2,7 +2,7 @@
 
 A CLIP text encoder of n layers has 16 n + 4 weights: 196 of CLIP-L, 516 of CLIP-G, 68 of the little world's.
 Their names here are `text_model.…`, and `text_projection.weight` where the file has it; `position_ids` are
-dropped. Read are safetensors, and TextCraftor's own .pth through `weights_only=True`: no file becomes code.
+dropped. Read are safetensors, and TextCraftor's own .pth where torch reads it safely: no file becomes code.
 Source: spec 3.7; open_clip's `TextTransformer`, in whose names checkpoints hold CLIP-G and CLIP-H.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ..hub import bundled_folder
 from ..metrics.open_clip import renamed
+from ..metrics.pretrained import read_pickle
 
 SUFFIXES = (".safetensors", ".pth")
 BUNDLED = "tiny-clip-"  # what the names of bundled tuned encoders begin with
@@ -151,13 +151,8 @@ def _open(path: Path) -> tuple[list[str], Get, dict[str, str]]:
         raise ValueError(
             f"{path.name} must be a {' or '.join(SUFFIXES)} file; save its tensors as safetensors"
         )
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # its errors are of many classes, those of pickle among them
-        first = str(error).partition("\n")[0]
-        raise ValueError(f"{path.name} must hold tensors and nothing else, got: {first}") from error
-    tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else {}
-    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    found = read_pickle(path)
+    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     return list(tensors), tensors.__getitem__, {}
 
 

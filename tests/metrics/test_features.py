@@ -1,5 +1,6 @@
 """Features of picture files, and distances of them, against torchmetrics, transformers, scipy and Pillow."""
 
+import hashlib
 import sys
 from importlib.util import find_spec
 from types import ModuleType
@@ -8,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from scorers_for_tests import save_clip, save_dinov2, save_pictures
+from torch.torch_version import TorchVersion
 
-from presample.models.metrics import features
+from presample.models.metrics import features, pretrained
 from presample.models.metrics.features import batches, find_pictures, load_features, open_picture
 from presample.models.metrics.frechet import frechet_distance
 from presample.models.metrics.inception import Inception, load_inception
 from presample.models.metrics.preprocess import clean_square
+from presample.models.metrics.pretrained import read_tensors
+from presample.models.metrics.registry import KnownScorer
+from presample.models.published import KnownFile
 
 
 @pytest.fixture
@@ -124,9 +130,33 @@ def test_a_file_that_runs_code_when_read_is_refused(tmp_path):
             return (open, (str(tmp_path / "written"), "w"))
 
     torch.save({"x": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(Exception, match=r"[Ww]eights"):
+    with pytest.raises(ValueError, match=r"evil.pth must hold tensors and nothing else, got: Weights only"):
         load_inception(tmp_path / "evil.pth")
     assert not (tmp_path / "written").exists()
+    for odd in ([torch.ones(1)], {1: torch.ones(1)}, {"state_dict": 3}):
+        torch.save(odd, tmp_path / "odd.pth")
+        with pytest.raises(ValueError, match=r"odd.pth must hold tensors by name"):
+            read_tensors(tmp_path / "odd.pth")
+
+
+def test_a_torch_that_can_be_made_to_run_code_reads_published_files_only(tmp_path, monkeypatch):
+    path = tmp_path / "predictor.pth"
+    torch.save({"weight": torch.ones(2)}, path)
+    for old in ("2.5.1+cpu", "2.9.1+cu128", "2.10.0a0+git1234567"):
+        monkeypatch.setattr(torch, "__version__", TorchVersion(old))
+        with pytest.raises(
+            ValueError, match=r"predictor.pth must be read with torch 2\.10 or newer, got 2\."
+        ):
+            read_tensors(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    part = KnownFile("a.pth", "a/a.pth", path.stat().st_size, sha256)
+    monkeypatch.setattr(pretrained, "KNOWN_SCORERS", [KnownScorer("a", None, "", "", (part,))])
+    assert read_tensors(path)["weight"].tolist() == [1, 1]
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    with pytest.raises(ValueError, match="must be read with torch"):
+        read_tensors(path)
+    save_file({"weight": torch.ones(2)}, tmp_path / "predictor.safetensors")
+    assert read_tensors(tmp_path / "predictor.safetensors")["weight"].tolist() == [1, 1]
 
 
 def test_pictures_of_many_sizes_are_batched_by_size(tmp_path):

@@ -1,6 +1,7 @@
 """The trainer of encoders: what it changes, that it resumes to the bit, and the files it writes."""
 
 import argparse
+import copy
 import dataclasses
 import json
 import shlex
@@ -12,13 +13,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from presample.models.cli import main
-from presample.models.mmh_dit import checkpoint
+from presample.models.metrics.scorers import Similarity
+from presample.models.mmh_dit import checkpoint, flow
 from presample.models.options import add_flags, from_flags
 from presample.models.textcraftor.chain import Chain, Condition
 from presample.models.textcraftor.files import read_encoder
 from presample.models.textcraftor.training import bases, measure, parts, train
 from presample.models.textcraftor.training.gallery import GRID, Gallery, Sheet
 from presample.models.textcraftor.training.options import PRESETS, CraftOptions, settled
+from presample.models.textcraftor.training.tuning import Tuning
 from presample.models.trainer.fit import Moment, Place
 from presample.models.trainer.options import recipe
 
@@ -85,6 +88,50 @@ def test_named_blocks_alone_learn(tmp_path, base, studio):
 def test_the_other_ways_train_too(tmp_path, base, studio, more):
     found, _ = trained(tmp_path, studio, **more)
     assert len(changed(base.encoder, found.model)) == 68
+
+
+@pytest.mark.parametrize(("cfg", "each"), [(1.0, 1), (3.0, 2)])
+def test_the_denoiser_is_asked_under_the_guidance_of_the_options(tmp_path, base, cfg, each):
+    asked, answers = [], []
+
+    class Watched(bases.TinyBase):
+        def ask(self, denoiser):
+            def ask(*given):
+                asked.append(given[2])
+                return denoiser(*given)
+
+            return ask
+
+        def decode(self, latents):
+            answers.append(latents)
+            return super().decode(latents)
+
+    watched = Watched(base.clip, base.denoiser, base.autoencoder, side=base.side)
+    options = craft.options(tmp_path, cfg=cfg)
+    tuning = Tuning(
+        watched, {"red": craft.Red()}, {"red": 10.0}, Similarity(base.clip), options, base.encoder
+    )
+    batch = {"numbers": torch.arange(2), "prompts": craft.PROMPTS[:2]}
+    tuning.loss(base.encoder, batch, torch.Generator().manual_seed(0))
+    assert len(asked) == each * options.sampling_steps
+    assert sum(text is None for text in asked) == (each - 1) * options.sampling_steps
+    said = base.say(base.encoder, craft.PROMPTS[:2]).condition
+    wanted = flow.sample(
+        base.denoiser,
+        torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0)),
+        flow.Text(said.tokens, said.mask),
+        options=flow.SampleOptions(steps=options.sampling_steps, cfg=cfg),
+    )
+    torch.testing.assert_close(answers[0], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_a_chain_begins_in_the_noise_of_the_denoisers_path(base):
+    wide = copy.copy(base.denoiser)
+    wide.config = dataclasses.replace(wide.config, icfm_sigma=0.75)
+    draw = torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    for denoiser, width in ((base.denoiser, 1.0), (wide, 1.25)):
+        found = dataclasses.replace(base, denoiser=denoiser).noise(2, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(found, width * draw)
 
 
 def test_the_constraints_differ(tmp_path, base, studio):
@@ -409,6 +456,13 @@ def test_the_denoiser_of_a_pipeline_is_written_with_its_own_names(tmp_path, stab
     names = set(load_file(tmp_path / "out" / "model.safetensors"))
     assert names == set(stable.denoiser.state_dict())
     assert changed(stable.denoiser, found.model)
+
+
+def test_pickled_weights_of_a_pipeline_are_never_read(tmp_path, stable):
+    stable.pipeline.save_pretrained(tmp_path, safe_serialization=False)
+    assert list(tmp_path.rglob("*.bin"))
+    with pytest.raises(OSError, match=r"no file named .*safetensors"):
+        bases.diffusers_base(tmp_path)
 
 
 def test_what_a_pipeline_lacks_is_said(tmp_path, stable):

@@ -159,7 +159,7 @@ def test_a_file_without_an_encoder_is_named(tmp_path, names, said):
         read_encoders(path)
 
 
-def test_a_layer_that_no_encoder_has_makes_no_list_of_all_below_it(plain, tmp_path):
+def test_a_layer_that_no_encoder_has_makes_no_list_of_all_below_it(tmp_path):
     names = (
         "embeddings.token_embedding.weight",
         "encoder.layers.999999999.x",
@@ -179,6 +179,15 @@ def test_a_vocabulary_that_is_no_matrix_is_refused(plain, tmp_path):
         ValueError, match=r"a.safetensors: .*token_embedding.weight must be a matrix, got 1 axes"
     ):
         read_encoder(path)
+
+
+def test_a_torch_that_can_be_made_to_run_code_reads_no_pickle(plain, tmp_path, monkeypatch):
+    path = saved(tmp_path / "style.pth", plain)
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1"))
+    with pytest.raises(
+        ValueError, match=r"style.pth must be read with torch 2\.10 .*update torch, or .*safetensors"
+    ):
+        read_encoders(path)
 
 
 class Planted:

@@ -74,7 +74,8 @@ def load_vision(folder: Path, *, device: str = "auto", precision: str = "float32
     else:
         raise ValueError(f"{folder} must hold a CLIP or SigLIP model, got {kind!r}; choose another folder")
     model, where = load_pretrained(classes, folder, device=device, precision=precision)
-    return Vision(AutoImageProcessor.from_pretrained(folder, local_files_only=True), model, where)
+    prepare = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    return Vision(prepare, model, where)
 
 
 @dataclass(frozen=True)

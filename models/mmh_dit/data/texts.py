@@ -84,7 +84,7 @@ def load_encoder(
     most = getattr(model.config, "max_position_embeddings", length)  # T5 has no end of its own
     if length > most:
         raise ValueError(f"{folder} reads at most {most} tokens, got {length}; give --length {most}")
-    words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True)
+    words = AutoTokenizer.from_pretrained(tokenizer or folder, local_files_only=True, trust_remote_code=False)
     return Encoder(words, model, where, length)
 
 

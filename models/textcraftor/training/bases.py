@@ -213,6 +213,7 @@ def diffusers_base(folder: Path) -> DiffusersBase:
     Raises:
         ModuleNotFoundError: diffusers is missing (`presample[train]`).
         FileNotFoundError: there is no such folder.
+        OSError: a part of it has no safetensors; pickled weights are never read.
         ValueError: it holds no pipeline of this family.
     """
     from diffusers import DDIMScheduler, StableDiffusionPipeline
@@ -220,7 +221,7 @@ def diffusers_base(folder: Path) -> DiffusersBase:
     if not (folder / "model_index.json").is_file():
         raise FileNotFoundError(f"{folder} must be a folder of a diffusers pipeline, with model_index.json")
     pipeline = StableDiffusionPipeline.from_pretrained(
-        str(folder), safety_checker=None, local_files_only=True
+        str(folder), safety_checker=None, local_files_only=True, use_safetensors=True
     ).to(torch.float32)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
     if pipeline.unet.config.cross_attention_dim != pipeline.text_encoder.config.hidden_size:
