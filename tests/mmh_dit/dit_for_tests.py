@@ -73,7 +73,9 @@ def written_out(model: MMHDiT, x: torch.Tensor, t: float, text: torch.Tensor) ->
                     out[at + 1] = v[at] * math.sin(a) + v[at + 1] * math.cos(a)
             return out
 
-        def normal(v, e=e):
+        def normal(v):
+            if not config.qk_norm:
+                return v
             return (v - v.mean()) / (v.var(correction=0) + 1e-6).sqrt()
 
         mod = cond @ w[f"{name}.modulation.weight"].T + w[f"{name}.modulation.bias"]

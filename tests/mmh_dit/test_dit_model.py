@@ -14,9 +14,9 @@ def model():
     return small_model()
 
 
-@pytest.mark.parametrize("text_pos", ["diagonal", "zero"])
-def test_the_answer_is_that_of_the_formulas_written_out(text_pos):
-    config = MMHDiTConfig.from_dict({**SMALL.to_dict(), "text_pos": text_pos})
+@pytest.mark.parametrize("other", [{}, {"text_pos": "zero"}, {"qk_norm": False}, {"rope_theta": 500.0}])
+def test_the_answer_is_that_of_the_formulas_written_out(other):
+    config = MMHDiTConfig.from_dict({**SMALL.to_dict(), **other})
     model = small_model(config).double()
     x, t, text = inputs(1, 3, 4, 6)
     found = model(x.double(), t.double(), text.double())[0]
@@ -151,6 +151,16 @@ def test_first_weights_come_from_the_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_first_matrices_are_uniform_with_variance_2_over_in_and_out():
+    model = MMHDiT(SMALL).requires_grad_(False)
+    init_weights(model, torch.Generator().manual_seed(0))
+    for name, weight in model.named_parameters():
+        if weight.ndim == 2 and weight.any():
+            std = 0.02 if name == "bos.weight" else (2 / sum(weight.shape)) ** 0.5
+            assert weight.abs().max() == pytest.approx(std * 3**0.5, rel=0.05), name
+            assert weight.std() == pytest.approx(std, rel=0.05 if len(weight) > 1 else 0.2), name
 
 
 def test_gradients_are_the_same_with_checkpointing():

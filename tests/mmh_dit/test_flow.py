@@ -134,6 +134,12 @@ def test_times_are_uniform_or_logit_normal():
         flow.draw_times(1, "cosine", generator)
 
 
+@pytest.mark.parametrize("kind", flow.TIMES)
+def test_an_example_is_of_a_time_of_the_kind_that_is_asked_for(kind):
+    found = flow.example(draw(64, 2), FlowOptions(times=kind), torch.Generator().manual_seed(3))
+    assert torch.equal(found.t, flow.draw_times(64, kind, torch.Generator().manual_seed(3)))
+
+
 def test_the_loss_is_a_mean_over_elements():
     assert flow.loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 5.0]])).item() == 4.5
     assert flow.loss(torch.ones(2).bfloat16(), torch.zeros(2).bfloat16()).dtype == torch.float32

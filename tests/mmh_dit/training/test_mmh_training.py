@@ -19,6 +19,7 @@ from presample.models.mmh_dit.training.world import Bank, Tools, WorldBatches, p
 from presample.models.tinyworld.pictures import SIZES
 from presample.models.tinyworld.solids import COLORS
 from presample.models.trainer.fit import Place
+from presample.models.trainer.optimizers import make_optimizers
 from presample.models.trainer.seeds import generator_for
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
@@ -114,7 +115,7 @@ def test_a_balanced_world_shows_rare_shapes_more_often_and_every_picture_of_a_sh
     ]
     seen = [whole[number] for number in range(200)]
     counts = Counter(tuple(found["latents"].shape[2:]) for found in seen)
-    assert set(counts.values()) != {0}
+    assert counts.keys() == {size[::-1] for size in bank.latents}
     rarest = min(bank.latents, key=lambda size: len(bank.latents[size]))
     proportional = 200 * len(bank.latents[rarest]) / sum(map(len, bank.latents.values()))
     assert counts[rarest[::-1]] > 1.2 * proportional
@@ -206,6 +207,23 @@ def test_the_loss_is_that_of_the_flow(bank):
     assert x_0.std() == pytest.approx(1, abs=0.05)
 
 
+def test_the_loss_asks_without_the_texts_that_are_left_out(bank):
+    asked, whole = [], []
+
+    def model(x_t, t, text, mask):
+        asked.append(mask)
+        return torch.zeros_like(x_t)
+
+    for number in range(40):
+        batch = world.batches(bank)[number]
+        make_loss(flow.FlowOptions(), share=0.5)(model, batch, generator_for(number))
+        whole.append(batch["mask"])
+    gone = torch.stack([~mask.any(1) for mask in asked])
+    assert gone.float().mean() == pytest.approx(0.5, abs=0.1)
+    for mask, all_of_it, without in zip(asked, whole, gone, strict=True):
+        assert torch.equal(mask[~without], all_of_it[~without])
+
+
 def test_couplings_compare_texts_by_the_mean_of_their_tokens(bank):
     text, mask = torch.randn(2, 4, 3, generator=generator_for(6)), torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
     expected = torch.stack([text[0, :2].mean(0), text[1].mean(0)])
@@ -277,6 +295,30 @@ def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monk
     resumed = train.train(world.options(tmp_path / "broken"), data=world.source(bank))
     for name, weight in straight.weights().items():
         assert torch.equal(weight, resumed.weights()[name]), name
+
+
+def test_a_training_without_any_text_leaves_alone_what_reads_text(bank, tmp_path):
+    for share, reads in ((1.0, False), (0.0, True)):
+        chosen = world.options(tmp_path / str(share), drop=share)
+        begun = train.make_model(chosen).text_in.state_dict()
+        found = train.train(chosen, data=world.source(bank)).model.text_in.state_dict()
+        assert [not torch.equal(found[name], weight) for name, weight in begun.items()] == [reads] * 3
+
+
+def test_muon_steps_the_matrices_of_the_blocks_and_adamw_the_rest(bank, tmp_path, monkeypatch):
+    made = []
+
+    def make(*given, **named):
+        made.extend(make_optimizers(*given, **named))
+        return made
+
+    monkeypatch.setattr(train, "make_optimizers", make)
+    model = train.train(world.options(tmp_path, steps=1), data=world.source(bank)).model
+    ids = [{id(p) for group in optimizer.param_groups for p in group["params"]} for optimizer in made]
+    muon, adamw = ({name for name, p in model.named_parameters() if id(p) in held} for held in ids)
+    parts = ("modulation", "attn.qkv", "attn.out", "mlp.w1", "mlp.w2", "mlp.w3")
+    assert muon == {f"blocks.{i}.{part}.weight" for i in range(2) for part in parts}
+    assert adamw == {name for name, _ in model.named_parameters()} - muon
 
 
 def test_another_training_begins_with_a_file(bank, tmp_path):
