@@ -9,7 +9,7 @@ import torch
 import trainer_for_tests as small
 
 from presample.models.trainer import checkpoint
-from presample.models.trainer.fit import Hook, fit
+from presample.models.trainer.fit import Hook, Place, fit
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
 
@@ -111,6 +111,22 @@ def test_accumulated_batches_make_the_step_of_the_larger_batch(tmp_path, optimiz
     for a, b in zip(*[list(run.model.parameters()) for run in results], strict=True):
         torch.testing.assert_close(a, b, rtol=2e-3 if optimizer == "muon" else 1e-4, atol=1e-5)
     assert log(results[0])[-1]["loss"] == pytest.approx(log(results[1])[-1]["loss"], rel=1e-4)
+
+
+def test_a_gradient_longer_than_the_clip_is_cut_to_its_length(tmp_path):
+    def steep(*given):
+        return 1000 * small.quiet(*given)
+
+    model, by_hand = small.network(dropout=0), small.network(dropout=0)
+    chosen = small.options(tmp_path, steps=1, milestones="0:0.1", clip=0.5)
+    plain = torch.optim.SGD(model.parameters(), lr=1.0)
+    fitted = fit(model, [plain], data=small.Batches(), loss=steep, options=chosen)
+    steep(by_hand, next(small.Batches()(Place(), 0)), None).backward()
+    norm = torch.cat([p.grad.flatten() for p in by_hand.parameters()]).norm()
+    for ours, theirs in zip(model.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad * 0.5 / norm)
+    assert norm > 100
+    assert log(fitted)[-1]["grad_norm"] == pytest.approx(float(norm))
 
 
 def test_hooks_see_the_averaged_weights_and_take_nothing_away(tmp_path):

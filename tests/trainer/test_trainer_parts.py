@@ -197,6 +197,16 @@ def test_every_parameter_has_one_optimizer_and_only_matrices_decay():
     assert "Muon" not in title(FitOptions(optimizer="adamw"))
 
 
+def test_the_optimizers_have_the_numbers_of_the_options():
+    chosen = FitOptions(lr=0.3, beta2=0.77, weight_decay=0.1)
+    muon, adamw = make_optimizers(torch.nn.Linear(4, 6), chosen, inner=lambda name: True)
+    (matrices,), (vectors,) = muon.param_groups, adamw.param_groups
+    assert (matrices["lr"], matrices["weight_decay"]) == (0.3, 0.1)
+    assert matrices["adjust_lr_fn"] == "match_rms_adamw"  # without it, one rate would not do for both
+    assert (vectors["lr"], vectors["betas"], vectors["eps"]) == (0.3, (0.9, 0.77), 1e-8)
+    assert "betas 0.9 and 0.77" in title(chosen)
+
+
 def test_a_trainer_inherits_options_and_changes_defaults_alone():
     base, own = ({o.name: o for o in describe(cls)} for cls in (FitOptions, TrainOptions))
     assert base.keys() < own.keys()
