@@ -47,12 +47,12 @@ def save_llama_folder(folder: Path, **changes) -> Path:
     return folder
 
 
-def save_kohaku_folder(folder: Path, *, seed: int = 0) -> Path:
+def save_kohaku_folder(folder: Path, *, seed: int = 0, **changes) -> Path:
     """Saves a random KohakUwU with its tokenizer."""
     from safetensors.torch import save_file
 
     folder.mkdir(exist_ok=True, parents=True)
-    facts = {**KOHAKU, "vocab_size": save_tokenizer(folder)}
+    facts = {**KOHAKU, "vocab_size": save_tokenizer(folder), **changes}
     (folder / "config.json").write_text(json.dumps(facts), encoding="utf-8")
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
