@@ -267,7 +267,8 @@ def _with_torch():
         given = model.extra_conds(cross_attn=text, **facts)
         t = model.process_timestep(sigma * model.model_sampling.multiplier)
         context, mask = (
-            given[name].cond if name in given else None for name in ("c_crossattn", "attention_mask")
+            torch.cat([given[name].cond] * len(x)) if name in given else None
+            for name in ("c_crossattn", "attention_mask")
         )
         return x - sigma.view(-1, 1, 1, 1) * model.diffusion_model(x, t, context, mask, {})
 
@@ -287,7 +288,8 @@ def _with_torch():
     ):
         def guided(x, sigma):
             away, towards = (answer(model.model, each, x, sigma) for each in (negative, positive))
-            return away + cfg * (towards - away)
+            made = away + cfg * (towards - away)
+            return made if noise_mask is None else made * noise_mask + latent * (1 - noise_mask)
 
         form, steps = model.model.latent_format, len(sigmas) - 1
         latent = form.process_in(latent_image) if latent_image.any() else latent_image
@@ -306,7 +308,11 @@ def _with_torch():
             self.sampler_function, self.extra_options = sampler_function, extra_options or {}
 
     def prepare_noise(latent_image, seed, noise_inds=None):
-        return torch.randn(latent_image.shape, generator=torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        if noise_inds is None:
+            return torch.randn(latent_image.shape, generator=generator)
+        draws = torch.randn(max(noise_inds) + 1, *latent_image.shape[1:], generator=generator)
+        return draws[list(noise_inds)]
 
     def fix_empty_latent_channels(model, latent_image):
         return latent_image if latent_image.any() else latent_image[:, :1].repeat(1, 16, 1, 1)

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from presample.models.mmh_dit import checkpoint, flow
 from presample.models.mmh_dit.config import MMHDiTConfig
-from presample.models.mmh_dit.model import MMHDiT, init_weights
+from presample.models.mmh_dit.model import Hooks, MMHDiT, init_weights
+from presample.models.mmh_dit.rope import Stretch
 
 SMALL = MMHDiTConfig(hidden=48, heads=(2, 4, 12), text_dim=20, mlp_hidden=64, cond_dim=32, gate_init=0.3)
 
@@ -183,11 +184,13 @@ def test_a_block_can_be_replaced_and_skipped_and_knows_where_it_is(model):
     assert not torch.allclose(run(x, sigma, None, None, {"patches_replace": {"dit": skip}}), watched)
 
 
-def test_positions_can_be_stretched(model):
-    x, sigma = random(1, 16, 8, 8), torch.tensor([0.5])
-    options = {"rope_options": {"scale_y": 0.5, "shift_x": 2.0}}
-    run = model.model.diffusion_model
-    assert not torch.allclose(run(x, sigma, None, None, options), run(x, sigma))
+def test_positions_are_stretched_and_moved_on_their_own_axes(model, plain):
+    x, sigma, text = random(1, 16, 8, 12), torch.tensor([0.5]), conditioning()[0][0]
+    given = {"scale_y": 0.5, "scale_x": 1.5, "shift_y": -3.0, "shift_x": 2.0}
+    made = model.model.diffusion_model(x, sigma, text, None, {"rope_options": given})
+    wanted = plain(x, 1 - sigma, text, hooks=Hooks(stretch=Stretch((0.5, 1.5), (-3.0, 2.0))))
+    assert torch.allclose(made, -wanted, atol=1e-6)
+    assert not torch.allclose(wanted, plain(x, 1 - sigma, text), atol=1e-3)
 
 
 # Text
@@ -302,6 +305,44 @@ def test_without_a_sigma_the_first_noise_is_that_of_the_models_path(nodes, model
     own = made().args[0]["samples"]
     assert torch.equal(own, made(icfm_sigma=0.4).args[0]["samples"])
     assert not torch.allclose(own, plain)
+
+
+def test_only_what_the_mask_opens_is_painted(nodes, model):
+    latent, mask = random(1, 16, 4, 6), torch.zeros(1, 1, 4, 6)
+    mask[..., 3:] = 1
+    given = {"samples": latent, "noise_mask": mask}
+    options = {"steps": 2, "denoise": 0.5}
+    made = nodes["PresampleMMHDiTSampler"].execute(model, conditioning(), given, **options).args[0]
+    assert torch.allclose(made["samples"][..., :3], latent[..., :3], atol=1e-5)
+    assert not torch.isclose(made["samples"][..., 3:], latent[..., 3:], atol=1e-3).all()
+    assert made["noise_mask"] is mask
+
+
+def test_a_picture_alone_has_the_noise_of_its_place_in_the_batch(nodes, model):
+    def made(count, **more):
+        empty = {"samples": torch.zeros(count, 16, 4, 4), **more}
+        return nodes["PresampleMMHDiTSampler"].execute(model, conditioning(), empty, seed=5, steps=2).args[0]
+
+    together, alone = made(3)["samples"], made(1, batch_index=[2])["samples"]
+    assert torch.allclose(alone[0], together[2], atol=1e-5)
+    assert not torch.allclose(alone[0], together[0], atol=1e-3)
+
+
+def test_every_step_is_previewed_as_it_foresees_the_picture(comfy, nodes, model, monkeypatch):
+    told = []
+
+    def prepare(given, steps):
+        return lambda *step: told.append((given, steps, *step))
+
+    monkeypatch.setattr(comfy.fake["latent_preview"], "prepare_callback", prepare)
+    empty = {"samples": torch.zeros(1, 16, 4, 4)}
+    made = nodes["PresampleMMHDiTSampler"].execute(model, conditioning(), empty, steps=3).args[0]["samples"]
+    form = model.model.latent_format
+    assert [(given, steps, i, total) for given, steps, i, _, _, total in told] == [
+        (model, 3, i, 3) for i in range(3)
+    ]
+    assert torch.allclose(form.process_out(told[-1][3]), made, atol=1e-5)  # the last step foresees it whole
+    assert not torch.allclose(told[0][3], told[0][4], atol=1e-3)
 
 
 def test_the_callback_is_told_where_every_step_is(nodes):
