@@ -114,10 +114,10 @@ def test_ai_corrupt_gives_the_probability_of_a_whole_picture():
         seen.append(x)
         return torch.tensor([[0.8, 0.2]] * len(x)).numpy()
 
-    scores = AiCorrupt(run, good=1).score(torch.ones(2, 3, 20, 30))
+    scores = AiCorrupt(run, good=1).score(torch.full((2, 3, 20, 30), 0.25))
     torch.testing.assert_close(scores, torch.tensor([0.2, 0.2]))
     assert seen[0].shape == (2, 3, 384, 384)
-    assert seen[0].max() == pytest.approx(1.0)
+    assert seen[0] == pytest.approx(-0.5)  # 0..1 becomes -1..1
 
 
 def test_what_is_missing_or_wrong_is_named(clip, images, tmp_path):

@@ -127,4 +127,5 @@ def test_wrong_settings_are_refused():
 
 def test_playgrounds_numbers_are_the_published_ones():
     published = {"sigma_data": 0.5, "sigma_min": 0.002, "sigma_max": 80.0, "rho": 7.0}
+    published |= {"p_mean": -1.2, "p_std": 1.2}
     assert {name: getattr(PLAYGROUND, name) for name in published} == published

@@ -440,6 +440,19 @@ def test_a_hundred_thousand_characters_are_no_trouble(tipo, kind):
         assert any("longer than the model's" in note for note in expansion.notes)
 
 
+def test_of_a_prompt_that_is_too_long_the_model_sees_the_last_tags_and_the_first_words(tipo, requests):
+    tags = [f"{what} {i}" for i in range(400) for what in ("boat", "lake")]
+    run(", ".join(tags), tipo, form="tags", prose_length="none", max_new_tokens=16)
+    shown = requests[-1].partition("tag: ")[2].removesuffix(",").split(", ")
+    assert 20 < len(shown) < len(tags)
+    assert shown == tags[-len(shown) :]
+    words = [f"boat{i}" for i in range(2000)]
+    run(" ".join(words), tipo, form="prose", tag_length="none", max_new_tokens=16)
+    told = requests[-1].rpartition(": ")[2].removesuffix(".").split()
+    assert 20 < len(told) < len(words)
+    assert told == words[: len(told)]
+
+
 def test_text_of_every_kind_is_bearable(tipo):
     for prompt in (
         "\ud83d",
