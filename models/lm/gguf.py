@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,6 @@ class GGUF:
         """
         info = self.info(name)
         if info.kind in _NATIVE:
-            if not info.nbytes:
-                return torch.empty(info.shape, dtype=_NATIVE[info.kind])
             dtype = _NATIVE[info.kind]
             flat = torch.frombuffer(self._data, dtype=dtype, count=math.prod(info.shape), offset=info.offset)
             return flat.view(info.shape)
@@ -115,8 +114,6 @@ class GGUF:
         return self.tensors[name]
 
     def _raw(self, info: TensorInfo) -> torch.Tensor:
-        if not info.nbytes:
-            return torch.empty(0, dtype=torch.uint8)
         return torch.frombuffer(self._data, dtype=torch.uint8, count=info.nbytes, offset=info.offset)
 
 
@@ -154,7 +151,14 @@ class _Reader:
             self._fail(f"general.alignment must be a power of two up to {_MAX_ALIGNMENT}, got {alignment!r}")
         start = -(-self.at // alignment) * alignment
         tensors = {name: self._place(name, facts, start) for name, facts in infos.items()}
+        self._check_apart(tensors.values())
         return GGUF(self.path, self.data, metadata=metadata, tensors=tensors)
+
+    def _check_apart(self, tensors: Iterable[TensorInfo]) -> None:
+        """Tensors that share bytes would be many times larger in memory than the file is."""
+        for first, second in pairwise(sorted(tensors, key=lambda tensor: tensor.offset)):
+            if second.offset < first.offset + first.nbytes:
+                self._fail(f"tensors must lie apart, {second.name[:80]!r} begins in {first.name[:80]!r}")
 
     def _fail(self, what: str):
         raise ValueError(f"{self.path}: {what}; the file is damaged or cut short, download it again")
@@ -270,6 +274,8 @@ class _Reader:
             )
         kind = _KINDS[number]
         count = math.prod(shape)
+        if not count:
+            self._fail(f"tensor {name[:80]!r} must hold numbers, its shape is {list(shape)}")
         per_block, block_bytes = BLOCKS.get(kind) or (1, _NATIVE[kind].itemsize)
         if count % per_block or (shape and shape[-1] % per_block):
             self._fail(

@@ -271,6 +271,12 @@ HOSTILE = {
     "a huge tensor": (header(tensors=1, body=info("t", (HUGE, HUGE)) + b"\0" * 64), r"'t' \[.*\] F32 needs"),
     "a far tensor": (header(tensors=1, body=info("t", (1,), offset=HUGE) + b"\0" * 64), "needs 4 bytes from"),
     "a tensor cut short": (header(tensors=1, body=info("t", (64,)) + b"\0" * 64), "needs 256 bytes"),
+    "tensors over each other": (
+        header(tensors=3, body=info("a", (64,)) + info("b", (1,), offset=256) + info("c", (1,), offset=252))
+        + b"\0" * 320,
+        "must lie apart, 'c' begins in 'a'",
+    ),
+    "a tensor of nothing": (header(tensors=1, body=info("t", (0, HUGE)) + b"\0" * 64), "must hold numbers"),
     "an unknown kind": (header(tensors=1, body=info("t", (256,), kind=16) + b"\0" * 999), "F16 or Q8_0"),
     "part of a block": (header(tensors=1, body=info("t", (33,), kind=8) + b"\0" * 999), "multiples of 32"),
 }
