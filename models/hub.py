@@ -1,4 +1,4 @@
-"""Where published models live on this machine, and how one is fetched when a person asks for it by name.
+"""Where published models live on this machine, and how a person gets one that is not here.
 
 Convention: a name that comes from a workflow or an infotext only picks from what `find_models` lists, or from
 the table of scorers; it is never joined to a path. Folders are searched in the order of `search_folders`, and
@@ -8,44 +8,14 @@ Source: the cache's layout and variables are huggingface_hub's (`constants.py`);
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .metrics.registry import KNOWN_SCORERS, KnownScorer, known_scorer
-from .published import Known, KnownFile, page_of
-from .tipo.registry import KnownModel, identify, known_model
-from .transfer import (
-    DownloadError,
-    DownloadStopped,
-    Lost,
-    Progress,
-    Remote,
-    ShouldStop,
-    announced,
-    fetch,
-    matches,
-    missing_bytes,
-)
-
-__all__ = [
-    "DownloadError",
-    "DownloadStopped",
-    "FoundModel",
-    "ModelNotFound",
-    "bundled_folder",
-    "download",
-    "find_models",
-    "find_scorer",
-    "hub_cache",
-    "resolve",
-    "resolve_scorer",
-    "scorer_folders",
-    "search_folders",
-    "user_folder",
-]
+from .published.known import Known, KnownFile, page_of
+from .published.scorers import KNOWN_SCORERS, KnownScorer, known_scorer
+from .published.tipo import KnownModel, identify, known_model
 
 Kind = Literal["folder", "gguf", "safetensors"]
 
@@ -248,7 +218,7 @@ def _not_found(name: str, known: KnownModel | None, folders: list[Path], found: 
         files = [file for file in known.gguf if name in (file.name, file.local)] or known.gguf[:1]
         own = [folder for folder in folders if folder not in (bundled_folder(), hub_cache())]
         lines += [f"Get it with: presample models download {known.name}"]
-        lines += [_by_hand(known, files, own[0] if own else user_folder())]
+        lines += [by_hand(known, files, own[0] if own else user_folder())]
     else:
         lines += ["Choose one of those, or see what can be had with: presample models"]
     return "\n".join(lines)
@@ -258,14 +228,15 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 80 else name[:77] + "...")
 
 
-def _by_hand(known: Known, files: Sequence[KnownFile], folder: Path) -> str:
+def by_hand(known: Known, files: Sequence[KnownFile], folder: Path) -> str:
+    """Returns how a person gets files of a published model and where to put them."""
     lines, before = [], "Or by hand:"
     for repo in dict.fromkeys(file.repo or known.repo for file in files):
         lines += [f"{before} from {page_of(repo)}/tree/main"]
         before = "and"
         for file in files:
             if (file.repo or known.repo) == repo:
-                lines += [f"  get {file.path}", f"  save it as {_target(folder, file)}"]
+                lines += [f"  get {file.path}", f"  save it as {file.place(folder)}"]
     return "\n".join(lines)
 
 
@@ -327,7 +298,7 @@ def _no_scorer(known: KnownScorer, folders: Sequence[Path]) -> Iterator[str]:
     yield f"  {hub_cache()}"
     yield f"Get it with: presample models download {known.name}"
     place = folders[0] if folders else user_folder() / SCORERS
-    yield _by_hand(known, known.parts, place)
+    yield by_hand(known, known.parts, place)
     if known.by_hand:
         yield told_by_hand(known, place)
 
@@ -336,114 +307,3 @@ def told_by_hand(known: KnownScorer, folder: Path) -> str:
     """Returns what is left to a person of a scorer with a file that is on no hub."""
     file = known.by_hand
     return f"And by hand: from {file.page}\n  get {file.name}\n  save it as {folder / file.local}"
-
-
-# Fetching
-
-
-def download(
-    known: Known,
-    folder: Path,
-    *,
-    files: Sequence[KnownFile] | None = None,
-    progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
-) -> Path:
-    """Returns the model's path in `folder` once its `files` (the standard ones unless given) are there and
-    verified.
-
-    Files that are there already are checked and kept; one that does not match becomes `<name>.replaced`, or
-    `<name>.replaced-2` where that is taken, too.
-    It goes to HF_ENDPOINT when that is set. `progress` is called with a file's name, its bytes here and its
-    size. Raises DownloadError, whose message says what to do (no connection, full disk, wrong checksum, no
-    such file), and DownloadStopped when `should_stop` says so; KeyboardInterrupt passes. What has arrived is
-    kept and resumed the next time. Raises ValueError for a model that is bundled.
-    """
-    if known.repo is None:
-        raise ValueError(f"{known.name} comes with this package; there is nothing to download")
-    files = tuple(files or known.standard)
-    folder = Path(os.path.abspath(os.path.expanduser(folder)))
-    wanted = {file: _target(folder, file) for file in files if not _is_here(_target(folder, file), file)}
-    remotes = {file: _announced(known, file, _by_hand(known, files, folder)) for file in wanted}
-    wanted = {file: path for file, path in wanted.items() if not _has(path, remotes[file].checksum)}
-    _check_space(folder, {path: remotes[file] for file, path in wanted.items()})
-    for file, path in wanted.items():
-        if should_stop and should_stop():
-            raise DownloadStopped(f"stopped before {file.name}; download it again to go on from there")
-        fetch(remotes[file], path, progress=progress, should_stop=should_stop)
-    target = _target(folder, files[-1])
-    return target if target.suffix == ".gguf" else target.parent
-
-
-def _target(folder: Path, file: KnownFile) -> Path:
-    return folder.joinpath(*file.local.split("/"))
-
-
-def _is_here(path: Path, file: KnownFile) -> bool:
-    return file.sha256 is not None and _has(path, file.sha256)
-
-
-def _has(path: Path, checksum: str) -> bool:
-    return path.is_file() and matches(path, checksum)
-
-
-def _announced(known: Known, file: KnownFile, by_hand: str) -> Remote:
-    """What the hub says of a file, compared with what the registry knows; raises DownloadError.
-
-    huggingface_hub gives the address, the token and whether it is told to stay offline; these three are the
-    same from 0.19 to 2.x.
-    """
-    from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
-
-    endpoint, repo = _endpoint(), file.repo or known.repo
-    url = hf_hub_url(repo, file.path, revision="main", endpoint=endpoint)
-    if constants.HF_HUB_OFFLINE:
-        raise DownloadError(f"HF_HUB_OFFLINE is set, so {url} is not asked for; unset it.\n{by_hand}")
-    token = build_hf_headers()
-    try:
-        facts = announced(url, token)
-        exact = hf_hub_url(repo, file.path, revision=facts.commit, endpoint=endpoint)
-        remote = Remote(file.name, exact, int(facts.size), facts.checksum, token)
-    except Lost as lost:
-        raise DownloadError(f"{_reason(lost, url)}\n{by_hand}") from lost
-    except ValueError as error:
-        raise DownloadError(
-            f"{url} does not say how large it is or which checksum it has, so it cannot be verified; "
-            f"try again without a mirror or proxy.\n{by_hand}"
-        ) from error
-    if file.sha256 and remote.checksum != file.sha256:
-        raise DownloadError(
-            f"{url} is not the file that this version of Presample knows: its checksum must be "
-            f"{file.sha256}, the server says {remote.checksum}. Update Presample.\n{by_hand}"
-        )
-    return remote
-
-
-def _endpoint() -> str | None:
-    """The mirror that HF_ENDPOINT names now; huggingface_hub itself read it when it was imported."""
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
-    if endpoint and not endpoint.startswith(("https://", "http://")):
-        raise DownloadError(f"HF_ENDPOINT must be an address like https://huggingface.co, got {endpoint!r}")
-    return endpoint or None
-
-
-def _reason(lost: Lost, url: str) -> str:
-    if lost.status == 404:
-        return f"{url} does not exist (any more)."
-    if lost.status in (401, 403):
-        return f"{url} is not open to you or gone; if its page asks for terms, accept them and log in."
-    if lost.status:
-        return f"{url} cannot be had just now: {lost}; try again later."
-    return f"cannot reach {url}: {lost}"
-
-
-def _check_space(folder: Path, remotes: Mapping[Path, Remote]) -> None:
-    needed = sum(missing_bytes(remote, path) for path, remote in remotes.items())
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise DownloadError(
-            f"the disk that holds {folder} must have {needed / 1e6:,.1f} MB free, it has "
-            f"{free / 1e6:,.1f} MB; free some or choose another folder. Nothing was downloaded"
-        )

@@ -6,8 +6,9 @@ from pathlib import Path
 import comfy.model_management as mm
 import comfy.utils
 
-from ..models.hub import DownloadStopped, download
-from ..models.published import Known
+from ..models.fetching import download
+from ..models.published.known import Known
+from ..models.transfer import DownloadStopped
 from .compat import known_only
 
 

@@ -18,8 +18,8 @@ from comfy_api.latest import io
 from ..models.hub import FoundModel, ModelNotFound, find_models, resolve, search_folders, user_folder
 from ..models.lm.checkpoint import PRECISIONS, choose_precision
 from ..models.lm.memory import give_back
+from ..models.published.tipo import known_model
 from ..models.tipo.choices import model_labels, model_name
-from ..models.tipo.registry import known_model
 from . import fetching
 from .compat import known_only, schema, widget
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..files import written
 from ..hub import bundled_folder
-from ..trainer.seeds import generator_for
+from ..seeds import generator_for
 from .judgement import LEAST_SEEDS, Judgement
 
 

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files import written
+from ..seeds import generator_for
 from ..tipo import wire
 from ..tipo.lengths import bucket
 from ..tipo.training.batches import IGNORED, collate, encode
 from ..tipo.training.samples import Record, Sample, build
 from ..tipo.training.tokenizer import train_tokenizer
-from ..trainer.seeds import generator_for
 from .shapes import ATTRIBUTES, draw
 from .shapes_text import random_names, sentence, tags
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..trainer.seeds import generator_for
+from ..seeds import generator_for
 from .shapes import COLOURS, GREYS, SIZES, Scenes, cover
 
 INKED = 5  # the most saturated pixels, whose mean is the ink

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..trainer.seeds import generator_for
+from ..seeds import generator_for
 from .shapes import ATTRIBUTES, Scenes
 
 SEED = 7

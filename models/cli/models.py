@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from ..fetching import download
 from ..hub import (
     SCORERS,
-    DownloadError,
     FoundModel,
     bundled_folder,
-    download,
     find_models,
     find_scorer,
     scorer_folders,
@@ -28,9 +27,10 @@ from ..hub import (
     told_by_hand,
     user_folder,
 )
-from ..metrics.registry import KNOWN_SCORERS, KnownScorer, known_scorer
-from ..published import Known, KnownFile
-from ..tipo.registry import KNOWN, KnownModel, known_model
+from ..published.known import Known, KnownFile
+from ..published.scorers import KNOWN_SCORERS, KnownScorer, known_scorer
+from ..published.tipo import KNOWN, KnownModel, known_model
+from ..transfer import DownloadError
 
 WIDTH = 80
 

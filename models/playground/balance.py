@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..options import option, validate
-from ..trainer.seeds import generator_for
+from ..seeds import generator_for
 from .buckets import Size, label, ratio
 
 

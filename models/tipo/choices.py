@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..hub import FoundModel
-from .registry import KNOWN, KnownModel
+from ..published.tipo import KNOWN, KnownModel
 
 _NOT_HERE = re.compile(r" \(not downloaded\b.*\)\Z")
 _KGEN = re.compile(r"(?:[^/|]+/)?([^/|]+) \| ([^/|]+\.gguf)")  # repository | file, as z-tipo-extension writes

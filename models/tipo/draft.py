@@ -12,13 +12,13 @@ import torch
 
 from ..prompt.document import Region, canonical, escape
 from ..prompt.sentences import ends_sentence, split_sentences
+from ..published.tipo import KnownModel
 from .bans import Bans
 from .conflicts import Conflicts
 from .expansion import RegionExpansion
 from .options import ExpandOptions
 from .plan import Pass
 from .prose import join_sentences, sentence_key, stutters
-from .registry import KnownModel
 from .tag_words import CATEGORIES
 from .tags import TagTable, spell
 from .wire import METADATA, Fields, aspect_ratio

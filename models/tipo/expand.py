@@ -13,9 +13,9 @@ from pathlib import Path
 from ..hub import resolve, search_folders
 from ..lm.checkpoint import load_language_model
 from ..options import validate
+from ..published.tipo import identify
 from .expander import Expander, Hooks, Tipo
 from .expansion import Expansion, OnProgress, Request, ShouldStop
-from .registry import identify
 from .tags import load_tags
 from .writer import Writer
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from ..lm.checkpoint import LanguageModel
 from ..lm.decode import Row
 from ..prompt.layout import find_layout, turns_round
+from ..published.tipo import KnownModel
 from .bans import compile_bans
 from .branches import Branch, Branches, GroupGuide
 from .draft import Draft, Rules, closed, shortened
@@ -29,7 +30,6 @@ from .layouts import lay_out_regions, read_request
 from .lengths import limits
 from .options import MAX_SEED
 from .plan import TRAINED, Inputs, Pass, plan, plan_task
-from .registry import KnownModel
 from .tags import TagTable
 from .tree import search
 from .unknown_words import unknown_words

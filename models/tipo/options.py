@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..options import option
 from ..prompt.presets import PRESETS
-from .registry import TASKS
+from ..published.tipo import TASKS
 
 LENGTHS = ("none", "very_short", "short", "long", "very_long")
 FORMS = ("auto", "tags", "prose")

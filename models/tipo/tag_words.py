@@ -30,7 +30,7 @@ QUALITY_ELSEWHERE = (
 
 RATING = ("safe", "general", "sfw", "sensitive", "nsfw", "explicit")
 # Ratings as other families write them: rating:general, rating_explicit, rating:q. What a model calls them:
-# registry.py.
+# published/tipo.py.
 RATING_PREFIXES = ("", "rating:", "rating: ", "rating ")
 RATING_ELSEWHERE = {"questionable": "nsfw"}
 RATING_LETTERS = {"g": "general", "s": "sensitive", "q": "nsfw", "e": "explicit"}

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..seeds import generator_for
 from . import checkpoint
 from .ema import Average
 from .guard import Guard
 from .journal import Journal
 from .options import FitOptions, recipe
 from .schedule import schedule
-from .seeds import generator_for
 from .signals import Wish
 
 COMPILED = "_orig_mod."  # what torch.compile puts before names

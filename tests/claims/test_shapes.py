@@ -8,7 +8,7 @@ import torch
 from presample.models.claims import shapes, shapes_oracle, shapes_text
 from presample.models.claims.shapes import ATTRIBUTES, SIZES
 from presample.models.claims.statistics import counts, total_variation
-from presample.models.trainer.seeds import generator_for
+from presample.models.seeds import generator_for
 
 SHAPES_OF_PICTURES = [(16, 16), (32, 32), (20, 12), (12, 20), (24, 10), (10, 24)]
 

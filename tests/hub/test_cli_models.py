@@ -7,7 +7,7 @@ import pytest
 
 from presample.models import hub
 from presample.models.cli import models as cli_models
-from presample.models.tipo.registry import known_model
+from presample.models.published.tipo import known_model
 
 
 def _run(*argv: str) -> int:

@@ -9,10 +9,12 @@ import pytest
 
 from presample.models import hub
 from presample.models.cli import models as cli_models
+from presample.models.fetching import download
 from presample.models.metrics import features, scorers
-from presample.models.metrics.registry import KNOWN_SCORERS, ByHand, KnownScorer, known_scorer
-from presample.models.published import KnownFile
-from presample.models.tipo.registry import known_model
+from presample.models.published.known import KnownFile
+from presample.models.published.scorers import KNOWN_SCORERS, ByHand, KnownScorer, known_scorer
+from presample.models.published.tipo import known_model
+from presample.models.transfer import DownloadError
 
 PREDICTOR = "sac+logos+ava1-l14-linearMSE.pth"
 
@@ -141,7 +143,7 @@ def test_a_scorer_arrives_whole_from_all_its_repositories(name, standin, tmp_pat
     known = free(known_scorer(name))
     standin.files = {part.path: f"{name} {part.path}".encode() for part in known.parts}
     assert hub.find_scorer(known, [tmp_path]) is None
-    assert hub.download(known, tmp_path) == tmp_path / name
+    assert download(known, tmp_path) == tmp_path / name
     assert {path.relative_to(tmp_path).as_posix() for path in (tmp_path / name).iterdir()} == {
         part.local for part in known.parts
     }
@@ -149,7 +151,7 @@ def test_a_scorer_arrives_whole_from_all_its_repositories(name, standin, tmp_pat
     asked = {f"/{part.repo or known.repo}/resolve/main/" for part in known.parts}
     assert {head.partition("/main/")[0] + "/main/" for head in standin.heads} == asked
     standin.served = 0
-    hub.download(known, tmp_path)
+    download(known, tmp_path)
     assert standin.served == 0, "what is here and right is not fetched again"
 
 
@@ -157,8 +159,8 @@ def test_a_file_that_is_not_the_known_one_is_refused(standin, tmp_path):
     known = known_scorer("fid")
     standin.files = {known.parts[0].path: b"something else"}
     standin.announce[known.parts[0].path] = "0" * 64
-    with pytest.raises(hub.DownloadError, match="is not the file that this version of Presample knows"):
-        hub.download(known, tmp_path)
+    with pytest.raises(DownloadError, match="is not the file that this version of Presample knows"):
+        download(known, tmp_path)
     assert list(tmp_path.rglob("*.pth")) == []
 
 

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from presample.models.hub import bundled_folder
-from presample.models.tipo.registry import KNOWN
+from presample.models.published.tipo import KNOWN
 
 LOADER = "PresampleTIPOLoader"
 

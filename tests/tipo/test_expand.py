@@ -19,6 +19,7 @@ from presample.models.lm import decode as decoding
 from presample.models.prompt.document import canonical, read
 from presample.models.prompt.layout import fill
 from presample.models.prompt.syntax import OPAQUE, lex
+from presample.models.published.tipo import known_model
 from presample.models.tipo import layouts
 from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
@@ -26,7 +27,6 @@ from presample.models.tipo.expander import AHEAD
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.lengths import LENGTHS
 from presample.models.tipo.options import MAX_SEED
-from presample.models.tipo.registry import known_model
 
 
 @pytest.fixture(scope="session", params=["auto", "float32"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from presample.models.options import describe
+from presample.models.seeds import generator_for
 from presample.models.tipo.training.train import TrainOptions
 from presample.models.trainer import checkpoint, guard
 from presample.models.trainer.ema import Average
@@ -15,7 +16,6 @@ from presample.models.trainer.journal import Journal
 from presample.models.trainer.optimizers import make_optimizers, title
 from presample.models.trainer.options import FitOptions, recipe
 from presample.models.trainer.schedule import between, milestones, schedule
-from presample.models.trainer.seeds import generator_for
 
 
 @pytest.mark.parametrize(

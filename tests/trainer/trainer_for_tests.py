@@ -2,10 +2,10 @@
 
 import torch
 
+from presample.models.seeds import generator_for
 from presample.models.trainer.fit import Place
 from presample.models.trainer.optimizers import make_optimizers
 from presample.models.trainer.options import FitOptions
-from presample.models.trainer.seeds import generator_for
 
 
 def options(folder, **more) -> FitOptions:

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from ...options import add_flags, from_flags
+from ...seeds import generator_for
 from ...trainer.fit import Fitted, Hook, Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import recipe
-from ...trainer.seeds import generator_for
 from .. import checkpoint, flow
 from ..config import FULL, MMHDiTConfig
 from ..layers import sdpa

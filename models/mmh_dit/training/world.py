@@ -23,10 +23,10 @@ from torch import Tensor
 
 from ...files import written
 from ...playground.balance import BalancedBatches, BalanceOptions
+from ...seeds import generator_for
 from ...tinyworld.pictures import Draw, draws, prompt
 from ...tinyworld.solids import solid_picture, solid_prompt, solids
 from ...trainer.fit import Place
-from ...trainer.seeds import generator_for
 from .batches import Batch
 
 CHUNK = 256

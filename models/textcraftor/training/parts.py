@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...seeds import generator_for
 from ...tinyworld.pictures import HELD_OUT, draws, prompt
 from ...trainer.fit import Place
-from ...trainer.seeds import generator_for
 from .options import CraftOptions
 from .tuning import Batch
 

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ...options import default, option
+from ...seeds import generator_for
 from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
-from ...trainer.seeds import generator_for
 from ...trainer.small import FILE, Small, fit_and_save
 from ..clip import Words, load_clip, make_clip, read_words, seen, squeeze
 from ..pictures import HELD_OUT, Draw, draws, picture

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from ...options import default, option
+from ...seeds import generator_for
 from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
-from ...trainer.seeds import generator_for
 from ...trainer.small import FILE, Small, fit_and_save
 from ..pictures import HELD_OUT, Shard, draws, images_of, scene_of
 from ..taste import KINDS, NETS, Taste, load_taste, truth

@@ -10,11 +10,11 @@ from functools import cache
 
 import torch
 
+from ...seeds import generator_for
 from ...tinyworld.scene import ASPECTS, Scene, sample_many
 from ...tinyworld.strangers import stranger_names, stranger_tags
 from ...tinyworld.tags import mention
 from ...tinyworld.text import long_caption, short_caption
-from ...trainer.seeds import generator_for
 from .samples import Habits, Record, Sample, build
 
 PAIR = 0.05  # records that are a pair of captions without tags

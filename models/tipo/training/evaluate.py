@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from ...options import add_flags, from_flags, option
+from ...seeds import generator_for
 from ...tinyworld import truth
 from ...tinyworld.net import eliminate
 from ...tinyworld.scene import ASPECTS, Scene, aspect_of, sample_many, world
 from ...tinyworld.tags import SPECIAL, TAGS, mention, mentioned
-from ...trainer.seeds import generator_for
 from .. import wire
 from ..lengths import LENGTHS, bucket
 from ..options import ExpandOptions

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 
 from ...options import add_flags, default, flags, from_flags, option
+from ...seeds import generator_for
 from ...tinyworld.tags import TAGS
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import FitOptions, recipe
-from ...trainer.seeds import generator_for
 from .batches import IGNORED, Encoded, batches, collate, encode
 from .card import write_card, write_training
 from .corpus import chunk, held_out

@@ -10,7 +10,7 @@ from presample.models.mmh_dit import checkpoint
 from presample.models.mmh_dit.data.cache import write_index
 from presample.models.mmh_dit.data.work import Folder, Made
 from presample.models.mmh_dit.training import train
-from presample.models.trainer.seeds import generator_for
+from presample.models.seeds import generator_for
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
 

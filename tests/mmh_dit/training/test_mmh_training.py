@@ -16,11 +16,11 @@ from presample.models.mmh_dit.training import batches, pictures, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
 from presample.models.mmh_dit.training.world import Bank, Tools, WorldBatches, paint_all
+from presample.models.seeds import generator_for
 from presample.models.tinyworld.pictures import SIZES
 from presample.models.tinyworld.solids import COLORS
 from presample.models.trainer.fit import Place
 from presample.models.trainer.optimizers import make_optimizers
-from presample.models.trainer.seeds import generator_for
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
 

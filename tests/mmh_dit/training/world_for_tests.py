@@ -7,8 +7,8 @@ from presample.models.mmh_dit.training.options import TrainOptions
 from presample.models.mmh_dit.training.pictures import preview
 from presample.models.mmh_dit.training.sources import Source
 from presample.models.mmh_dit.training.world import Bank, Painting, Tools, WorldBatches, paint_all
+from presample.models.seeds import generator_for
 from presample.models.trainer.fit import Place
-from presample.models.trainer.seeds import generator_for
 
 END = 97
 HOW = Painting(512, solids=0, prompts=3, text_len=24)

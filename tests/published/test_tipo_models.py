@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from presample.models.tipo.registry import KNOWN, TASKS, identify, known_model
+from presample.models.published.tipo import KNOWN, TASKS, identify, known_model
 
 PUBLISHED = [known for known in KNOWN if known.repo]
 

@@ -1,6 +1,6 @@
 """The published TIPO models: where each lives, which files it has and what it may be asked.
 
-Convention: that of `published`.
+Convention: that of `known`.
 Sources: names and GGUF names, `tipo_model_list` of tipo-kgen 0.3.1; architectures, contexts, tasks and rating
 words, science.md 1.4 and 1.11; files and checksums, the pages named beside each entry.
 """
@@ -8,7 +8,7 @@ words, science.md 1.4 and 1.11; files and checksums, the pages named beside each
 import re
 from dataclasses import dataclass
 
-from ..published import Known, KnownFile
+from .known import Known, KnownFile
 
 TASKS = (
     "tag_to_long",

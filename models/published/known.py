@@ -7,6 +7,7 @@ is the one a download is verified against.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class KnownFile:
     def name(self) -> str:
         """The last part of `path`, which is what a person sees on the page."""
         return self.path.rpartition("/")[2]
+
+    def place(self, folder: Path) -> Path:
+        """Returns where it belongs in a folder of models."""
+        return folder.joinpath(*self.local.split("/"))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The published models that score pictures or measure sets of them: where each lives and what it consists of.
 
-Convention: that of `published`. A scorer is a folder of its own, `<name>/` below a folder of scorers, where
+Convention: that of `known`. A scorer is a folder of its own, `<name>/` below a folder of scorers, where
 the loaders of `scorers` and `features` read it; weights come last, so that a folder which has them is whole.
 Sources: the pages' lists of files and pointers, as of 2024. LAION's predictor and Inception's weights were
 published on GitHub, and others' copies on the hub are named here: by their checksums they are the originals
@@ -9,7 +9,7 @@ published on GitHub, and others' copies on the hub are named here: by their chec
 
 from dataclasses import dataclass
 
-from ..published import Known, KnownFile
+from .known import Known, KnownFile
 
 CLIP_L = "openai/clip-vit-large-patch14"
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
