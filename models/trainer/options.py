@@ -37,7 +37,7 @@ class FitOptions:
 
 
 # They change neither the model nor the way to it.
-BESIDE = ("out", "work", "cache", "save_every", "log_every", "resume", "workers")
+BESIDE = ("out", "work", "cache", "save_every", "log_every", "resume", "workers", "compile")
 
 
 def recipe(options: FitOptions) -> dict:

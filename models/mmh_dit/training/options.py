@@ -35,6 +35,11 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     text_len: int = option(128, "Most tokens of a text.", low=1, high=1024, step=1)
     gate: float = option(0.3, "Where gates begin; 0 for deep models, more for small ones.", low=0.0, high=2.0)
     checkpointing: bool = option(False, "Compute blocks again for their gradients: less memory, more time.")
+    compile: bool = option(
+        False,
+        "Compile the blocks with torch.compile: minutes at first, then faster steps. It needs a C++ compiler,"
+        " on a GPU Triton too.",
+    )
     dtype: str = option("fp16", "Type of the weights in the file.", choices=DTYPES)
     pictures: int = option(24576, "Scenes of the little world to paint.", low=256, high=10**7, step=256)
     decoder: str = option(

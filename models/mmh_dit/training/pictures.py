@@ -45,9 +45,10 @@ class Pictures:
         noise = flow.noise((self.channels, *self.size), range(self.seed, self.seed + count))
         tokens = self.text.tokens.to(moment.device)
         mask = None if self.text.mask is None else self.text.mask.to(moment.device)
-        latents = flow.sample(
-            moment.model, noise.to(moment.device), flow.Text(tokens, mask), options=self.options
-        )
+        with torch.compiler.set_stance("force_eager"):  # for a few pictures nothing is compiled
+            latents = flow.sample(
+                moment.model, noise.to(moment.device), flow.Text(tokens, mask), options=self.options
+            )
         if moment.main:
             write_png(grid(self.decode(latents.float().cpu())), self.folder / f"step-{moment.step:06d}.png")
 

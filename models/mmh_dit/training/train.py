@@ -81,7 +81,19 @@ def make_model(options: TrainOptions) -> MMHDiT:
     model.config = replace(model.config, icfm_sigma=first_sigma(options))
     model.gradient_checkpointing = options.checkpointing
     model.attention = sdpa if torch.cuda.is_available() else written_out
+    if options.compile:
+        compile_blocks(model)
     return model
+
+
+def compile_blocks(model: MMHDiT) -> None:
+    """Has each block compiled when it first runs: for every number of heads, with and without a mask.
+
+    A length of text that is new makes one more, for lengths of any number.
+    """
+    torch._dynamo.config.recompile_limit = 16 * len(set(model.config.heads))
+    for block in model.blocks:
+        block.compile(dynamic=True)
 
 
 def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:

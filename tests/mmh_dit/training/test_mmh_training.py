@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -21,6 +22,7 @@ from presample.models.tinyworld.pictures import SIZES
 from presample.models.tinyworld.solids import COLORS
 from presample.models.trainer.fit import Place
 from presample.models.trainer.optimizers import make_optimizers
+from presample.models.trainer.options import recipe
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
 
@@ -367,3 +369,29 @@ def test_samples_follow_prompts_and_seeds_alone(bank, tmp_path):
     sheets = [tmp_path / name / "training" / "samples" / "step-000008.png" for name in ("one", "two")]
     assert sheets[0].read_bytes() == sheets[1].read_bytes()
     assert Image.open(sheets[0]).mode == "RGB"
+
+
+# Compiled blocks
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_blocks_compute_the_same_for_texts_of_any_length(tmp_path):
+    """A run goes on with them or without: they are no part of its recipe."""
+    plain, compiled = (world.options(tmp_path, compile=compiled) for compiled in (False, True))
+    assert recipe(plain) == recipe(compiled)
+    models = [train.make_model(each) for each in (plain, compiled)]
+    assert models[0].state_dict().keys() == models[1].state_dict().keys()
+    for model in models:
+        init_weights(model, generator_for(0, 1))
+        model.final.linear.weight.data.normal_(generator=generator_for(0, 2))
+    for length in (5, 9, 13):
+        x, text = (torch.randn(shape) for shape in ((2, 16, 4, 6), (2, length, models[0].config.text_dim)))
+        mask = torch.arange(length) < torch.tensor([[length], [length - 2]])
+        grads = []
+        for model in models:
+            model.zero_grad()
+            model(x, torch.tensor([0.2, 0.7]), text, mask).square().mean().backward()
+            grads.append([p.grad for p in model.parameters() if p.grad is not None])
+        for one, other in zip(*grads, strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
