@@ -57,7 +57,7 @@ ARROWS = {
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
     "pictures": set(),
-    "metrics": {"files", "options", "pictures"},
+    "metrics": {"files", "options", "pictures", "published"},
     "mmh_dit": {
         "cluster",
         "files",

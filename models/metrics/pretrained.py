@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .registry import KNOWN_SCORERS
+from ..published.scorers import KNOWN_SCORERS
 
 SAFE_TORCH = (2, 10)
 
