@@ -19,7 +19,7 @@ from presample.models.metrics.frechet import frechet_distance
 from presample.models.metrics.inception import Inception, load_inception
 from presample.models.metrics.preprocess import clean_square
 from presample.models.metrics.pretrained import read_tensors
-from presample.models.published import KnownFile
+from presample.models.published.known import KnownFile
 from presample.models.published.scorers import KnownScorer
 
 
