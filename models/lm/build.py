@@ -4,7 +4,7 @@ The gain of each RMSNorm goes into the matrix behind it, matrices that read the 
 rotary pairs are made adjacent, so the forward pass has fewer and larger steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from . import quant
 from .formats import Weights
 from .kohaku import KohakuDecoder, SparseMLP, Stack
-from .llama import MLP, Attention, Block, Decoder
+from .llama import MLP, Attention, Block, Config, Decoder
 
 
 def build(weights: Weights, *, device: torch.device, precision: str) -> Decoder:
@@ -20,21 +20,45 @@ def build(weights: Weights, *, device: torch.device, precision: str) -> Decoder:
     config = weights.config
     with torch.device("meta"):
         model = (KohakuDecoder if config.experts else Decoder)(config)
-    layers = Layers(device, precision)
-    embedding = weights.read("model.embed_tokens.weight")
-    if tuple(embedding.shape) != (config.vocab_size, config.dim):
-        raise ValueError(
-            f"model.embed_tokens.weight must be {[config.vocab_size, config.dim]} as the config says, got"
-            f" {list(embedding.shape)}; the files belong to different models, get them again"
-        )
+    layers, inside = Layers(device, precision), layer_shapes(config)
+    embedding = _read(weights, "model.embed_tokens.weight", config.vocab_size, config.dim)
     keep = embedding.dtype if precision == "int8" else layers.dtype  # it is looked up, never multiplied
     model.embed.weight = layers.parameter(embedding, dtype=keep)
     for index, block in enumerate(model.blocks):
-        _fill_block(block, weights, f"model.layers.{index}.", layers)
-    model.head = layers.linear(weights.read("lm_head.weight"), gain=weights.read("model.norm.weight"))
+        _fill_block(block, weights, f"model.layers.{index}.", layers, inside)
+    head = _read(weights, "lm_head.weight", config.vocab_size, config.dim)
+    model.head = layers.linear(head, gain=_read(weights, "model.norm.weight", config.dim))
     model.dtype = layers.dtype
     model.set_buffers(device)
     return model.eval()
+
+
+def layer_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes that the tensors of a layer have, by their names in it."""
+    d, e, x = config.dim, config.head_dim, config.experts
+    q, k = config.heads * e, config.kv_heads * e
+    shapes = {f"self_attn.{name}_proj.weight": (rows, d) for name, rows in (("q", q), ("k", k), ("v", k))}
+    shapes |= {"self_attn.o_proj.weight": (d, q)}
+    shapes |= {f"self_attn.{name}_norm.weight": (e,) for name in "qk"}
+    shapes |= {f"{name}_layernorm.weight": (d,) for name in ("input", "post_attention")}
+    for prefix, inner in (("mlp.", config.mlp_dim), ("mlp.shared_expert.", x.shared_dim if x else 0)):
+        shapes |= {f"{prefix}{name}_proj.weight": (inner, d) for name in ("gate", "up")}
+        shapes |= {f"{prefix}down_proj.weight": (d, inner)}
+    if x:
+        shapes |= {"mlp.gate.weight": (x.count, d), "mlp.expert_bias": (x.count,)}
+        shapes |= {f"mlp.{name}_proj": (x.count, x.dim, d) for name in ("gate", "up")}
+        shapes |= {"mlp.down_proj": (x.count, d, x.dim)}
+    return shapes
+
+
+def _read(weights: Weights, name: str, *shape: int) -> Tensor:
+    tensor = weights.read(name)
+    if tuple(tensor.shape) != shape:
+        raise ValueError(
+            f"{name} must be {list(shape)} as the config says, got {list(tensor.shape)}; the files belong to"
+            " different models, get them again"
+        )
+    return tensor
 
 
 class Layers:
@@ -76,9 +100,11 @@ class Layers:
         return quant.Int8Stack(weights) if self.precision == "int8" else Stack(self.parameter(weights))
 
 
-def _fill_block(block: Block, weights: Weights, prefix: str, layers: Layers) -> None:
+def _fill_block(
+    block: Block, weights: Weights, prefix: str, layers: Layers, shapes: Mapping[str, Sequence[int]]
+) -> None:
     def read(name: str) -> Tensor:
-        return weights.read(prefix + name)
+        return _read(weights, prefix + name, *shapes[name])
 
     _fill_attention(block.attention, weights, read, layers)
     gain = read("post_attention_layernorm.weight")

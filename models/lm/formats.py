@@ -63,7 +63,7 @@ def _facts(folder: Path) -> dict:
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must be JSON, but {error}; download it again") from error
     if not isinstance(facts, dict):
         raise ValueError(f"{path} must hold a JSON object, got a {type(facts).__name__}; download it again")
@@ -85,7 +85,7 @@ def _hf_config(facts: dict) -> Config:
     if facts.get("attention_bias") or facts.get("mlp_bias"):
         raise ValueError("layers with a bias are not supported; TIPO models have none")
     rope = facts.get("rope_parameters") or facts.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
+    if not isinstance(rope, dict) or rope.get("rope_type", rope.get("type", "default")) != "default":
         raise ValueError(f"rotary scaling is not supported, got {rope}; TIPO models have none")
     heads = facts["num_attention_heads"]
     experts = None
@@ -96,7 +96,7 @@ def _hf_config(facts: dict) -> Config:
             count=facts["n_routed_experts"],
             top_k=facts["num_experts_per_tok"],
             dim=facts["moe_intermediate_size"],
-            shared_dim=facts["moe_intermediate_size"] * facts["n_shared_experts"],
+            shared_dim=_product(facts["moe_intermediate_size"], facts["n_shared_experts"]),
             dense_layers=facts["first_k_dense"],
             normalize=facts.get("norm_topk_prob", True),
             scale=facts.get("routed_scaling_factor", 1.0),
@@ -107,7 +107,7 @@ def _hf_config(facts: dict) -> Config:
         depth=facts["num_hidden_layers"],
         heads=heads,
         kv_heads=facts.get("num_key_value_heads") or heads,
-        head_dim=facts.get("head_dim") or facts["hidden_size"] // heads,
+        head_dim=facts.get("head_dim") or 0,
         mlp_dim=facts["intermediate_size"],
         context=facts["max_position_embeddings"],
         rope_theta=rope.get("rope_theta") or facts.get("rope_theta", 10000.0),
@@ -115,6 +115,11 @@ def _hf_config(facts: dict) -> Config:
         qk_norm=kind == "kohaku" and facts.get("qk_norm", True),
         experts=experts,
     )
+
+
+def _product(dim: object, count: object) -> object:
+    """`dim` times `count`; a count that is no number stays what it is, for Experts to refuse."""
+    return dim * count if type(dim) is type(count) is int else count
 
 
 GGUF_LAYER_NAMES = {
@@ -183,7 +188,7 @@ def gguf_config(file: GGUF) -> Config:
             count=fact("expert_count"),
             top_k=fact("expert_used_count"),
             dim=fact("expert_feed_forward_length"),
-            shared_dim=fact("expert_feed_forward_length") * fact("expert_shared_count"),
+            shared_dim=_product(fact("expert_feed_forward_length"), fact("expert_shared_count")),
             dense_layers=fact("leading_dense_block_count"),
             normalize=fact("expert_weights_norm", False),
             scale=fact("expert_weights_scale", 1.0),
@@ -196,7 +201,7 @@ def gguf_config(file: GGUF) -> Config:
         depth=fact("block_count"),
         heads=heads,
         kv_heads=fact("attention.head_count_kv", heads),
-        head_dim=fact("attention.key_length", dim // heads),
+        head_dim=fact("attention.key_length", 0),
         mlp_dim=fact("feed_forward_length"),
         context=fact("context_length"),
         rope_theta=fact("rope.freq_base", 10000.0),

@@ -29,10 +29,18 @@ class Experts:
     normalize: bool = True
     scale: float = 1.0
 
+    def __post_init__(self):
+        check_whole(self, count=(1, 2**16), dim=(1, 2**20), shared_dim=(1, 2**20), dense_layers=(0, 2**10))
+        check_whole(self, top_k=(1, self.count))
+        check_number(self, "scale", least=0)
+
 
 @dataclass(frozen=True)
 class Config:
-    """The shape of a decoder. `mlp_dim` is the inner width of the dense SwiGLU layers."""
+    """The shape of a decoder, checked: raises ValueError for one that cannot be built.
+
+    `mlp_dim` is the inner width of the dense SwiGLU layers; `head_dim` 0 becomes `dim` over `heads`.
+    """
 
     vocab_size: int
     dim: int
@@ -46,6 +54,38 @@ class Config:
     eps: float = 1e-5
     qk_norm: bool = False
     experts: Experts | None = None
+
+    def __post_init__(self):
+        check_whole(self, vocab_size=(1, 2**24), dim=(1, 2**17), depth=(1, 2**10), heads=(1, 2**12))
+        check_whole(self, kv_heads=(1, 2**12), head_dim=(0, 2**12), mlp_dim=(1, 2**20), context=(1, 2**24))
+        check_number(self, "rope_theta", least=1)
+        check_number(self, "eps", least=0)
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads must be a multiple of kv_heads {self.kv_heads}, got {self.heads}")
+        object.__setattr__(self, "head_dim", self.head_dim or self.dim // self.heads)
+        if not self.head_dim or self.head_dim % 2:
+            raise ValueError(f"head_dim must be even, for rotary pairs, got {self.head_dim}")
+
+
+def check_whole(shape: object, **ranges: tuple[int, int]) -> None:
+    """Raises ValueError where a field is not a whole number in its range."""
+    for name, (least, most) in ranges.items():
+        value = getattr(shape, name)
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError(
+                f"{name} of the model must be a whole number from {least} to {most}, got {repr(value)[:80]}; "
+                "its config is damaged, get it again"
+            )
+
+
+def check_number(shape: object, name: str, *, least: float) -> None:
+    """Raises ValueError where a field is not a finite number from `least` on."""
+    value = getattr(shape, name)
+    if type(value) not in (int, float) or not least <= value <= 1e12:
+        raise ValueError(
+            f"{name} of the model must be a number from {least} on, got {repr(value)[:80]}; "
+            "its config is damaged, get it again"
+        )
 
 
 ROOM_STEP, SPAN = 16, 128  # tokens

@@ -235,6 +235,25 @@ def test_a_gguf_file_without_a_fact_of_its_shape_is_told_which(llama, tmp_path):
     refused(path, "llama.attention.head_count", "convert it again")
 
 
+@pytest.mark.parametrize("wrong", [0, 10**9, "four", [4, 4]])
+def test_a_gguf_file_with_another_kind_of_fact_is_told_which(tmp_path, wrong):
+    gguf = pytest.importorskip("gguf")
+    path = tmp_path / "odd.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    add = {int: writer.add_uint32, str: writer.add_string, list: writer.add_array}[type(wrong)]
+    add("llama.attention.head_count", wrong)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(8)
+    writer.add_context_length(64)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tensor("token_embd.weight", torch.zeros(8, 4).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    refused(path, "heads of the model must be a whole number from 1 to 4096, got ")
+
+
 def test_another_architecture_is_named_with_those_that_can_be_read(copy, tmp_path):
     change_config(copy, model_type="gpt2")
     refused(copy, "'gpt2'", "LLaMA", "KohakUwU")
@@ -258,6 +277,21 @@ def test_another_architecture_is_named_with_those_that_can_be_read(copy, tmp_pat
         ({"hidden_size": 32, "head_dim": 16}, "model.embed_tokens.weight"),
         ({"vocab_size": 500}, "model.embed_tokens.weight"),
         ({"num_hidden_layers": 4}, "model.layers.3."),
+        ({"num_hidden_layers": 10**9}, "depth of the model must be a whole number from 1 to 1024"),
+        ({"num_attention_heads": 0}, "heads of the model must be a whole number from 1 to 4096, got 0"),
+        ({"num_attention_heads": "x", "head_dim": None}, "heads of the model must be a whole number"),
+        ({"num_key_value_heads": 3}, "heads must be a multiple of kv_heads 3, got 4"),
+        ({"hidden_size": "64", "head_dim": None}, "dim of the model must be a whole number"),
+        ({"hidden_size": -8}, "dim of the model must be a whole number from 1 to 131072, got -8"),
+        ({"head_dim": 10**8}, "head_dim of the model must be a whole number"),
+        ({"head_dim": 10**400}, "head_dim of the model must be a whole number"),
+        ({"head_dim": 15}, "head_dim must be even"),
+        ({"head_dim": 8}, "model.layers.0.self_attn.q_proj.weight must be [32, 64] as the config says"),
+        ({"intermediate_size": 95}, "model.layers.0.mlp.gate_proj.weight must be [95, 64]"),
+        ({"vocab_size": 2**62}, "vocab_size of the model must be a whole number"),
+        ({"rms_norm_eps": float("nan")}, "eps of the model must be a number from 0 on, got nan"),
+        ({"rope_parameters": 5}, "rotary scaling is not supported, got 5"),
+        ({"rope_parameters": {"rope_theta": 10**400}}, "rope_theta of the model must be a number from 1 on"),
     ],
 )
 def test_a_config_that_does_not_fit_is_told_what_is_wrong(copy, changes, said):
@@ -265,8 +299,25 @@ def test_a_config_that_does_not_fit_is_told_what_is_wrong(copy, changes, said):
     refused(copy, said)
 
 
-def test_a_config_that_is_no_json_is_named(copy):
-    (copy / "config.json").write_text("{")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_shared_experts": "2" * 10**6}, "shared_dim of the model must be a whole number"),
+        ({"moe_intermediate_size": [0], "n_shared_experts": 10**12}, "dim of the model must be a whole"),
+        ({"n_routed_experts": 0}, "count of the model must be a whole number from 1"),
+        ({"num_experts_per_tok": 10**6}, "top_k of the model must be a whole number from 1 to 6"),
+        ({"routed_scaling_factor": "2"}, "scale of the model must be a number"),
+    ],
+)
+def test_experts_that_cannot_be_are_told_what_is_wrong(kohaku, tmp_path, changes, said):
+    path = shutil.copytree(kohaku, tmp_path / "copy")
+    change_config(path, **changes)
+    refused(path, said)
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_config_that_is_no_json_is_named(copy, content):
+    (copy / "config.json").write_text(content)
     refused(copy, "config.json")
 
 
