@@ -29,7 +29,7 @@ def fidelity(monkeypatch):
     """Only what is compared with is imported of torch-fidelity: other modules of it want torchvision."""
     spec = find_spec("torch_fidelity")
     if spec is None:
-        pytest.skip("needs torch-fidelity: pip install --no-deps torch-fidelity torchmetrics")
+        pytest.skip("needs torch-fidelity: pip install --no-deps torch-fidelity")
     for name in [name for name in sys.modules if name.startswith(("torch_fidelity", "torchmetrics"))]:
         monkeypatch.delitem(sys.modules, name)
     package = ModuleType("torch_fidelity")
