@@ -71,7 +71,16 @@ ARROWS = {
     },
     "bench": {"files", "options", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {"files", "options", "hub", "metrics", "mmh_dit", "lm.tokenizer"},
-    "textcraftor": {"files", "hub", "metrics", "mmh_dit", "options", "sheet"},
+    "textcraftor": {
+        "files",
+        "hub",
+        "metrics",
+        "mmh_dit.flow",
+        "mmh_dit.model",
+        "mmh_dit.pipeline",
+        "options",
+        "sheet",
+    },
     "playground": {"interrupt", "options", "seeds"},
     "trainer": {"files", "options", "seeds"},
     "claims": {
@@ -96,9 +105,10 @@ ARROWS = {
     "fetching": {"hub", "published", "transfer"},
     "tipo": {"cluster", "files", "options", "hub", "lm", "prompt", "published"},
 }
-# Making and measuring the bundled models is the only work that needs the little world, the trainer, metrics.
+# Making and measuring models is the only work that needs the little world, the trainer, metrics and all of
+# a denoiser.
 WORKSHOP = "training"
-OPEN_TO_WORKSHOPS = {"metrics", "seeds", "tinyworld", "trainer"}
+OPEN_TO_WORKSHOPS = {"metrics", "mmh_dit", "seeds", "tinyworld", "trainer"}
 
 
 def violations(path: str, source: str) -> list[str]:
@@ -293,6 +303,7 @@ PLANTED = [
     ("models/tipo/x.py", "from ..tinyworld.scene import sample", "tipo imports tinyworld"),
     ("models/tinyworld/x.py", "from ..tipo.wire import render", "tinyworld imports tipo"),
     ("models/tipo/x.py", "from ..trainer.fit import fit", "tipo imports trainer"),
+    ("models/textcraftor/x.py", "from ..mmh_dit import checkpoint", "textcraftor imports mmh_dit.checkpoint"),
     ("models/trainer/x.py", "from ..tinyworld import scene", "trainer imports tinyworld"),
     ("models/options.py", "from .tipo.options import ExpandOptions", "options imports tipo"),
     ("models/hub.py", "from .tipo.expand import expand", "hub imports tipo.expand"),

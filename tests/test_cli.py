@@ -11,8 +11,6 @@ import pytest
 from presample.models import cli
 from presample.models.cli import eval as cli_eval
 from presample.models.cli import train as cli_train
-from presample.models.options import describe
-from presample.models.tipo.options import ExpandOptions
 
 SECOND = [("train", name) for name in cli_train.TRAINERS] + [("eval", name) for name in cli_eval.MEASURES]
 SHORT = ["--tag-length", "very_short", "--prose-length", "none"]
@@ -33,15 +31,6 @@ def test_one_prompt_is_printed_with_its_own_text_first(run):
     assert code == 0
     assert out.startswith("1girl, (lake:1.2), <lora:a:1>, ")
     assert out.count("\n") == 1
-
-
-def test_every_option_is_a_flag_with_its_help(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["expand", "--help"])
-    shown = " ".join(capsys.readouterr().out.split())
-    for option in describe(ExpandOptions):
-        assert "--" + option.name.replace("_", "-") in shown
-        assert " ".join(option.help.split()[:4]) in shown
 
 
 def test_variations_are_those_of_the_following_seeds(run):

@@ -1,6 +1,5 @@
 """The nodes, loaded beside a fake ComfyUI that is gone again behind these tests."""
 
-import importlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,27 +8,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import comfy_fake
-
-NODES = "presample.nodes"
+from nodes_for_tests import by_id, loaded_nodes
 
 
 @pytest.fixture(scope="session")
 def _loaded(tmp_path_factory):
-    base = tmp_path_factory.mktemp("comfyui")
-    (base / "input").mkdir()
-    before = dict(sys.modules)
-    fake = comfy_fake.install(str(base))
-    files = sorted((Path(__file__).parents[2] / "nodes").glob("*.py"))
-    nodes = {file.stem: importlib.import_module(f"{NODES}.{file.stem}") for file in files}
-    for name in ("tipo_model", "textcraftor", "evaluation"):
-        nodes[name].register_folders()
-    yield SimpleNamespace(base=base, fake=fake, **nodes)
-    for name in [name for name in sys.modules if name in fake or name.startswith(NODES)]:
-        if name in before:
-            sys.modules[name] = before[name]
-        else:
-            del sys.modules[name]
+    with loaded_nodes(tmp_path_factory.mktemp("comfyui")) as loaded:
+        yield loaded
 
 
 @pytest.fixture
@@ -46,8 +31,7 @@ def comfy(_loaded):
 @pytest.fixture
 def nodes(comfy):
     """Every node class by its id."""
-    modules = comfy.registry.modules()
-    return {node.GET_SCHEMA().node_id: node for module in modules for node in module.NODES}
+    return by_id(comfy)
 
 
 @pytest.fixture

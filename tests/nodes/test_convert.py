@@ -3,29 +3,12 @@
 import pytest
 import torch
 
-from presample.models.options import describe
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.options import ExpandOptions
 
 
 def widgets(node):
     return {each.id: each for each in node.GET_SCHEMA().inputs}
-
-
-@pytest.mark.parametrize("fact", describe(ExpandOptions), ids=lambda fact: fact.name)
-def test_every_option_is_a_widget_with_its_default_bounds_and_help(nodes, fact):
-    found = widgets(nodes["PresampleTIPOExpand"])[fact.name].as_dict()
-    assert found["default"] == fact.default
-    if fact.name != "model":
-        assert found["tooltip"] == fact.help
-        assert found.get("advanced", False) == fact.advanced
-    if fact.low is not None:
-        assert (found["min"], found["max"], found.get("step")) == (fact.low, fact.high, fact.step)
-    if fact.choices:
-        assert tuple(found["options"]) == fact.choices
-    if fact.presets:
-        assert found["options"] == [*fact.presets, "custom"]
-    assert found.get("multiline", False) == (fact.multiline and not fact.presets)
 
 
 def test_only_the_prompt_is_required_so_that_others_may_leave_the_rest_out(nodes):
