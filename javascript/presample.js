@@ -7,7 +7,6 @@
     ["chips", "clipboard", "result", "words"].map((name) => `comfyui/${name}.mjs`),
   );
   const address = (file) => new URL(file, here).href;
-  let panels; // a promise of them
 
   /** Hosts say nothing about caching, and browsers then keep files for days, also after an update. */
   const refresh = () => Promise.all(FILES.map((file) => fetch(address(file), { cache: "no-cache" })));
@@ -23,12 +22,12 @@
     }
   }
 
-  onUiLoaded(() => {
-    panels = open();
-  });
+  /** Hosts read their settings, the language among them, a while after the page is there. */
+  const whenSet = (call) => (typeof onOptionsAvailable === "function" ? onOptionsAvailable(call) : call());
+  const panels = new Promise((resolve) => onUiLoaded(() => whenSet(() => resolve(open()))));
 
   // What the server says to a panel, as `actions.py` and `panel.py` pass it on.
   document.addEventListener("presample", ({ detail }) => {
-    panels?.then((opened) => opened.get(detail.tab)?.hear(detail));
+    panels.then((opened) => opened.get(detail.tab)?.hear(detail));
   });
 })();

@@ -24,12 +24,13 @@ class Panel {
   constructor(tab) {
     const words = wordsOf(language());
     this.tab = tab;
+    this.busy = false;
     this.decisions = new Decisions();
     const actions = {
       decided: () => this.decided(),
       cleared: () => this.cleared(),
       copy: async () => this.view.copied(await copyText(this.view.variation.prompt)),
-      reroll: () => this.part("reroll").click(),
+      reroll: () => this.busy || this.part("reroll").click(),
     };
     this.view = new Chips(this.decisions, actions, { ...words, rerollTitle: words.rerollHere });
     this.view.state.freezable = false;
@@ -37,6 +38,7 @@ class Panel {
     this.shown = this.part("shown");
     this.shown.append(this.list.element, this.view.element);
     this.decisions.read(this.box().value);
+    for (const name of ["generate", "reroll"]) this.part(name).addEventListener("click", () => this.lock(true));
     this.explain();
     this.render();
   }
@@ -49,9 +51,10 @@ class Panel {
     return this.part("chips").querySelector("textarea, input");
   }
 
-  /** Hears what the server says: a `result` to show, or `chips` that were pasted. */
-  hear({ result, chips }) {
+  /** Hears what the server says: a `result` to show, `chips` that were pasted, or that a handler has `ended`. */
+  hear({ result, chips, ended }) {
     if (result !== undefined) this.takeIn(parsed(result));
+    if (ended) this.end();
     if (chips !== undefined && chips !== this.decisions.write()) {
       this.decisions.read(chips);
       this.view.render();
@@ -60,6 +63,7 @@ class Panel {
   }
 
   takeIn({ live, shown, listed }) {
+    clearTimeout(this.silence);
     const writing = Array.isArray(live);
     this.setBusy(writing);
     if (writing) {
@@ -75,6 +79,18 @@ class Panel {
     this.render();
   }
 
+  /** Opens the prompt box again; a handler that failed says no more, others may say their last a little later. */
+  end() {
+    this.lock(false);
+    this.silence = setTimeout(() => this.takeIn({}), 1000);
+  }
+
+  /** Keeps what is typed out of the prompt box, which is written into, or lets it in again. */
+  lock(locked) {
+    const prompt = document.querySelector(`#${this.tab}_prompt textarea`);
+    if (prompt) prompt.readOnly = locked;
+  }
+
   render() {
     const empty = !this.view.live && !this.view.variation && this.decisions.empty;
     const waits = !this.view.live && this.list.waits;
@@ -86,7 +102,10 @@ class Panel {
   setBusy(busy) {
     const [from, to] = busy ? ["generate", "stop"] : ["stop", "generate"];
     const focused = this.part(from).contains(document.activeElement);
+    this.busy = busy;
     this.part("buttons").classList.toggle("presample-busy", busy);
+    for (const name of ["vary", "undo"]) this.part(name).disabled = busy;
+    this.view.reroll.setAttribute("aria-disabled", String(busy));
     if (focused) this.part(to).focus();
   }
 

@@ -1,17 +1,15 @@
 """The panel's buttons: write into the prompt box while one looks on, undo, and variations to choose from.
 
-Convention: the model runs in a thread of its own, behind the host's queue, so never beside a generation; the
-button's handler only looks how far it is, and its end, whichever, stops the thread within a token.
+Convention: the model runs behind the host's queue, so never beside a generation. The page keeps what is typed
+out of the prompt box from the click on to the end, so what the box had at the click is what it has.
 """
 
 import html
 import json
 import logging
-import queue
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,61 +21,29 @@ from ...models.tipo.expansion import Expansion, Progress, Request
 from ...models.tipo.infotext import write
 from ...models.tipo.options import MAX_SEED
 from . import job, values
+from .work import Running, ShouldStop, Tell, Work
 
-SECONDS = 0.25  # between two looks; a host's page takes its time over each
 VARIATIONS = 4
 LEFT = 50  # steps that can be undone
 
 
-class Writing:
-    """One run of the model; iterating gives its progress and last, in `made`, what it made."""
+def writing(script, requests: Sequence[Request]) -> Work:
+    """Returns the work of expanding requests; it waits while the host is at a picture."""
 
-    def __init__(self, script, requests: Sequence[Request]):
-        self.script, self.requests = script, requests
-        self.stopped, self.events = threading.Event(), queue.SimpleQueue()
-        self.made: list[Expansion] | None = None
-
-    def __iter__(self) -> Iterator[list[Progress]]:
-        """Yields what has been written since the last look, the latest of every text."""
-        threading.Thread(target=self._write, name="presample", daemon=True).start()
-        latest: dict[tuple, Progress] = {}
-        due = 0.0
-        try:
-            while not isinstance(event := self._next(due if latest else None), list):
-                if isinstance(event, Exception):
-                    raise event
-                if event is not None:
-                    latest[event.variation, event.region, event.writes] = event
-                if time.monotonic() >= due:
-                    yield list(latest.values())
-                    latest, due = {}, time.monotonic() + SECONDS
-            self.made = event
-        finally:
-            self.stopped.set()
-
-    def stop(self) -> None:
-        """Ends it, also while it waits for the host."""
-        self.stopped.set()
-        self.events.put(Interrupted())
-
-    def _write(self) -> None:
+    def run(tell: Tell, should_stop: ShouldStop) -> Sequence[Expansion]:
         from modules.call_queue import queue_lock
 
-        try:
-            with queue_lock:
-                if not self.stopped.is_set():
-                    self.events.put(
-                        self.script.keeper.expand(self.requests, self.events.put, self.stopped.is_set)
-                    )
-        except Exception as error:  # it is raised again in the handler
-            self.events.put(error)
+        with queue_lock:
+            if should_stop():
+                raise Interrupted
+            return script.keeper.expand(requests, tell, should_stop)
 
-    def _next(self, until: float | None) -> Any:
-        """The next event; None where there is none until then."""
-        try:
-            return self.events.get(timeout=until and max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            return None
+    return Work(run)
+
+
+def latest(news: Iterable[Progress]) -> list[Progress]:
+    """Returns the last that was told of every text."""
+    return list({(told.variation, told.region, told.writes): told for told in news}.values())
 
 
 def preview(prompt: str, texts: dict[tuple[int, str], str]) -> str:
@@ -95,25 +61,35 @@ def connect(panel) -> None:
         return
     sizes = [panel.script.sizes[name] for name in ("width", "height") if name in panel.script.sizes]
     acts = Actions(panel.script, sized=len(sizes) == 2)
-    inputs = [box, panel.history, *(sizes if acts.sized else []), *panel.inputs()]
+    inputs = [box, panel.history, panel.running, *(sizes if acts.sized else []), *panel.inputs()]
     shown = [box, panel.history, panel.status]
     written = [*shown, panel.result, panel.varied]
     quiet = {"show_progress": False}
     recount = {"fn": None, "inputs": [], "outputs": [], panel_js(): recounting(panel.tab)}
-    panel.generate.click(acts.generate, inputs=inputs, outputs=written, **quiet).then(**recount)
-    rerolled = [*written, panel.widgets["seed"]]
-    panel.reroll.click(acts.reroll, inputs=inputs, outputs=rerolled, **quiet).then(**recount)
-    panel.vary.click(acts.vary, inputs=inputs, outputs=[panel.status, panel.result, panel.varied], **quiet)
-    panel.stop.click(acts.stop, inputs=[], outputs=[], queue=False, **quiet)
+    end = {**recount, panel_js(): ending(panel.tab)}
+    at_once = {"inputs": inputs, **quiet, **side_by_side()}
+    panel.generate.click(acts.generate, outputs=written, **at_once).then(**end)
+    panel.reroll.click(acts.reroll, outputs=[*written, panel.widgets["seed"]], **at_once).then(**end)
+    panel.vary.click(acts.vary, outputs=[panel.status, panel.result, panel.varied], **at_once).then(**end)
+    panel.stop.click(Running.stop, inputs=[panel.running], outputs=[], queue=False, **quiet)
     panel.undo.click(acts.undo, inputs=[box, panel.history], outputs=shown, **quiet).then(**recount)
     chosen = {panel_js(): f"(box, history, varied) => [box, history, varied, {asking(panel.tab, 'place')}]"}
     taken = [box, panel.history, panel.varied, panel.place]
     panel.take.click(acts.take, inputs=taken, outputs=shown, **quiet, **chosen).then(**recount)
 
 
+def _is_gradio_4() -> bool:
+    return int(gr.__version__.partition(".")[0]) >= 4
+
+
 def panel_js() -> str:
     """Returns the name that this gradio has for a handler in JavaScript."""
-    return "js" if int(gr.__version__.partition(".")[0]) >= 4 else "_js"
+    return "js" if _is_gradio_4() else "_js"
+
+
+def side_by_side() -> dict[str, Any]:
+    """Returns what lets a handler run for several pages at once; in gradio 4 they would wait in turn."""
+    return {"concurrency_limit": None} if _is_gradio_4() else {}
 
 
 def tell(panel, name: str, component) -> None:
@@ -134,44 +110,52 @@ def recounting(tab: str) -> str:
     return f"() => {{ globalThis.recalculate_prompts_{tab}?.(); return []; }}"
 
 
+def ending(tab: str) -> str:
+    """Returns JavaScript that tells the page's chips of the end of a handler, also of one that failed."""
+    event = f'new CustomEvent("presample", {{ detail: {{ tab: "{tab}", ended: true }} }})'
+    return f"() => {{ document.dispatchEvent({event}); return ({recounting(tab)})(); }}"
+
+
 class Actions:
     """What the buttons of one tab do."""
 
     def __init__(self, script, *, sized: bool):
         self.script, self.sized = script, sized
-        self.running: Writing | None = None
 
-    def generate(self, prompt: str, history: list, *rest: Any, seed: int | None = None) -> Iterator[list]:
+    def generate(
+        self, prompt: str, history: list, running: Running, *rest: Any, seed: int | None = None
+    ) -> Iterator[list]:
         """Writes an expansion into the prompt box; a stop leaves the prompt as it was."""
         texts: dict[tuple[int, str], str] = {}
-        keep = gr.update()
+        keep = back = gr.update()  # nothing is put back where nothing was written
         yield [keep, keep, self.waits(), result(live=[]), keep]
         try:
             said, request = self.request(prompt, rest, seed)
-            writing = self.running = Writing(self.script, [request])
-            for news in writing:
+            work = writing(self.script, [request])
+            for news in running.follow(work):
                 texts |= {(progress.region, progress.writes): progress.text for progress in news}
-                live = [progress_payload(progress) for progress in news]
+                live, back = [progress_payload(progress) for progress in latest(news)], prompt
                 yield [preview(request.prompt, texts), keep, "", result(live=live), keep]
         except Interrupted:
-            yield [prompt, keep, message("Stopped; the prompt is as it was."), result(), keep]
+            yield [back, keep, message("Stopped; the prompt is as it was."), result(), keep]
             return
         except Exception as error:  # whatever it is, the page must not wait for an end that never comes
-            yield [prompt, keep, message(reason(error), bad=True), result(), keep]
+            yield [back, keep, message(reason(error), bad=True), result(), keep]
             return
-        self.remember(said, *writing.made)
+        self.remember(said, *work.made)
         history = [*history, prompt][-LEFT:]
-        made = writing.made[0].prompt
-        yield [made, history, "", result(shown=[payload(writing.made[0])]), [made]]
+        made = work.made[0].prompt
+        yield [made, history, "", result(shown=[payload(work.made[0])]), [made]]
 
-    def reroll(self, prompt: str, history: list, *rest: Any) -> Iterator[list]:
-        """Writes another expansion; a seed of the panel's own is changed with it."""
+    def reroll(self, prompt: str, history: list, running: Running, *rest: Any) -> Iterator[list]:
+        """Writes another expansion; a seed of the panel's own is changed with it, once it is there."""
         seed = secrets.randbits(32)
         fixed = self.seed(rest) != values.RANDOM
-        for outputs in self.generate(prompt, history, *rest, seed=seed):
-            yield [*outputs, seed if fixed else gr.update()]
+        for outputs in self.generate(prompt, history, running, *rest, seed=seed):
+            made = isinstance(outputs[-1], list)
+            yield [*outputs, seed if fixed and made else gr.update()]
 
-    def vary(self, prompt: str, history: list, *rest: Any) -> Iterator[list]:
+    def vary(self, prompt: str, history: list, running: Running, *rest: Any) -> Iterator[list]:
         """Lists variations of the prompt, to be taken with a click."""
         keep = gr.update()
         yield [self.waits(), result(live=[]), keep]
@@ -179,23 +163,18 @@ class Actions:
             said, first = self.request(prompt, rest)
             seeds = [(first.options.seed + k) % (MAX_SEED + 1) for k in range(VARIATIONS)]
             requests = [replace(first, options=replace(first.options, seed=seed)) for seed in seeds]
-            writing = self.running = Writing(self.script, requests)
-            for news in writing:
-                yield ["", result(live=[progress_payload(progress) for progress in news]), keep]
+            work = writing(self.script, requests)
+            for news in running.follow(work):
+                yield ["", result(live=[progress_payload(progress) for progress in latest(news)]), keep]
         except Interrupted:
             yield [message("Stopped."), result(), keep]
             return
         except Exception as error:
             yield [message(reason(error), bad=True), result(), keep]
             return
-        self.remember(said, *writing.made)
-        shown = [payload(expansion) for expansion in writing.made]
-        yield ["", result(shown=shown, listed=True), [expansion.prompt for expansion in writing.made]]
-
-    def stop(self) -> None:
-        """Stops what is being written."""
-        if self.running:
-            self.running.stop()
+        self.remember(said, *work.made)
+        shown = [payload(expansion) for expansion in work.made]
+        yield ["", result(shown=shown, listed=True), [expansion.prompt for expansion in work.made]]
 
     def undo(self, prompt: str, history: list) -> list:
         """Puts back what the prompt box had before the last expansion."""

@@ -15,6 +15,7 @@ from ...models.options import Option
 from ...models.tipo.infotext import Record, read
 from . import actions, values
 from .keeper import labels, setting
+from .work import Running
 
 EXACT, ONWARD = "this exact picture", "go on generating"
 RESTORE = "Presample restore"  # an API client may add it to an infotext, in the place of the setting
@@ -141,7 +142,7 @@ class Panel:
         self.place.do_not_save_to_config = True
         self.take = gr.Button("Take", visible=False, elem_id=self._id("take"))
         self.reroll = gr.Button("Reroll", visible=False, elem_id=self._id("reroll"))
-        self.varied, self.history = gr.State([]), gr.State([])
+        self.varied, self.history, self.running = gr.State([]), gr.State([]), gr.State(Running())
 
     def _add(self, name: str, **how: Any) -> None:
         fact = self.facts[name]

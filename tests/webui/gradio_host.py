@@ -15,11 +15,19 @@ import webui_fake
 
 ROOT = Path(__file__).parents[2]
 
-# What hosts' own scripts do: `onUiLoaded`, their accordion's checkbox, and counting tokens.
+# What hosts' own scripts do: `onUiLoaded`, their settings, which come later, and counting tokens.
 PAGE = """
+globalThis.opts = {};
+const asked = [];
+globalThis.onOptionsAvailable = (callback) => (Object.keys(opts).length ? callback() : asked.push(callback));
+const set = () => {
+    opts = { localization: globalThis.LANGUAGE ?? "None" };
+    asked.forEach((callback) => callback());
+};
 globalThis.onUiLoaded = (callback) => {
     const there = () => document.querySelector("#img2img_presample_chips textarea");
-    const wait = () => (there() ? callback() : setTimeout(wait, 20));
+    const loaded = () => (callback(), setTimeout(set, 200));
+    const wait = () => (there() ? loaded() : setTimeout(wait, 20));
     wait();
 };
 globalThis.counted = [];
@@ -120,7 +128,7 @@ def _pasted(gr, fields, pairs):
 def serve(port: int | None = None):
     """Starts the page on this machine; returns its address and what closes it."""
     demo, _ = build()
-    _, address, _ = demo.queue().launch(
+    _, address, _ = demo.queue(64).launch(
         server_name="127.0.0.1",
         server_port=port,
         prevent_thread_lock=True,

@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 import threading
+import time
 import types
 
 import pytest
@@ -27,12 +28,21 @@ def acts(actions, script):
     return actions.Actions(script, sized=True)
 
 
-def arguments(**said):
-    """Width, height and the panel's arguments in their order."""
+@pytest.fixture
+def running(actions):
+    from presample.scripts.webui.work import Running
+
+    return Running()
+
+
+def arguments(running=None, **said):
+    """What runs for the page, width, height and the panel's arguments in their order."""
     from presample.scripts.webui import values
+    from presample.scripts.webui.work import Running
 
     said = {"seed": 5, "tag_length": "very_short", "prose_length": "none", **said}
-    return [512, 768, *(said.get(name, fact.default) for name, fact in values.facts().items())]
+    said = [said.get(name, fact.default) for name, fact in values.facts().items()]
+    return [running or Running(), 512, 768, *said]
 
 
 def told(outputs):
@@ -119,33 +129,78 @@ def test_variations_differ_and_a_click_takes_one(acts):
         assert acts.take("lake", [], varied, place) == [KEEP] * 3
 
 
-def test_all_variations_are_told_of_while_they_are_written(acts, actions, monkeypatch):
-    monkeypatch.setattr(actions, "SECONDS", 0.02)
+def test_all_variations_are_told_of_while_they_are_written(acts, monkeypatch):
+    from presample.scripts.webui import work
+
+    monkeypatch.setattr(work, "SECONDS", 0.02)
     seen = set()
     for _, result, _ in acts.vary("lake", [], *arguments(tag_length="very_long")):
         seen |= {progress["variation"] for progress in json.loads(result).get("live", ())}
     assert seen == {0, 1, 2, 3}
 
 
-def test_a_stop_gives_the_prompt_back(acts):
-    handler = acts.generate("lake", [], *arguments(tag_length="very_long", prose_length="very_long"))
+LONG = {"tag_length": "very_long", "prose_length": "very_long"}
+
+
+def test_a_stop_gives_the_prompt_back(acts, running):
+    handler = acts.generate("lake", [], *arguments(running, **LONG))
     next(handler)
     next(handler)
-    acts.stop()
+    running.stop()
     box, history, status, *_ = last(handler)
     assert (box, history) == ("lake", KEEP)
     assert "Stopped" in status
 
 
-def test_a_stop_is_obeyed_while_the_host_makes_a_picture(acts, shared, monkeypatch):
+def test_a_stop_is_obeyed_while_the_host_makes_a_picture_and_leaves_the_box_alone(acts, running, shared):
     shared.state.job_count = 1
     lock = sys.modules["modules.call_queue"].queue_lock
     with lock:
-        handler = acts.generate("lake", [], *arguments())
+        handler = acts.generate("lake", [], *arguments(running))
         assert "when the picture is done" in next(handler)[2]
-        timer = threading.Timer(0.1, acts.stop)
+        timer = threading.Timer(0.1, running.stop)
         timer.start()
-        assert "Stopped" in last(handler)[2]
+        box, history, status, *_ = last(handler)
+    assert (box, history) == (KEEP, KEEP)
+    assert "Stopped" in status
+
+
+def test_a_stop_stops_all_that_runs_for_its_page_and_nothing_else(acts, running):
+    ours = [act("lake", [], *arguments(running, **LONG)) for act in (acts.generate, acts.vary)]
+    other = acts.generate("lake", [], *arguments())
+    lock = sys.modules["modules.call_queue"].queue_lock
+    with lock:
+        for handler in (*ours, other):
+            next(handler)
+        ends = []
+        threads = [
+            threading.Thread(target=lambda handler=handler: ends.append(last(handler)), daemon=True)
+            for handler in ours
+        ]
+        for thread in threads:
+            thread.start()
+        while len(running.works) < 2:
+            time.sleep(0.01)
+        running.stop()
+        for thread in threads:
+            thread.join(10)
+    assert sum("Stopped" in str(outputs) for outputs in ends) == 2
+    assert running.works == []
+    assert "shown" in told(last(other))
+
+
+def test_what_runs_is_copied_for_every_page(running):
+    from copy import deepcopy
+
+    assert deepcopy(running).works is not running.works
+
+
+def test_a_reroll_that_is_stopped_leaves_the_panels_seed(acts, running):
+    handler = acts.reroll("lake", [], *arguments(running, seed=5, **LONG))
+    seeds = [next(handler)[5], next(handler)[5]]
+    running.stop()
+    seeds += [outputs[5] for outputs in handler]
+    assert set(seeds) == {KEEP}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +214,7 @@ def test_a_stop_is_obeyed_while_the_host_makes_a_picture(acts, shared, monkeypat
 )
 def test_what_is_wrong_is_said_and_the_prompt_stays(acts, wrong, said):
     box, history, status, result, _ = last(acts.generate("lake", [], *arguments(**wrong)))
-    assert (box, history) == ("lake", KEEP)
+    assert (box, history) == (KEEP, KEEP)
     assert said in status
     assert "role='alert'" in status
     assert "<b>" not in status

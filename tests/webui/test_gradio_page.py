@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 PART = "#txt2img_presample_"
+LONG = "\nBREAK\n".join(["city, rain"] * 20)  # takes its time
 LAKE = {"Presample": "TIPO 1", "Presample prompt": "lake", "Presample seed": "3"}
 
 
@@ -58,14 +59,14 @@ def _ready(address, server, seconds=60):
 class Page:
     """The page as a host makes it: the script file is loaded as a classic script, from a served file."""
 
-    def __init__(self, browser, address, *, theme="light", width=700):
+    def __init__(self, browser, address, *, theme="light", width=700, language="None"):
         from gradio_host import PAGE
 
         self.errors = []
         self.page = browser.new_page(viewport={"width": width, "height": 1400})
         self.page.set_default_timeout(10000)
         self.page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
-        self.page.add_init_script(PAGE)
+        self.page.add_init_script(f"globalThis.LANGUAGE = {language!r};{PAGE}")
         self.page.goto(f"{address}/?__theme={theme}", wait_until="domcontentloaded")
         self.page.wait_for_selector("#img2img_presample_chips", state="attached")
         self.page.add_style_tag(path=str(ROOT / "style.css"))
@@ -79,6 +80,10 @@ class Page:
     @property
     def prompt(self):
         return self.page.input_value("#txt2img_prompt textarea")
+
+    def type(self, text):
+        """Types into the prompt box, which may not let it in."""
+        self.page.locator("#txt2img_prompt textarea").press_sequentially(text)
 
     def value(self, name):
         return self.page.input_value(f"#txt2img_{name} textarea")
@@ -201,18 +206,100 @@ def test_the_keyboard_alone_decides(page):
 
 
 def test_a_stop_gives_the_prompt_and_the_focus_back(page):
-    long = "\nBREAK\n".join(["city, rain"] * 20)
-    page.page.fill("#txt2img_prompt textarea", long)
+    page.page.fill("#txt2img_prompt textarea", LONG)
     page.part("generate").focus()
     page.page.keyboard.press("Enter")
     page.part("stop").wait_for()
     assert not page.part("generate").is_visible()
     page.page.wait_for_function("document.activeElement.id === 'txt2img_presample_stop'")
-    page.wait_for(lambda: page.prompt != long)
+    page.wait_for(lambda: page.prompt != LONG)
     page.page.keyboard.press("Enter")
     page.part("generate").wait_for()
-    assert page.prompt == long
+    assert page.prompt == LONG
     assert "Stopped" in page.part("status").inner_text()
+
+
+def test_nothing_is_typed_into_the_box_that_is_written_into(page):
+    page.page.fill("#txt2img_prompt textarea", LONG)
+    page.part("generate").click()
+    assert not page.page.locator("#txt2img_prompt textarea").is_editable()
+    page.type("x")
+    page.part("stop").click()
+    page.part("generate").wait_for()
+    assert page.prompt == LONG
+    page.type("x")
+    assert page.prompt == LONG + "x"
+    page.write("lake, night")
+    page.type("x")
+    assert page.prompt.endswith("x")
+
+
+def test_a_button_whose_server_is_gone_gives_the_box_back(browser, address):
+    page = Page(browser, address)
+    try:
+        page.page.fill("#txt2img_prompt textarea", "lake")
+        page.page.context.set_offline(True)
+        page.part("generate").click()
+        page.wait_for(lambda: page.page.locator("#txt2img_prompt textarea").is_editable())
+        page.type(", night")
+        assert page.prompt == "lake, night"
+    finally:
+        page.page.close()
+
+
+def test_a_handler_that_fails_without_a_word_ends_on_the_page_too(page):
+    tell = """said => document.dispatchEvent(
+        new CustomEvent("presample", { detail: { tab: "txt2img", ...said } }))"""
+    page.page.evaluate(tell, {"result": '{"live": []}'})
+    page.part("stop").wait_for()
+    page.page.evaluate(tell, {"ended": True})
+    assert not page.idle()  # the last word may still be on its way
+    page.wait_for(page.idle)
+    assert page.part("generate").is_visible()
+
+
+def test_while_one_thing_is_written_no_other_is_begun(page):
+    page.write("lake, night")
+    page.page.fill("#txt2img_prompt textarea", LONG)
+    page.part("generate").click()
+    page.part("stop").wait_for()
+    assert page.part("vary").is_disabled()
+    assert page.part("undo").is_disabled()
+    page.button("Reroll the rest").evaluate("e => e.click()")
+    page.part("stop").click()
+    page.part("generate").wait_for()
+    page.wait_for(lambda: page.prompt == LONG)
+    assert page.part("vary").is_enabled()
+    page.page.wait_for_timeout(500)
+    assert page.prompt == LONG
+
+
+def test_a_page_stops_its_own_writing_and_no_other_pages(browser, address):
+    first, second = Page(browser, address), Page(browser, address)
+    try:
+        for page in (first, second):
+            page.page.fill("#txt2img_prompt textarea", LONG)
+            page.part("generate").click()
+            page.part("stop").wait_for()
+        second.part("stop").click()
+        second.part("generate").wait_for()
+        assert second.prompt == LONG
+        first.wait_for(lambda: first.prompt != LONG)
+        assert first.part("stop").is_visible()
+        first.part("stop").click()
+        first.part("generate").wait_for()
+        assert "Stopped" in first.part("status").inner_text()
+    finally:
+        first.page.close()
+        second.page.close()
+
+
+def test_the_chips_speak_the_hosts_language_which_is_known_late(browser, address):
+    page = Page(browser, address, language="ja_JP")
+    try:
+        assert page.part("shown").locator(".presample-action").first.text_content() == "コピー"
+    finally:
+        page.page.close()
 
 
 def test_a_click_takes_a_variation_and_shows_its_chips(page):

@@ -8,6 +8,7 @@ import pytest
 
 from presample.models.options import describe
 from presample.models.tipo import infotext
+from presample.models.tipo.bans import compile_bans
 from presample.models.tipo.options import ExpandOptions
 from presample.scripts.webui import mix_values, values
 
@@ -127,6 +128,7 @@ def test_the_guides_example_is_understood():
     said = values.from_args(request["alwayson_scripts"]["Presample TIPO"]["args"])
     assert said.panel.enabled
     assert (said.keep, said.drop) == (("night sky",), ("coat",))
+    assert all(compile_bans(said.options.ban).match(tag) for tag in ("boat", "sunset"))
 
 
 def test_the_guide_names_the_axes_and_settings_there_are():
