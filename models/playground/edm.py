@@ -71,8 +71,16 @@ class EDM:
             c_skip=self.sigma_data**2 / total,
             c_out=sigma * self.sigma_data / total.sqrt(),
             c_in=1 / total.sqrt(),
-            c_noise=sigma.log() / 4,
+            c_noise=self.time(sigma),
         )
+
+    def time(self, sigma: Tensor) -> Tensor:
+        """Returns c_noise (b), by which the network knows sigma (b)."""
+        return sigma.log() / 4
+
+    def sigma(self, time: Tensor) -> Tensor:
+        """Returns the sigma (b) that the network knows by a time (b)."""
+        return (4 * time).exp()
 
     def weight(self, sigma: Tensor) -> Tensor:
         """Returns λ (b), the weight of |D - x_0|² that makes the loss one in network units: 1 / c_out²."""

@@ -10,12 +10,13 @@ import importlib.util
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ...models.playground.edm import PLAYGROUND, beside
+from ...models.playground.edm import PLAYGROUND, denoise
 from ...models.playground.latents import from_network, to_network
 
 CHANGED = "_presample_edm"
@@ -50,8 +51,7 @@ def sigmas() -> torch.Tensor:
 
 def can(model: Any) -> bool:
     """Returns whether this host has a place for EDM."""
-    objects = getattr(model, "forge_objects", None)
-    if objects is not None and hasattr(objects.unet.model, "predictor"):
+    if hasattr(_inner(model), "predictor"):
         return True
     try:  # the release that brought it asks models for `create_denoiser`
         return importlib.util.find_spec("modules.models.sd3") is not None
@@ -59,10 +59,23 @@ def can(model: Any) -> bool:
         return False
 
 
+def _inner(model: Any) -> Any:
+    """What Forge and its kin sample with in a loaded model; None in A1111."""
+    return getattr(getattr(getattr(model, "forge_objects", None), "unet", None), "model", None)
+
+
+def _of_host(owner: Any, name: str) -> Any:
+    """What a host has under a name; raises ValueError where it has nothing."""
+    if not hasattr(owner, name):
+        raise ValueError(f"this WebUI must have {name} for it, and has not; get the WebUI's newest version")
+    return getattr(owner, name)
+
+
 def switch(model: Any, on: bool) -> None:
-    """Has the loaded model sample as Playground v2.5 does, or as it did before."""
-    if bool(getattr(model, CHANGED, None)) == on:
-        return
+    """Has the loaded model sample as Playground v2.5 does, or as it did before.
+
+    Raises ValueError or ImportError, the model being as it was, where the host lacks what that takes.
+    """
     done = getattr(model, CHANGED, [])
     if bool(done) == on:
         return
@@ -90,11 +103,10 @@ def _undo(done: list[tuple]) -> None:
 
 def _changes(model: Any) -> Iterator[tuple[Any, str, Any]]:
     """Yields the attributes that make a model one of Playground's: owner, name, value."""
-    objects = getattr(model, "forge_objects", None)
-    inner = getattr(getattr(objects, "unet", None), "model", None)
+    inner = _inner(model)
     if hasattr(inner, "predictor"):
         yield inner, "predictor", predictor()
-        vae = objects.vae.first_stage_model
+        vae = _of_host(_of_host(model.forge_objects, "vae"), "first_stage_model")
         yield vae, "process_in", to_network
         yield vae, "process_out", from_network
     elif hasattr(inner, "model_sampling"):
@@ -109,20 +121,24 @@ def predictor() -> Any:
     """Returns Forge's own EDM, with Playground's numbers."""
     known = importlib.import_module("backend.modules.k_prediction")
     how = PLAYGROUND
-    return known.PredictionContinuousEDM(how.sigma_data, "edm", how.sigma_min, how.sigma_max)
+    kind = _of_host(known, "PredictionContinuousEDM")
+    return kind(how.sigma_data, "edm", how.sigma_min, how.sigma_max)
 
 
 def _of_reforge(inner: Any) -> Iterator[tuple[Any, str, Any]]:
     sampling = importlib.import_module("ldm_patched.modules.model_sampling")
     formats = importlib.import_module("ldm_patched.modules.latent_formats")
-    made = type("ModelSampling", (sampling.ModelSamplingContinuousEDM, sampling.EDM), {})()
+    kinds = tuple(_of_host(sampling, name) for name in ("ModelSamplingContinuousEDM", "EDM"))
+    made = type("ModelSampling", kinds, {})()
     made.set_parameters(PLAYGROUND.sigma_min, PLAYGROUND.sigma_max, PLAYGROUND.sigma_data)
     yield inner, "model_sampling", made
-    yield inner.model_config, "latent_format", formats.SDXL_Playground_2_5()
+    latents = _of_host(formats, "SDXL_Playground_2_5")
+    yield _of_host(inner, "model_config"), "latent_format", latents()
 
 
 def _of_a1111(model: Any) -> Iterator[tuple[Any, str, Any]]:
-    decode, encode, scale = model.decode_first_stage, model.encode_first_stage, model.scale_factor
+    names = ("decode_first_stage", "encode_first_stage", "scale_factor")
+    decode, encode, scale = (_of_host(model, name) for name in names)
     yield model, "decode_first_stage", lambda z, *args, **how: decode(scale * from_network(z), *args, **how)
     yield model, "encode_first_stage", lambda x, *args, **how: to_network(encode(x, *args, **how) / scale)
 
@@ -145,10 +161,10 @@ class Denoiser(torch.nn.Module):
         return self.sigmas[-1]
 
     def sigma_to_t(self, sigma: torch.Tensor, quantize: bool | None = None) -> torch.Tensor:
-        return sigma.log() / 4
+        return PLAYGROUND.time(sigma)
 
     def t_to_sigma(self, t: torch.Tensor) -> torch.Tensor:
-        return (4 * t).exp()
+        return PLAYGROUND.sigma(t)
 
     def get_sigmas(self, n: int | None = None) -> torch.Tensor:
         """Returns sigmas from the largest on, and 0."""
@@ -156,9 +172,7 @@ class Denoiser(torch.nn.Module):
         return torch.cat([self.sigmas[places.to(self.sigmas.device)], self.sigmas.new_zeros(1)])
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor, **conditions: Any) -> torch.Tensor:
-        c_skip, c_out, c_in, c_noise = PLAYGROUND.scalings(sigma)
-        answer = self.inner_model.apply_model(beside(c_in, x) * x, c_noise, **conditions)
-        return beside(c_skip, x) * x + beside(c_out, x) * answer
+        return denoise(partial(self.inner_model.apply_model, **conditions), x, sigma, PLAYGROUND)
 
 
 def let_forge_load() -> None:

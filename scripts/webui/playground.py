@@ -87,13 +87,16 @@ class PresamplePlayground(scripts.Script):
         model = shared.sd_model
         try:
             options = from_args(args)
+        except (ValueError, TypeError) as error:
+            _leave(p, model, error)
+            return
+        try:
             on = options.edm == "on" or (options.edm == "auto" and _is_playground(model))
             if on:
                 _check(p, model)
             edm_models.switch(model, on)
-        except (ValueError, TypeError, ImportError, AttributeError) as error:
-            edm_models.switch(model, False)
-            tell(p, f"EDM sampling is off: {error}")
+        except (ValueError, ImportError) as error:
+            _leave(p, model, error)
             return
         if on:
             setattr(p, FOR, _file(model))
@@ -106,6 +109,12 @@ class PresamplePlayground(scripts.Script):
         file = getattr(p, FOR, None)
         if file is not None and _file(shared.sd_model) == file:
             edm_models.switch(shared.sd_model, True)
+
+
+def _leave(p: Any, model: Any, error: Exception) -> None:
+    """Has the model sample as its own, and tells why."""
+    edm_models.switch(model, False)
+    tell(p, f"EDM sampling is off: {error}")
 
 
 def _file(model: Any) -> str:

@@ -268,6 +268,36 @@ def test_an_older_host_says_that_it_has_no_place_for_it(script, shared, tmp_path
     assert "this WebUI has no place for it" in p.comments[0]
 
 
+@pytest.mark.parametrize("lacking", ["vae", "PredictionContinuousEDM", "scale_factor", "SDXL_Playground_2_5"])
+def test_a_host_that_lacks_a_part_of_it_is_told_which_and_left_as_it_is(
+    script, shared, put, a1111, tmp_path, lacking
+):
+    others = {} if lacking == "scale_factor" else {"forge_objects": forge(put)}
+    model = Model(tmp_path / "x.ckpt", **others)
+    if lacking == "vae":
+        del model.forge_objects.vae
+    elif lacking == "PredictionContinuousEDM":
+        put("backend.modules.k_prediction")
+    elif lacking == "scale_factor":
+        model.__class__ = type(
+            "Older", (torch.nn.Module,), {"decode_first_stage": 1, "encode_first_stage": 1}
+        )
+    else:
+        put("ldm_patched")
+        put("ldm_patched.modules")
+        put(
+            "ldm_patched.modules.model_sampling", ModelSamplingContinuousEDM=Sampling, EDM=type("EDM", (), {})
+        )
+        put("ldm_patched.modules.latent_formats")
+        model.forge_objects.unet.model = SimpleNamespace(model_sampling="eps")
+    inner = model.forge_objects.unet.model if others else model
+    before = dict(vars(inner))
+    p = job(script, shared, model, "on")
+    assert f"this WebUI must have {lacking} for it" in p.comments[0]
+    assert dict(vars(inner)) | {"_presample_edm": []} == before | {"_presample_edm": []}
+    assert p.extra_generation_params == {}
+
+
 def test_forge_loads_what_it_recognises_and_then_refused(put):
     from presample.scripts.webui import edm_models
 
