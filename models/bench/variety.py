@@ -17,8 +17,6 @@ from ..tipo.expand import Tipo, expand_many
 from ..tipo.expansion import Expansion, Request
 from ..tipo.options import ExpandOptions
 
-WAYS = ("independent", "tree", "fewer")
-
 
 @dataclass(frozen=True)
 class Settings:

@@ -30,10 +30,6 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.mean:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
-    def excludes(self, value: float) -> bool:
-        """Whether `value` lies outside the bounds."""
-        return not self.low <= value <= self.high
-
 
 def interval(values: Values, *, draws: int = 10_000, level: float = 0.95) -> Interval:
     """Returns the mean of values and its percentile bootstrap interval; the same values, the same interval.

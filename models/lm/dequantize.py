@@ -38,12 +38,6 @@ def dequantize(raw: torch.Tensor, kind: str) -> torch.Tensor:
     return out.view(-1)
 
 
-def split_q8_0(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The int8 values (n, 32) and float32 scales (n) of Q8_0 bytes."""
-    blocks = raw.view(-1, BLOCKS["Q8_0"][1])
-    return blocks[:, 2:].view(torch.int8).contiguous(), _half(blocks, 0)[:, 0]
-
-
 def _half(blocks: torch.Tensor, at: int) -> torch.Tensor:
     """The float16 at that byte of every block, as float32; (n, 1)."""
     return blocks[:, at : at + 2].contiguous().view(torch.float16).float()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .dequantize import BLOCKS, dequantize, split_q8_0
+from .dequantize import BLOCKS, dequantize
 
 _KINDS = {0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 12: "Q4_K", 13: "Q5_K"}
 _KINDS |= {14: "Q6_K", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 30: "BF16"}
@@ -89,20 +89,6 @@ class GGUF:
             flat = torch.frombuffer(self._data, dtype=dtype, count=math.prod(info.shape), offset=info.offset)
             return flat.view(info.shape)
         return dequantize(self._raw(info), info.kind).view(info.shape)
-
-    def load_blocks(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """The int8 values (rows, cols) and float32 scales (rows, cols / 32) of a Q8_0 matrix, as in the file.
-
-        Raises ValueError for another kind of tensor or one that is not a matrix.
-        """
-        info = self.info(name)
-        if info.kind != "Q8_0" or len(info.shape) < 2:
-            raise ValueError(
-                f"{self.path}: only a Q8_0 matrix has int8 blocks, {name!r} is {info.kind} "
-                f"{list(info.shape)}; use load() for it"
-            )
-        values, scales = split_q8_0(self._raw(info))
-        return values.view(info.shape), scales.view(*info.shape[:-1], info.shape[-1] // 32)
 
     def info(self, name: str) -> TensorInfo:
         """Returns where a tensor lies. Raises ValueError for a name the file does not have."""

@@ -33,11 +33,6 @@ def shift_edm(edm: EDM, by: float) -> EDM:
     return dataclasses.replace(edm, sigma_max=edm.sigma_max * _above_0(by), p_mean=edm.p_mean + math.log(by))
 
 
-def shift_sigmas(sigmas: Tensor, by: float) -> Tensor:
-    """Returns sigmas of x = x_0 + sigma·noise for larger pictures: by·sigma."""
-    return _above_0(by) * sigmas
-
-
 def shift_flow(sigmas: Tensor, by: float) -> Tensor:
     """Returns sigmas in 0..1 of x = (1 - sigma)·x_0 + sigma·noise for larger pictures.
 

@@ -55,10 +55,6 @@ class KnownModel(Known):
         single = {f"{self.name}.safetensors", f"{self.name}.gguf"}
         return frozenset(name.lower() for name in {self.name} | files | single)
 
-    def allows(self, task: str | None) -> bool:
-        """Whether the model was trained on `task`; None, no task token, is what every model knows."""
-        return task is None or task in self.tasks
-
     def rating(self, word: str) -> str:
         """Returns this model's own rating word for `word`, such as "nsfw, explicit" for "explicit"."""
         return dict(self.ratings).get(word.strip().lower(), word)

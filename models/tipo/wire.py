@@ -12,7 +12,7 @@ requests these are (tests/tipo/test_kgen_parity.py lists every difference).
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from .tag_words import CATEGORIES
 from .tags import is_special
@@ -92,11 +92,6 @@ class Fields:
     def content_tags(self) -> tuple[str, ...]:
         """The tags of the `tag:` line: counts of people, then the general ones."""
         return self.tags.get("special", ()) + self.tags.get("general", ())
-
-    def with_prose(self, text: str, task: str | None) -> "Fields":
-        """Returns the fields with this prose alone, where `task` wants it: under `short` or `long`."""
-        place = find_task(task).prose_field
-        return replace(self, **{"short": "", "long": "", place: text})
 
 
 def aspect_ratio(width: int, height: int) -> str:

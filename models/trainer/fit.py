@@ -117,8 +117,7 @@ def fit(
 ) -> Fitted:
     """Trains `model` in place for `options.steps` steps and returns it; goes on from a checkpoint.
 
-    A model of several parts is one module whose `forward` calls them, and frozen ones live in `loss`. A
-    parameter group with `scale` has its learning rate multiplied by it.
+    A model of several parts is one module whose `forward` calls them, and frozen ones live in `loss`.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
@@ -179,7 +178,7 @@ class _Run:
         if self._batches is None:
             self._batches = data(self.place, self.batches)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = self.rate(step) * group.get("scale", 1.0)
+            group["lr"] = self.rate(step)
         facts, samples = self._gradients(wish)
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip))
         if self._leave_out(facts["loss"], norm, journal):

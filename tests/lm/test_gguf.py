@@ -157,23 +157,6 @@ def test_quantising_and_reading_back_is_near_the_original(tmp_path, kind):
     assert (file.load("w") - torch.from_numpy(values)).abs().max() < step
 
 
-def test_blocks_of_q8_0_are_given_as_they_are(tmp_path):
-    raw = random_blocks("Q8_0", 6, 3)
-    file = read_gguf(
-        write(tmp_path / "q.gguf", raw={"w": (raw, "Q8_0"), "k": (random_blocks("Q4_0", 2, 1), "Q4_0")})
-    )
-    values, scales = file.load_blocks("w")
-    assert (values.dtype, scales.dtype, values.shape, scales.shape) == (
-        torch.int8,
-        torch.float32,
-        (6, 96),
-        (6, 3),
-    )
-    assert torch.equal((values.view(6, 3, 32) * scales[..., None]).view(6, 96), file.load("w"))
-    with pytest.raises(ValueError, match=r"'k' is Q4_0 \[2, 32\]; use load"):
-        file.load_blocks("k")
-
-
 def test_writing_to_a_tensor_does_not_reach_the_file(small):
     before = small.read_bytes()
     read_gguf(small).load("w").zero_()

@@ -136,8 +136,8 @@ def kgen_request(kgen, case: Request) -> str:
 
 
 def our_request(case: Request) -> str:
-    fields = Fields({**(TAGS if case.has_tags else {}), **{name: META[name] for name in case.meta}})
-    fields = fields.with_prose(case.prose, case.task)
+    tags = {**(TAGS if case.has_tags else {}), **{name: META[name] for name in case.meta}}
+    fields = Fields(tags, **{case.prose_field: case.prose})
     return render(fields, task=case.task, length=case.length, fresh=case.fresh, gen_meta=case.gen_meta)
 
 
@@ -304,7 +304,7 @@ def our_requests(case: Inputs, given_prose: str) -> list[str]:
     tags = {**(TAGS if case.has_tags else {}), **META}
     prose, requests = given_prose if case.has_prose else "", []
     for p in plan(case, compat=COMPAT):
-        fields = Fields(tags).with_prose(prose, p.task)
+        fields = Fields(tags, **{p.prose_field: prose})
         request = render(fields, task=p.task, length=p.length, fresh=p.fresh, start=p.start)
         found = parse(request + answer(request))
         most = limits(p.length, COMPAT)

@@ -116,9 +116,8 @@ def test_nothing_unasked_is_written_and_no_pass_twice(case):
 def test_every_pass_can_be_written_and_has_exactly_the_fields_it_names(case, compat):
     tags, prose = case.has_tags, case.has_prose
     for p in plan(case, compat=compat):
-        fields = wire.Fields({"general": ("smile",)} if tags else {}).with_prose(
-            "A cat." if prose else "", p.task
-        )
+        said = {p.prose_field: "A cat." if prose else ""}
+        fields = wire.Fields({"general": ("smile",)} if tags else {}, **said)
         text = wire.render(fields, task=p.task, length=p.length, fresh=p.fresh, start=p.start)
         lines = text.partition("target: ")[2].split("\n")[1:]
         assert [line.partition(":")[0] for line in lines] == [*p.given, *([p.start] if p.fresh else [])]

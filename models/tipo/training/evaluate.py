@@ -284,14 +284,3 @@ def answer_nll(model, tokenizer, sample: Sample) -> float:
     logits = model(input_ids=torch.tensor([e.ids])).logits[0, :-1].double()
     picked = logits.log_softmax(-1)[torch.arange(len(e.ids) - 1), torch.tensor(e.ids[1:])]
     return -float(picked[e.skip - 1 :].sum())
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the measurement by itself: `python -m presample.models.tipo.training.evaluate`."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0])
-    add_flags(parser, EvalOptions)
-    return run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,14 +206,3 @@ def _save(model, folder: Path, facts: dict) -> None:
     (folder / "generation_config.json").unlink(missing_ok=True)
     write_training(folder, facts, f"presample train tipo{flags(facts['options'], TrainOptions)}")
     logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the training by itself: `python -m presample.models.tipo.training.train --steps 100`."""
-    parser = ArgumentParser(description=__doc__.split("\n")[0])
-    add_flags(parser, TrainOptions)
-    return run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
