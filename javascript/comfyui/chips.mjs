@@ -7,6 +7,8 @@ const ORDER = ["special", "characters", "copyrights", "artist", "general", "rati
 const STOPPED = ["pointerdown", "pointerup", "mousedown", "dblclick"];
 const OUR_KEYS = ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "Delete", "Backspace"];
 
+const bounded = (number) => Math.min(63, Math.max(0, Math.trunc(number) || 0));
+
 function make(tag, name, text = "") {
   const element = document.createElement(tag);
   if (name) element.className = `presample-${name}`;
@@ -28,8 +30,10 @@ function button(name, text, title, onClick) {
  */
 export class Chips {
   constructor(decisions, actions, words = wordsOf("en")) {
-    Object.assign(this, { decisions, actions, words, variations: [], page: 0, live: null });
-    this.state = { frozen: false, freezable: true, advanced: null };
+    Object.assign(this, { decisions, actions, words, variations: [], total: 0, page: 0 });
+    this.live = null; // while it is written: whose run it is, and the texts of each variation by part
+    this.at = {}; // the chip on which the keyboard is, or was last
+    this.state = { frozen: false, freezable: true, rerollable: true, advanced: null };
     this.element = make("div", "");
     this.element.className = "presample";
     this.element.setAttribute("role", "group");
@@ -70,6 +74,7 @@ export class Chips {
     this.body = make("div", "body");
     this.body.addEventListener("keydown", (event) => this.moveFocus(event));
     this.body.addEventListener("focusin", (event) => this.setTabStop(event.target));
+    this.body.addEventListener("blur", () => this.body.removeAttribute("tabindex"));
     return this.body;
   }
 
@@ -92,42 +97,54 @@ export class Chips {
     return this.voice;
   }
 
-  /** Keeps what is meant for the chips from the canvas, in both renderers. */
+  /** Keeps what is meant for the chips from the canvas, in both renderers; the middle button is not. */
   stopEvents() {
-    for (const name of STOPPED) this.element.addEventListener(name, (event) => event.stopPropagation());
+    for (const name of STOPPED) {
+      this.element.addEventListener(name, (event) => event.button === 1 || event.stopPropagation());
+    }
     this.element.addEventListener("keydown", (event) => {
       const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
       if (plain && OUR_KEYS.includes(event.key)) event.stopPropagation();
     });
     this.element.dataset.captureWheel = "true";
-    this.element.addEventListener(
-      "wheel",
-      (event) => {
-        const box = event.target.closest?.(".presample-body, .presample-more");
-        if (box && box.scrollHeight > box.clientHeight && !event.ctrlKey) event.stopPropagation();
-      },
-      { passive: true },
-    );
+    const keep = (event) => this.scrolls(event) && event.stopPropagation();
+    this.element.addEventListener("wheel", keep, { passive: true });
+  }
+
+  /** Whether a turn of the wheel scrolls something in here, and so is not for whatever lies around it. */
+  scrolls({ target, ctrlKey, metaKey, deltaX, deltaY }) {
+    const box = target.closest?.(".presample-body, .presample-more");
+    const across = Math.abs(deltaX) > Math.abs(deltaY);
+    return !ctrlKey && !metaKey && !across && Boolean(box) && box.scrollHeight > box.clientHeight;
   }
 
   // --- what is shown -----------------------------------------------------------------------------------------
 
-  /** Shows variations; stays on the page that was open where there still is one. */
-  show(variations, { announce = false } = {}) {
-    this.variations = variations;
-    this.live = null;
+  /** Shows a result, of which there may be more than these; stays on the open page where there still is one. */
+  show(variations, { announce = false, total = variations.length } = {}) {
+    Object.assign(this, { variations, total, live: null });
     this.render();
     if (announce && variations.length) this.voice.textContent = this.summary().join(", ");
   }
 
-  /** Shows text as it is written: `fraction` of all, `variation`, what it `writes`, `text` and what is `settled`. */
-  stream({ fraction, variation, writes, text, settled }) {
-    const begins = this.live === null;
-    this.live ??= { texts: [], fraction: 0 };
+  /** Shows what has changed in the host's widgets; what is being written goes on. */
+  refresh(state) {
+    Object.assign(this.state, state);
+    this.render();
+  }
+
+  /**
+   * Shows text as it is written in the run `prompt_id`, where the host has more than one: `fraction` of all,
+   * `variation`, `region`, what it `writes`, `text` and what of that is `settled`.
+   */
+  stream({ prompt_id, fraction, variation, region, writes, text, settled }) {
+    const begins = this.live === null || this.live.run !== prompt_id;
+    if (begins) this.live = { run: prompt_id, texts: [], fraction: 0 };
     this.live.fraction = Math.min(1, Math.max(0, Number(fraction) || 0));
-    const texts = (this.live.texts[Math.min(63, Math.max(0, Math.trunc(variation) || 0))] ??= {});
+    const texts = (this.live.texts[bounded(variation)] ??= []);
+    const part = (texts[bounded(region)] ??= {});
     const sure = typeof settled === "string" && String(text).startsWith(settled) ? settled : "";
-    texts[writes === "prose" ? "prose" : "tags"] = { sure, rest: String(text ?? "").slice(sure.length) };
+    part[writes === "prose" ? "prose" : "tags"] = { sure, rest: String(text ?? "").slice(sure.length) };
     if (begins) {
       this.voice.textContent = this.words.writing;
       this.render();
@@ -136,9 +153,9 @@ export class Chips {
     }
   }
 
-  /** Ends a stream that brought no result; the last one is shown again. */
-  endStream() {
-    if (this.live === null) return;
+  /** Ends the stream of a run that brought no result; the last one is shown again. */
+  endStream(run) {
+    if (this.live === null || this.live.run !== run) return;
     this.live = null;
     this.voice.textContent = "";
     this.render();
@@ -153,7 +170,8 @@ export class Chips {
   }
 
   turn(step) {
-    this.page = Math.min(this.pages - 1, Math.max(0, this.page + step));
+    const last = this.pages - 1;
+    this.page = Math.min(last, Math.max(0, Math.min(this.page, last) + step));
     this.render();
     this.voice.textContent = this.words.place(this.page + 1, this.pages);
     const turned = step < 0 ? this.previous : this.next;
@@ -161,15 +179,16 @@ export class Chips {
   }
 
   render() {
-    const focused = this.focused();
+    const focused = document.activeElement;
+    const inside = this.element.contains(focused);
     this.element.classList.toggle("presample-live", this.live !== null);
     this.element.setAttribute("aria-busy", String(this.live !== null));
     this.renderHead();
     if (this.live) this.renderLive();
     else this.body.replaceChildren(...this.filling());
     this.renderActions();
-    this.setTabStop(this.chipOf(focused) ?? this.buttons()[0]);
-    this.chipOf(focused)?.focus();
+    this.setTabStop(this.chipOf(this.at) ?? this.buttons()[0]);
+    if (inside && (focused === this.body || this.isGone(focused))) this.focusBody();
   }
 
   renderHead() {
@@ -190,12 +209,13 @@ export class Chips {
   summary() {
     const { variation: shown, words: say } = this;
     if (!shown) return [];
-    const tags = shown.chips.filter((chip) => !chip.own).length;
-    const prose = shown.prose.filter((part) => !part.own).length;
+    const tags = shown.chips.filter((chip) => !chip.own && !chip.absent).length;
+    const prose = shown.prose.filter((part) => !part.own && !part.absent).length;
     const added = [];
     if (tags || !prose) added.push(say.tags(tags));
     if (prose) added.push(say.sentences(prose));
     const words = [say.added(added)];
+    if (this.total > this.variations.length) words.push(say.shown(this.variations.length, this.total));
     if (this.state.frozen) words.unshift(say.frozen);
     if (shown.notes.length) words.push(say.notes(shown.notes.length));
     if (shown.refusals.length) words.push(say.leftOut(shown.refusals.length));
@@ -277,20 +297,24 @@ export class Chips {
     return chip;
   }
 
-  chip({ text, region }) {
-    if (this.state.frozen) return make("span", "chip", text);
-    const chip = button("chip", text, "", () => {
-      this.decisions.cycle(text, region);
-      for (const other of this.buttons()) this.showDecision(other); // a ban holds in every part
-      this.renderHead();
-      this.renderActions();
-      this.actions.decided();
-    });
+  chip({ text, region, absent }) {
+    const { frozen } = this.state;
+    const chip = frozen ? make("span", "chip", text) : button("chip", text, "", () => this.decide(text, region));
+    chip.classList.toggle("presample-absent", absent === true);
+    if (frozen) return chip;
     chip.dataset.tag = text;
     chip.dataset.region = region;
     chip.tabIndex = -1;
     this.showDecision(chip);
     return chip;
+  }
+
+  decide(text, region) {
+    this.decisions.cycle(text, region);
+    for (const other of this.buttons()) this.showDecision(other); // a ban holds in every part
+    this.renderHead();
+    this.renderActions();
+    this.actions.decided();
   }
 
   /** Leaves every tag to the model again. */
@@ -306,9 +330,11 @@ export class Chips {
     const decision = this.decisions.of(text, Number(chip.dataset.region));
     chip.classList.toggle("presample-keep", decision === "keep");
     chip.classList.toggle("presample-ban", decision === "ban");
+    const absent = chip.classList.contains("presample-absent");
+    const said = [decision && this.words.decision[decision], absent && this.words.guides].filter(Boolean);
     chip.setAttribute("aria-pressed", String(decision !== ""));
-    chip.setAttribute("aria-label", decision ? `${text}, ${this.words.decision[decision]}` : text);
-    chip.title = this.words.chip[decision];
+    chip.setAttribute("aria-label", [text, ...said].join(", "));
+    chip.title = [absent && this.words.guidesTitle, this.words.chip[decision]].filter(Boolean).join("\n");
   }
 
   sentences() {
@@ -316,6 +342,10 @@ export class Chips {
     const prose = make("p", "prose");
     for (const part of this.variation.prose) {
       const sentence = make("span", part.own ? "mine" : "sentence", part.text);
+      if (part.absent) {
+        sentence.classList.add("presample-absent");
+        sentence.title = this.words.absentTitle;
+      }
       prose.append(prose.childNodes.length ? " " : "", sentence);
     }
     return [prose];
@@ -325,30 +355,42 @@ export class Chips {
     this.bar.firstChild.style.width = `${(this.live.fraction * 100).toFixed(1)}%`;
     this.bar.setAttribute("aria-valuenow", String(Math.round(this.live.fraction * 100)));
     this.renderHead();
-    const texts = this.live.texts[Math.min(this.page, this.live.texts.length - 1)] ?? {};
-    const parts = [texts.tags, texts.prose].filter(Boolean).map(({ sure, rest }) => {
-      const line = make("p", "stream");
-      line.append(make("span", "sure", sure), make("span", "rest", rest));
-      return line;
-    });
+    const texts = this.live.texts[Math.min(this.page, this.live.texts.length - 1)] ?? [];
+    const regions = Object.entries(texts); // those that have a text, in their order
+    const parts = regions.flatMap(([region, { tags, prose }]) => [
+      ...(regions.length > 1 ? [make("p", "part", this.words.part(Number(region) + 1))] : []),
+      ...[tags, prose].filter(Boolean).map(({ sure, rest }) => {
+        const line = make("p", "stream");
+        line.append(make("span", "sure", sure), make("span", "rest", rest));
+        return line;
+      }),
+    ]);
     this.body.replaceChildren(...parts);
   }
 
   renderActions() {
-    const { frozen, freezable, advanced } = this.state;
+    const { frozen, rerollable, advanced } = this.state;
     const { actions, decisions, words } = this;
     const prompts = this.variations.some((variation) => variation.prompt);
+    const unfreezable = this.whyNotFreeze();
     this.copy.disabled = !this.variation?.prompt;
     this.freeze.hidden = !actions.freeze;
     this.freeze.textContent = frozen ? words.unfreeze : words.freeze;
-    this.freeze.disabled = !freezable || (!frozen && !prompts);
-    this.freeze.title = frozen ? words.unfreezeTitle : words.freezeTitle;
-    this.reroll.disabled = frozen || !this.variation;
-    this.reroll.title = words.rerollTitle;
+    this.freeze.disabled = unfreezable !== "" || (!frozen && !prompts);
+    this.freeze.title = unfreezable || (frozen ? words.unfreezeTitle : words.freezeTitle);
+    this.reroll.disabled = frozen || !rerollable || !this.variation;
+    this.reroll.title = rerollable ? words.rerollTitle : words.rerollLinked;
     this.clear.hidden = !actions.cleared || decisions.empty;
     this.advanced.hidden = advanced === null;
     this.advanced.setAttribute("aria-expanded", String(advanced === true));
     this.advanced.title = advanced ? words.foldTitle : words.unfoldTitle;
+  }
+
+  whyNotFreeze() {
+    const { frozen, freezable } = this.state;
+    if (!freezable) return this.words.freezeLinked;
+    const cut = !frozen && this.total > this.variations.length;
+    return cut ? this.words.freezeCut(this.variations.length, this.total) : "";
   }
 
   /** Says for a moment in the button that its work is done. */
@@ -369,14 +411,21 @@ export class Chips {
     return this.buttons().find((chip) => chip.dataset.tag === tag && chip.dataset.region === region);
   }
 
-  focused() {
-    const active = document.activeElement;
-    return this.body.contains(active) ? { ...active.dataset } : {};
-  }
-
   setTabStop(target) {
     if (!target?.dataset?.tag) return;
     for (const chip of this.buttons()) chip.tabIndex = chip === target ? 0 : -1;
+    if (target === document.activeElement) this.at = { ...target.dataset };
+  }
+
+  isGone(element) {
+    return element.disabled || !this.element.contains(element) || element.closest("[hidden]") !== null;
+  }
+
+  /** Puts the keyboard back on the chip where it was; where there are none, on what is in their place. */
+  focusBody() {
+    const chip = this.buttons().find((each) => each.tabIndex === 0);
+    if (!chip) this.body.tabIndex = -1;
+    (chip ?? this.body).focus();
   }
 
   moveFocus(event) {

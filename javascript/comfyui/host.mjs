@@ -13,18 +13,30 @@ export const isVue = () => globalThis.LiteGraph?.vueNodesMode === true;
 
 export const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
 
+/** Has a method of an object followed by `after`, which gets the same arguments. */
+export function chain(object, name, after) {
+  const original = object[name];
+  object[name] = function (...args) {
+    const result = original?.apply(this, args);
+    after.apply(this, args);
+    return result;
+  };
+}
+
 const inputOf = (node, name) => node.inputs?.find((input) => input.widget?.name === name);
 
 /** Whether something is connected to the widget's socket, so that its own value does not count. */
 export const isLinked = (node, name) => inputOf(node, name)?.link != null;
 
-/** Sets a widget as if the user had; returns whether it is there and its value counts. */
+/** Whether the widget is there and its own value counts. */
+export const isSettable = (node, name) => Boolean(widgetOf(node, name)) && !isLinked(node, name);
+
+/** Sets a widget as if the user had, where its value counts. */
 export function setWidget(node, name, value) {
+  if (!isSettable(node, name)) return;
   const widget = widgetOf(node, name);
-  if (!widget || isLinked(node, name)) return false;
   widget.value = value;
   widget.callback?.(value, app.canvas, node);
-  return true;
 }
 
 const tracker = () => app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
@@ -51,26 +63,20 @@ export function storeResult(node, payload) {
   api.dispatchCustomEvent?.("graphChanged", state); // so that the draft in the browser has it after a reload
 }
 
-const strayed = new WeakMap(); // by tracker: results that the page handed to it and that belong to other tabs
-
-/**
- * Whether a result was queued in another tab: the page hands it to the node with that id in the open one. The
- * trackers of all open workflows keep the very object that came, each what it has queued.
- */
-export function isStray(output) {
-  const workflows = app.extensionManager?.workflow;
-  const has = (workflow) => Object.values(workflow.changeTracker?.nodeOutputs ?? {}).includes(output);
-  const here = workflows?.activeWorkflow?.path;
-  const stray = (workflows?.openWorkflows ?? []).some((other) => other.path !== here && has(other));
-  if (stray && tracker()) {
-    if (!strayed.has(tracker())) strayed.set(tracker(), new Set());
-    strayed.get(tracker()).add(JSON.stringify(output.presample));
+/** Puts a result into a workflow that the page does not show now, to be there when it does. */
+export function storeBehind(workflow, id, payload) {
+  const state = workflow?.changeTracker?.activeState;
+  let nodes = state?.nodes;
+  let saved;
+  for (const part of String(id).split(":")) {
+    saved = nodes?.find((node) => String(node.id) === part);
+    nodes = state?.definitions?.subgraphs?.find((graph) => graph.id === saved?.type)?.nodes;
   }
-  return stray;
+  if (saved) saved.properties = { ...saved.properties, presample: payload };
 }
 
-/** Whether a result that is restored with the open tab is a stray one. */
-export const hasStrayed = (output) => strayed.get(tracker())?.has(JSON.stringify(output.presample)) === true;
+/** Whether the page has just gone back to a workflow, which then has its results in its nodes. */
+export const isReopened = () => Boolean(tracker()?.nodeOutputs);
 
 function savedNode(state, node) {
   const nodes =
@@ -80,11 +86,16 @@ function savedNode(state, node) {
 
 const root = () => app.rootGraph ?? app.graph;
 
-/** Returns the node that the server calls `id`, such as "7", or "4:7" inside subgraph node 4. */
+/**
+ * Returns the node that the server calls `id`, such as "7", or "4:7" inside subgraph node 4; or the page, which
+ * has the name of the subgraph in the place of the way to it.
+ */
 export function nodeAt(id) {
-  let graph = root();
+  const [first, ...rest] = String(id).split(":");
+  const named = rest.length ? root()?.subgraphs?.get?.(first) : undefined;
+  let graph = named ?? root();
   let node;
-  for (const part of String(id).split(":")) {
+  for (const part of named ? rest : [first, ...rest]) {
     node = graph?.getNodeById?.(part) ?? graph?.getNodeById?.(Number(part));
     graph = node?.subgraph;
   }
@@ -168,4 +179,21 @@ export function refold(node) {
   const after = node.computeSize()[1];
   node.setSize([node.size[0], Math.max(after, node.size[1] + after - before)]);
   node.setDirtyCanvas?.(true, true);
+}
+
+/**
+ * Hands the canvas what is meant for it and happens over an element of a classic node, as ComfyUI's text boxes do:
+ * the wheel, unless it `scrolls` something, and dragging with the middle button. Vue nodes do that themselves.
+ */
+export function shareWithCanvas(element, scrolls) {
+  const share = (name, isMeant, method) =>
+    element.addEventListener(name, (event) => {
+      if (isVue() || !isMeant(event)) return;
+      event.preventDefault();
+      app.canvas[method](event);
+    });
+  share("wheel", (event) => !scrolls(event), "processMouseWheel");
+  share("pointerdown", (event) => event.button === 1, "processMouseDown");
+  share("pointermove", (event) => event.buttons & 4, "processMouseMove");
+  share("pointerup", (event) => event.button === 1, "processMouseUp");
 }

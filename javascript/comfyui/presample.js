@@ -5,9 +5,11 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Chips } from "./chips.mjs";
 import { copyText } from "./clipboard.mjs";
-import { Decisions, readResult } from "./result.mjs";
-import { wordsOf } from "./words.mjs";
+import { guardDownload } from "./downloads.mjs";
 import * as host from "./host.mjs";
+import { Decisions, countOf, kept, readResult } from "./result.mjs";
+import * as runs from "./runs.mjs";
+import { wordsOf } from "./words.mjs";
 
 const LEAST_HEIGHT = 262; // presample.css asks for 240, and classic nodes take a margin of 10 above and below
 const LEAST_WIDTH = 340;
@@ -33,27 +35,35 @@ class TagChips {
       getValue: () => this.decisions.write(),
       setValue: (value) => {
         this.decisions.read(value);
-        this.show();
+        this.refresh();
       },
       getMinHeight: () => LEAST_HEIGHT,
     });
     this.widget.presample = this;
     this.view.render();
+    host.shareWithCanvas(this.view.element, (event) => this.view.scrolls(event));
   }
 
-  /** Shows what lies in the node's properties and widgets. */
+  /** Shows the result that lies in the node's properties. */
   show(options) {
+    const payload = this.node.properties?.presample;
+    this.refresh();
+    this.view.show(readResult(payload), { ...options, total: countOf(payload) });
+  }
+
+  /** Shows what the node's widgets say. */
+  refresh() {
     const { node, view } = this;
-    view.state = {
+    view.refresh({
       frozen: host.widgetOf(node, "mode")?.value === "frozen",
-      freezable: ["mode", "frozen"].every((name) => host.widgetOf(node, name) && !host.isLinked(node, name)),
+      freezable: ["mode", "frozen"].every((name) => host.isSettable(node, name)),
+      rerollable: host.isSettable(node, "seed"),
       advanced: host.canFold(node) ? node.showAdvanced === true : null,
-    };
-    view.show(readResult(node.properties?.presample), options);
+    });
   }
 
   take(payload) {
-    host.storeResult(this.node, payload);
+    host.storeResult(this.node, kept(payload));
     this.show({ announce: true });
   }
 
@@ -92,17 +102,8 @@ class TagChips {
 
   refold() {
     host.refold(this.node);
-    this.show();
+    this.refresh();
   }
-}
-
-function chain(object, name, after) {
-  const original = object[name];
-  object[name] = function (...args) {
-    const result = original?.apply(this, args);
-    after.apply(this, args);
-    return result;
-  };
 }
 
 function everyNode(visit, graph = app.rootGraph ?? app.graph) {
@@ -113,6 +114,12 @@ function everyNode(visit, graph = app.rootGraph ?? app.graph) {
 }
 
 const everyChips = (visit) => everyNode((node) => chipsOf(node) && visit(chipsOf(node)));
+
+/** Brings a result to the node that made it, in the workflow that was queued. */
+function deliver(run, id, result) {
+  if (runs.isShown(run)) chipsOf(host.nodeAt(id))?.take(result);
+  else host.storeBehind(runs.workflowOf(run), id, kept(result));
+}
 
 app.registerExtension({
   name: "presample.chips",
@@ -135,39 +142,46 @@ app.registerExtension({
   },
 
   setup() {
+    runs.watch();
     api.addEventListener("presample.progress", ({ detail }) => {
-      chipsOf(host.nodeAt(detail?.node))?.view.stream(detail);
+      if (runs.isShown(detail?.prompt_id)) chipsOf(host.nodeAt(detail.node))?.view.stream(detail);
     });
-    for (const end of ENDS) api.addEventListener(end, () => everyChips((chips) => chips.view.endStream()));
+    api.addEventListener("executed", ({ detail }) => {
+      const result = detail?.output?.presample;
+      if (result) deliver(detail.prompt_id, detail.display_node || detail.node, result);
+    });
+    for (const end of ENDS) {
+      api.addEventListener(end, ({ detail }) => {
+        everyChips((chips) => chips.view.endStream(detail?.prompt_id));
+        runs.forget(detail?.prompt_id);
+      });
+    }
     app.ui?.settings?.addEventListener?.("Comfy.VueNodes.Enabled.change", () =>
       setTimeout(() => everyChips((chips) => chips.refold())),
     );
   },
 
   nodeCreated(node) {
+    guardDownload(node);
     const chips = chipsOf(node);
     if (!chips) return;
-    chain(node, "onExecuted", (output) => {
-      if (!output?.presample) return;
-      queueMicrotask(() => host.isStray(output) || chips.take(output.presample)); // when all have heard of it
-    });
-    chain(node, "onConfigure", () => {
+    host.chain(node, "onConfigure", () => {
       host.fold(node);
       chips.show();
     });
-    chain(node, "onConnectionsChange", () => {
+    host.chain(node, "onConnectionsChange", () => {
       if (!app.configuringGraph) chips.refold();
     });
-    for (const widget of host.deciders(node)) chain(widget, "callback", () => chips.refold());
+    for (const widget of host.deciders(node)) host.chain(widget, "callback", () => chips.refold());
     host.fit(node);
     chips.show();
   },
 
-  /** A tab that was in the background while its node ran has the result here, not in its properties. */
+  /** A run that is opened from the history has its results here, and the nodes those of the run before. */
   onNodeOutputsUpdated(outputs) {
-    everyChips((chips) => {
-      const output = outputs?.[chips.node.id] ?? outputs?.[`${chips.node.graph?.id}:${chips.node.id}`];
-      if (output?.presample && !host.hasStrayed(output)) chips.take(output.presample);
-    });
+    if (host.isReopened()) return;
+    for (const [id, output] of Object.entries(outputs ?? {})) {
+      if (output?.presample) chipsOf(host.nodeAt(id))?.take(output.presample);
+    }
   },
 });

@@ -1,6 +1,6 @@
 // What the host sent and what the user decided, read from JSON that may come from a stranger's workflow.
 
-const MOST_VARIATIONS = 64;
+const MOST_VARIATIONS = 64; // that a workflow holds: it is in every picture, every step of undo and every draft
 const MOST_ITEMS = 4000;
 
 const list = (value) => (Array.isArray(value) ? value.slice(0, MOST_ITEMS) : []);
@@ -9,17 +9,34 @@ const number = (value) => (Number.isFinite(value) ? value : null);
 const place = (value) => (Number.isInteger(value) && value > 0 ? value : 0);
 const record = (value) => (value && typeof value === "object" && !Array.isArray(value) ? value : {});
 
-/** Returns the variations in a payload: the list itself, or the list under `presample`; anything else is none. */
-export function readResult(payload) {
+/** The list in a payload: itself, or what is under `presample`; anything else is none. */
+function variationsIn(payload) {
   const variations = Array.isArray(payload) ? payload : record(payload).presample;
-  return list(variations).slice(0, MOST_VARIATIONS).map((item) => readVariation(record(item)));
+  return Array.isArray(variations) ? variations : [];
+}
+
+/** Returns the variations in a payload. */
+export function readResult(payload) {
+  return variationsIn(payload)
+    .slice(0, MOST_VARIATIONS)
+    .map((item) => readVariation(record(item)));
+}
+
+/** Returns how many variations were written, also where the payload holds only the first. */
+export function countOf(payload) {
+  return Math.max(place(record(payload).total), variationsIn(payload).length);
+}
+
+/** Returns what of a payload is kept in a workflow: the first variations, and how many there were. */
+export function kept(payload) {
+  const [variations, total] = [variationsIn(payload), countOf(payload)];
+  return total > MOST_VARIATIONS ? { presample: variations.slice(0, MOST_VARIATIONS), total } : payload;
 }
 
 function readVariation(item) {
   const chips = new Map();
   for (const chip of list(item.chips).map(record)) {
-    const made = { text: text(chip.text), category: text(chip.category) || "general", own: chip.own === true };
-    made.region = place(chip.region);
+    const made = { ...readPart(chip), category: text(chip.category) || "general", region: place(chip.region) };
     const key = `${made.region} ${made.text}`;
     if (made.text && !chips.has(key)) chips.set(key, made);
   }
@@ -28,8 +45,7 @@ function readVariation(item) {
     prompt: text(item.prompt),
     chips: [...chips.values()],
     prose: list(item.prose)
-      .map(record)
-      .map((part) => ({ text: text(part.text), own: part.own === true }))
+      .map((part) => readPart(record(part)))
       .filter((part) => part.text),
     notes: list(item.notes).map(text).filter(Boolean),
     refusals: list(item.refusals)
@@ -39,6 +55,12 @@ function readVariation(item) {
     seconds: number(item.seconds),
     tokens: number(item.tokens),
   };
+}
+
+/** A tag or a sentence: whose it is, and whether it is an addition that the prompt itself has not. */
+function readPart(item) {
+  const own = item.own === true;
+  return { text: text(item.text), own, absent: !own && item.in_prompt === false };
 }
 
 /** Returns a kept tag as [region, tag], whether it is that or a tag of the first region; null for anything else. */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -62,17 +63,29 @@ class Page:
 
     def clear(self) -> None:
         self.backend.prompts.clear()
+        self.a_run = str(uuid.uuid4())
         self.run(
             """const workflows = app.extensionManager.workflow;
             const empty = { nodes: [], links: [], version: 0.4 };
-            await app.loadGraphData(empty, true, true, workflows.activeWorkflow);
-            for (const other of workflows.openWorkflows.filter((w) => w !== workflows.activeWorkflow))
-                await workflows.closeWorkflow(other);
-            const changes = workflows.activeWorkflow.changeTracker;
+            await app.loadGraphData(empty, true, true, workflows.activeWorkflow);"""
+        )
+        self.close_other_tabs()
+        self.run(
+            """const changes = app.extensionManager.workflow.activeWorkflow.changeTracker;
             changes.undoQueue.length = 0;
+            delete changes.nodeOutputs;
             changes.reset((app.rootGraph ?? app.graph).serialize());"""
         )
         self.settle()
+
+    @property
+    def focused(self) -> str:
+        """Returns the tag of the chip on which the keyboard is, or the class of what it is on."""
+        return self.page.evaluate("document.activeElement.dataset.tag ?? document.activeElement.className")
+
+    def view(self) -> list[float]:
+        """Returns where the canvas is: offset and scale."""
+        return self.run("return [...app.canvas.ds.offset, app.canvas.ds.scale];")
 
     def settle(self) -> None:
         """Waits until the page has drawn what changed."""
@@ -120,14 +133,25 @@ class Page:
         )
         self.settle()
 
+    def close_other_tabs(self) -> None:
+        self.run(
+            """const workflows = app.extensionManager.workflow;
+            for (const other of workflows.openWorkflows.filter((w) => w !== workflows.activeWorkflow))
+                await workflows.closeWorkflow(other);"""
+        )
+
     def queue(self) -> dict:
         """Queues as the Run button does; returns the inputs of the node as they were sent."""
         self.run("await app.queuePrompt(0, 1);")
         return self.sent()
 
-    def sent(self) -> dict:
+    def end(self, kind: str, run: str = "") -> None:
+        """Lets a run end: execution_success, execution_error or execution_interrupted."""
+        self.backend.send(kind, {"prompt_id": run or self.a_run, "node_id": "1", "executed": []})
+
+    def sent(self, kind: str = "PresampleTIPOExpand") -> dict:
         nodes = self.backend.prompts[-1]["prompt"].values()
-        return next(node["inputs"] for node in nodes if node["class_type"] == "PresampleTIPOExpand")
+        return next(node["inputs"] for node in nodes if node["class_type"] == kind)
 
     def steps(self) -> int:
         """Returns how many steps of undo there are, after the page has looked for one."""
@@ -189,6 +213,17 @@ class Node:
         shown = [item["text"] for item in variations[0]["chips"] if not item["own"]]
         if shown:
             self.chip(shown[-1]).wait_for()
+
+    def write(self, text: str, run: str = "", **facts) -> None:
+        """Lets a text arrive that is being written, and waits until it is shown."""
+        self.send(text, run, **facts)
+        self.root.locator(".presample-stream", has_text=text).last.wait_for()
+
+    def send(self, text: str, run: str = "", **facts) -> None:
+        """Lets a text arrive that is being written."""
+        said = {"variation": 0, "region": 0, "writes": "tags", "settled": "", "fraction": 0.5}
+        message = {"node": str(self.id), "prompt_id": run or self.page.a_run, "text": text, **said, **facts}
+        self.page.backend.send("presample.progress", message)
 
     def chip(self, text: str):
         return self.root.locator("button.presample-chip", has_text=text).first

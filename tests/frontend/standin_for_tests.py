@@ -57,9 +57,12 @@ class StandIn:
         """Sends a message to every open page, as ComfyUI does while it works."""
         asyncio.run_coroutine_threadsafe(self._send(kind, data), self.loop).result(10)
 
-    def executed(self, node: str, variations: list) -> None:
-        """Sends the messages of a run of `node` that gave `variations`, from its start to its end."""
-        prompt_id = self.prompts[-1]["id"] if self.prompts else str(uuid.uuid4())
+    def executed(self, node: str, variations: list, run: str = "") -> None:
+        """Sends the messages of a run of `node` that gave `variations`, from its start to its end.
+
+        The run is that which was queued last, where none is named.
+        """
+        prompt_id = run or (self.prompts[-1]["id"] if self.prompts else str(uuid.uuid4()))
         self.send("execution_start", {"prompt_id": prompt_id})
         self.send("executing", {"node": node, "display_node": node, "prompt_id": prompt_id})
         self.send(

@@ -98,15 +98,11 @@ def test_what_was_kept_or_banned_and_is_not_in_the_result_can_still_be_changed(n
 
 def test_text_streams_in_and_the_last_result_stays_after_an_interrupt(node):
     node.take([LAKE])
-    event = {"node": str(node.id), "variation": 0, "writes": "tags", "fraction": 0.4}
-    node.page.backend.send("presample.progress", event | {"text": "1girl, sunris", "settled": "1girl"})
-    node.root.locator(".presample-sure").get_by_text("1girl").wait_for()
+    node.write("1girl, sunris", settled="1girl", fraction=0.4)
     assert node.body == "1girl, sunris"
     assert node.root.get_attribute("aria-busy") == "true"
     assert node.root.get_by_role("progressbar").get_attribute("aria-valuenow") == "40"
-    node.page.backend.send(
-        "execution_interrupted", {"prompt_id": "x", "node_id": str(node.id), "executed": []}
-    )
+    node.page.end("execution_interrupted")
     node.chip("night").wait_for()
     assert node.root.get_attribute("aria-busy") == "false"
 
@@ -118,6 +114,49 @@ def test_variations_are_turned_with_a_pager(node):
     node.button("Next variation").click()
     assert node.root.locator(".presample-place").inner_text() == "3 / 4"
     assert node.chips() == ["tag 2"]
+
+
+def test_after_a_smaller_result_the_pager_goes_on_from_the_page_that_is_shown(node):
+    node.take([variation(chip(f"tag {k}"), seed=k) for k in range(10)])
+    for _ in range(9):
+        node.button("Next variation").click()
+    node.page.backend.executed(str(node.id), [variation(chip(f"new {k}"), seed=k) for k in range(3)])
+    node.chip("new 2").wait_for()
+    assert node.root.locator(".presample-place").inner_text() == "3 / 3"
+    node.button("Previous variation").click()
+    assert node.root.locator(".presample-place").inner_text() == "2 / 3"
+
+
+def test_parts_of_a_prompt_are_written_below_each_other(node):
+    node.write("lake, boat")
+    node.write("night, moo", region=1)
+    node.write("A boat drifts.", writes="prose")
+    assert node.body.split("\n\n") == ["part 1", "lake, boat", "A boat drifts.", "part 2", "night, moo"]
+    node.write("night, moon, sea", region=1)
+    assert "lake, boat" in node.body
+
+
+def test_what_is_written_stays_when_the_node_is_touched(node):
+    node.take([LAKE])
+    node.write("1girl, sunr")
+    node.set("layout", "custom")
+    node.set("mode", "frozen")
+    node.set("mode", "generate")
+    assert node.body == "1girl, sunr"
+    assert node.root.get_attribute("aria-busy") == "true"
+
+
+def test_additions_that_are_not_in_the_prompt_say_so(node):
+    night = chip("night") | {"in_prompt": False}
+    prose = [{"text": "A road.", "own": False, "in_prompt": False}, {"text": "A lake.", "own": False}]
+    node.take([variation(chip("lake", own=True), night, chip("moon")) | {"prose": prose}])
+    assert node.status == "1 tag and 1 sentence added"
+    for said in ("night, guides the prose only", "night, keep, guides the prose only"):
+        assert node.chip("night").get_attribute("aria-label") == said
+        assert "guides the prose only" in node.chip("night").get_attribute("title")
+        node.chip("night").click()
+    assert node.root.locator(".presample-absent").all_inner_texts() == ["night", "A road."]
+    assert "not in the prompt" in node.root.get_by_text("A road.").get_attribute("title").lower()
 
 
 def test_copy_puts_the_shown_prompt_on_the_clipboard(node):
@@ -142,6 +181,41 @@ def test_freeze_stores_all_prompts_and_unfreeze_lets_the_model_write_again(node)
     assert node.widget("mode") == "generate"
     assert node.widget("frozen") == "one\n---\ntwo"
     assert "frozen" in node.hidden()
+
+
+@pytest.mark.parametrize("sent", [lambda rest: [{}] * len(rest), lambda rest: rest])
+def test_what_is_not_there_whole_cannot_be_frozen_and_a_workflow_holds_64_variations(page, sent):
+    node = page.add()
+    many = [variation(chip(f"tag {k}"), seed=k) for k in range(100)]
+    node.take(many[:64] + sent(many[64:]))
+    for again in (False, True):
+        assert node.button("Freeze").is_disabled()
+        assert "64 of 100" in node.button("Freeze").get_attribute("title")
+        assert node.status.endswith("first 64 of 100 variations")
+        assert node.root.locator(".presample-place").inner_text() == "1 / 64"
+        if not again:
+            saved = page.workflow()
+            assert len(json.loads(saved)["nodes"][0]["properties"]["presample"]["presample"]) == 64
+            page.clear()
+            page.load(saved)
+            node = page.only_node()
+    node.take(many[:2])
+    node.root.get_by_text("1 / 2").wait_for()
+    assert node.button("Freeze").is_enabled()
+
+
+def test_a_seed_that_is_linked_cannot_be_rerolled_and_the_button_says_why(page):
+    node, other = page.add(), page.add(at=(500, 80))
+    node.take([LAKE])
+    assert node.button("Reroll the rest").is_enabled()
+    link = """const other = nodes.find((n) => n.id == argument.given);
+        const slot = other.outputs.findIndex((o) => o.name === "seeds");
+        other.connect(slot, node, node.inputs.findIndex((i) => i.name === "seed"));"""
+    node.run(link, other.id)
+    assert node.button("Reroll the rest").is_disabled()
+    assert "outside" in node.button("Reroll the rest").get_attribute("title")
+    node.run("node.disconnectInput(node.inputs.findIndex((i) => i.name === 'seed'));")
+    assert node.button("Reroll the rest").is_enabled()
 
 
 def test_reroll_sends_a_new_seed_and_the_decisions(node):
@@ -209,21 +283,6 @@ def test_each_tab_has_its_own_result_and_decisions(page):
     assert "hazy moon" in node.chips()
 
 
-def test_a_result_goes_to_the_tab_that_queued_it(page):
-    first = page.add()
-    page.queue()
-    page.new_tab()
-    second = page.add()
-    assert first.id == second.id
-    page.backend.executed(str(first.id), [LAKE])
-    page.page.wait_for_timeout(100)
-    assert "run" in second.body
-    page.other_tab()
-    assert "hazy moon" in page.only_node().chips()
-    page.other_tab()
-    assert "run" in page.only_node().body
-
-
 def test_reroll_with_shift_runs_this_node_alone(page):
     node = page.add()
     node.take([LAKE])
@@ -261,27 +320,6 @@ def test_undo_takes_back_a_click_and_not_the_result(page):
     assert "night" in node.chips()
 
 
-def test_inside_a_subgraph_the_state_stays_and_results_arrive(page):
-    node = page.add()
-    node.take([LAKE])
-    node.chip("night").click()
-    inner = node.run(
-        """const made = app.graph.convertToSubgraph(new Set([node]));
-        const inner = made.node.subgraph.nodes[0];
-        const chips = inner.widgets.find((w) => w.name === "chips").value;
-        return { outer: made.node.id, id: inner.id, chips, shown: inner.properties.presample.length };"""
-    )
-    assert json.loads(inner["chips"]) == {"keep": ["night"], "ban": []}
-    assert inner["shown"] == 1
-    assert json.loads(page.queue()["chips"]) == {"keep": ["night"], "ban": []}
-    page.backend.executed(f"{inner['outer']}:{inner['id']}", [LAKE, LAKE])
-    page.page.wait_for_function(
-        """() => { const { app } = window.comfyAPI.app;
-        const outer = (app.rootGraph ?? app.graph).nodes.find((n) => n.subgraph);
-        return outer.subgraph.nodes[0].properties.presample.length === 2; }"""
-    )
-
-
 def test_the_keyboard_alone_keeps_bans_and_moves(node):
     node.take([LAKE])
     keyboard = node.page.page.keyboard
@@ -303,6 +341,64 @@ def test_the_keyboard_alone_keeps_bans_and_moves(node):
     assert node.page.page.evaluate(focused) == "Copy"
 
 
+def test_the_keyboard_comes_back_to_its_chip_after_a_run(node):
+    node.take([LAKE])
+    node.chip("hazy moon").focus()
+    node.write("1girl, sunr")
+    assert node.page.focused == "presample-body"
+    node.take([LAKE])
+    assert node.page.focused == "hazy moon"
+    node.write("1girl, sunr")
+    node.take([variation(chip("dawn"), chip("fog"))])
+    assert node.page.focused == "dawn"
+    node.write("1girl, sunr")
+    node.button("Copy").focus()
+    node.take([LAKE])
+    assert node.page.focused == "presample-action"
+
+
+def test_the_keyboard_stays_in_the_node_when_the_pager_goes(node):
+    node.take([variation(chip("one")), variation(chip("two"))])
+    node.button("Next variation").focus()
+    node.write("lake")
+    assert node.page.focused == "presample-body"
+
+
+def test_wheel_and_middle_button_move_the_canvas_below_the_chips(node):
+    node.take([LAKE])
+    page, mouse = node.page, node.page.page.mouse
+    box = node.root.locator(".presample-body").bounding_box()
+    x, y = box["x"] + 30, box["y"] + box["height"] - 8
+    mouse.move(x, y)
+    for keys in ([], ["Control"]):
+        before = page.view()
+        for key in keys:
+            page.page.keyboard.down(key)
+        mouse.wheel(0, 120)
+        page.page.wait_for_timeout(100)
+        for key in keys:
+            page.page.keyboard.up(key)
+        assert page.view()[2] < before[2]
+        page.run("app.canvas.ds.offset = [0, 0]; app.canvas.ds.scale = 1; app.canvas.setDirty(true, true);")
+        page.settle()
+    mouse.move(x, y)
+    mouse.down(button="middle")
+    mouse.move(x + 40, y + 30, steps=4)
+    mouse.up(button="middle")
+    assert page.view() == pytest.approx([40, 30, 1], abs=2)
+
+
+def test_the_wheel_scrolls_chips_that_do_not_fit(node):
+    node.take([variation(*[chip(f"a tag of number {k}") for k in range(150)])])
+    before, body = node.page.view(), node.root.locator(".presample-body")
+    node.chip("a tag of number 5").focus()  # Vue nodes leave the wheel to what has the keyboard
+    body.hover()
+    node.page.page.mouse.wheel(0, 120)
+    node.page.page.wait_for_timeout(100)
+    assert body.evaluate("e => e.scrollTop") > 0
+    assert node.page.view() == before
+
+
 def test_text_from_elsewhere_stays_text(node):
     bad = '<img src=x onerror="window.harmed = true">'
     node.take(
@@ -316,12 +412,8 @@ def test_text_from_elsewhere_stays_text(node):
             )
         ]
     )
-    node.page.backend.send(
-        "presample.progress",
-        {"node": str(node.id), "variation": 0, "writes": bad, "text": bad, "settled": bad, "fraction": bad},
-    )
-    node.root.locator(".presample-sure").wait_for()
-    node.page.backend.send("execution_success", {"prompt_id": "x"})
+    node.write(bad, settled=bad, variation=bad, region=bad, writes=bad, fraction=bad)
+    node.page.end("execution_success")
     node.chip(bad).wait_for()
     assert node.root.locator("img").count() == 0
     assert node.page.page.evaluate("window.harmed") is None
@@ -378,7 +470,9 @@ CONTRAST = """(element) => {
 def test_text_can_be_read_in_dark_and_light_themes(node, theme):
     node.page.run("await app.extensionManager.setting.set('Comfy.ColorPalette', argument);", theme)
     try:
-        node.take([LAKE | {"notes": ["a note"]}, LAKE])
+        absent = [chip(text) | {"in_prompt": False} for text in ("fog", "dawn")]
+        node.take([LAKE | {"notes": ["a note"], "chips": [*absent, *LAKE["chips"]]}, LAKE])
+        node.chip("dawn").click()
         node.chip("night").click()
         node.chip("hazy moon").click(click_count=2, delay=20)
         node.root.locator("summary").click()
