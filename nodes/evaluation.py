@@ -15,8 +15,8 @@ import torch
 from comfy_api.latest import io
 
 from ..models.hub import ModelNotFound, find_scorer, resolve_scorer, scorer_folders
-from ..models.metrics.scorers import SCORERS, Scorer, load_scorer
-from ..models.published.scorers import known_scorer
+from ..models.metrics.scorers import Scorer, load_scorer
+from ..models.published.scorers import SCORERS, known_scorer
 from ..models.sheet import LAYOUTS, Cell, before_after, draw_sheet
 from ..models.tinyworld.scores import TINY_SCORERS, load_tiny_scorer
 from . import convert, fetching

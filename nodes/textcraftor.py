@@ -1,5 +1,6 @@
 """The nodes of TextCraftor: tuned text encoders loaded, mixed, interpolated and merged."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..models.options import Option, describe
 from ..models.textcraftor.files import SUFFIXES, tuned_encoders
 from ..models.textcraftor.mix import normalized
-from ..models.textcraftor.options import MOST, MixOptions
+from ..models.textcraftor.options import MOST, WEIGHT, MixOptions
 from . import convert
 from .compat import schema, widget
 from .conditioning import Interpolation
@@ -20,7 +21,6 @@ from .tipo_model import stamp
 CATEGORY = "presample/textcraftor"
 FOLDER = "textcraftor"
 NONE = "none found"
-LEAST, MOST_WEIGHT = -2.0, 2.0
 
 Encoders = io.Custom("PRESAMPLE_ENCODERS")
 """What goes from one Encoder Mix to the next: a tuple of (CLIP, weight)."""
@@ -42,14 +42,20 @@ def available() -> dict[str, Path]:
 def option_inputs(*, without: tuple[str, ...]) -> list[Any]:
     """Returns the widgets for the options of a mix; w is a slider."""
     facts = [fact for fact in describe(MixOptions) if fact.name not in without]
-    return [_slider(f) if f.name == "w" else convert.option_inputs([f])[0] for f in facts]
+    return [_slider(f, optional=True) if f.name == "w" else convert.option_inputs([f])[0] for f in facts]
 
 
-def _slider(fact: Option) -> Any:
+def place(name: str, default: float, help: str) -> Option:
+    """Returns the option of a place between two encoders, which w says."""
+    w = next(fact for fact in describe(MixOptions) if fact.name == "w")
+    return replace(w, name=name, default=default, help=help)
+
+
+def _slider(fact: Option, *, optional: bool = False) -> Any:
     return widget(
         io.Float.Input,
         fact.name,
-        optional=True,
+        optional=optional,
         tooltip=fact.help,
         default=fact.default,
         min=fact.low,
@@ -145,6 +151,7 @@ class EncoderMix(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         weighting = [fact for fact in describe(MixOptions) if fact.name == "weighting"]
+        in_mix = "How much of it is in the mix; 0 leaves it out and costs nothing."
         return schema(
             node_id="PresampleEncoderMix",
             display_name="Encoder Mix",
@@ -154,16 +161,7 @@ class EncoderMix(io.ComfyNode):
             search_aliases=["textcraftor", "style mixing", "mix clip", "clip merge", "blend encoders"],
             inputs=[
                 io.Clip.Input("clip", tooltip="An encoder of the mix; the original one may be one of them."),
-                widget(
-                    io.Float.Input,
-                    "weight",
-                    default=1.0,
-                    min=LEAST,
-                    max=MOST_WEIGHT,
-                    step=0.05,
-                    display_mode=io.NumberDisplay.slider,
-                    tooltip="How much of it is in the mix; 0 leaves it out and costs nothing.",
-                ),
+                _slider(Option("weight", float, 1.0, in_mix, **WEIGHT)),
                 Encoders.Input("encoders", optional=True, tooltip="The encoders of another Encoder Mix."),
                 *convert.option_inputs(weighting),
             ],
@@ -244,15 +242,8 @@ class EncoderMerge(io.ComfyNode):
             search_aliases=["clip merge", "merge text encoder", "weight space"],
             inputs=[
                 *pair_inputs(),
-                widget(
-                    io.Float.Input,
-                    "w",
-                    default=0.5,
-                    min=0.0,
-                    max=2.0,
-                    step=0.05,
-                    display_mode=io.NumberDisplay.slider,
-                    tooltip="From the weights of the original (0) to those of the tuned one (1).",
+                _slider(
+                    place("w", 0.5, "From the weights of the original (0) to those of the tuned one (1).")
                 ),
             ],
             outputs=[io.Clip.Output(display_name="clip", tooltip="The merged CLIP.")],

@@ -15,7 +15,7 @@ from ..models.textcraftor.options import MixOptions
 from . import convert
 from .compat import schema, widget
 from .conditioning import Interpolation
-from .textcraftor import CATEGORY, option_inputs, pair_inputs, text_input
+from .textcraftor import CATEGORY, option_inputs, pair_inputs, place, text_input
 
 MOST_POINTS = 21
 
@@ -25,18 +25,10 @@ class MixSweep(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def place(name: str, default: float, tooltip: str) -> Any:
-            return widget(
-                io.Float.Input,
-                name,
-                default=default,
-                min=0.0,
-                max=2.0,
-                step=0.05,
-                optional=True,
-                tooltip=tooltip,
-            )
-
+        places = (
+            place("first", 0.0, "The w of the first picture."),
+            place("last", 1.0, "The w of the last one."),
+        )
         return schema(
             node_id="PresampleMixSweep",
             display_name="Mix Sweep",
@@ -48,8 +40,7 @@ class MixSweep(io.ComfyNode):
                 *pair_inputs(),
                 text_input("prompt", "What the pictures are to show."),
                 text_input("negative_prompt", "What they are not to show."),
-                place("first", 0.0, "The w of the first picture."),
-                place("last", 1.0, "The w of the last one."),
+                *convert.option_inputs(places),
                 widget(
                     io.Int.Input,
                     "count",

@@ -21,11 +21,11 @@ from ..lm.memory import give_back
 from ..mmh_dit.config import FULL, MMHDiTConfig, head_allocation
 from ..mmh_dit.layers import sdpa
 from ..mmh_dit.model import Hooks, MMHDiT, init_weights
+from ..mmh_dit.pipeline import STRIDE
 from .alone import resident_bytes
 from .lm import facts_of_machine
 
 VERSION = 1
-CELL = 8  # pixels of a latent cell
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
@@ -46,8 +46,8 @@ class Settings:
         for name in ("size", "batch", "repeats"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.size % CELL or self.text < 0:
-            raise ValueError(f"size must be a multiple of {CELL} and text not negative, got {self}")
+        if self.size % STRIDE or self.text < 0:
+            raise ValueError(f"size must be a multiple of {STRIDE} and text not negative, got {self}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {self.dtype!r}")
 
@@ -87,7 +87,7 @@ def measure(settings: Settings, *, on_step: Callable[[str], None] = lambda what:
     generator = torch.Generator().manual_seed(settings.seed)
     model = MMHDiT(settings.config, dtype=dtype, device=device).requires_grad_(False)
     init_weights(model, generator)
-    cells = settings.size // CELL
+    cells = settings.size // STRIDE
     shapes = [
         (settings.batch, settings.config.in_ch, cells, cells),
         (settings.batch, settings.text, settings.config.text_dim),

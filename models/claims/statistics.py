@@ -1,4 +1,4 @@
-"""The statistics of the experiments: intervals of paired differences, ranks, areas under curves of a loss.
+"""The statistics of the experiments: intervals of paired differences, areas under curves of a loss.
 
 Convention: values come one for each seed, in the order of the seeds, so two lists of them are pairs.
 Source: spec 5.1 (paired by seed, 95 % bootstrap intervals), 5.3 (area under the log-loss curve).
@@ -49,19 +49,6 @@ def paired(a: Values, b: Values, *, draws: int = 10_000, level: float = 0.95) ->
     if len(a) != len(b):
         raise ValueError(f"pairs need equally many values, got {len(a)} and {len(b)}")
     return interval([x - y for x, y in zip(a, b, strict=True)], draws=draws, level=level)
-
-
-def ranks(values: Values) -> np.ndarray:
-    """Returns the ranks from 1; equal values share the mean of theirs."""
-    x = np.asarray(values, dtype=np.float64)
-    return (x[:, None] > x).sum(1) + ((x[:, None] == x).sum(1) + 1) / 2
-
-
-def spearman(x: Values, y: Values) -> float:
-    """Returns the rank correlation, -1 to 1; 0 where one side does not vary."""
-    a, b = (ranks(each) - (len(each) + 1) / 2 for each in (x, y))
-    norm = math.sqrt(float((a * a).sum() * (b * b).sum()))
-    return float((a * b).sum()) / norm if norm else 0.0
 
 
 def slope(x: Values, y: Values) -> float:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..metrics.ranks import spearman
 from ..textcraftor.training.gallery import GRID
 from . import textcraftor_exact as exact
 from . import textcraftor_trained as trained
 from .experiment import Experiment, Results
 from .judgement import Check, Judgement, Line, Panel, Table
-from .statistics import interval, paired, spearman
+from .statistics import interval, paired
 from .textcraftor_shapes import KINDS
 from .textcraftor_trained import ARMS, MIX, REWARD, ShapesSettings
 

@@ -18,13 +18,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..metrics.ranks import spearman
 from ..playground.schedules import sd_alphas_cumprod
 from ..textcraftor.chain import DDIM, Chain, Condition, mixed
 from ..textcraftor.loss import cosine, total
 from ..textcraftor.mix import first_step
 from .experiment import Job
 from .judgement import Check, Judgement, Line, Panel
-from .statistics import interval, spearman
+from .statistics import interval
 
 CONSTRAINED, FREE = "constrained", "free"
 

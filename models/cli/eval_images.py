@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SCORES = ("clip", "pick", "hps", "aesthetic", "aesthetic-2.5", "ai-corrupt")
+from ..published.scorers import SCORERS
+
 DISTANCES = ("fid", "fdd", "fd-clip")
 TINY = ("tiny-clip", "tiny-attributes", "tiny-fd", "tiny-vendi")
 NEED_PROMPTS = ("clip", "pick", "hps", "tiny-clip", "tiny-attributes")
@@ -49,8 +50,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 def _metrics() -> str:
     return (
-        f"scores: {', '.join(SCORES)}; distances to --against: {', '.join(DISTANCES)}; vendi-fid, vendi-fdd, "
-        f"vendi-clip; of the little world, always without a path: {', '.join(TINY)}"
+        f"scores: {', '.join(SCORERS)}; distances to --against: {', '.join(DISTANCES)}; vendi-fid, "
+        f"vendi-fdd, vendi-clip; of the little world, always without a path: {', '.join(TINY)}"
     )
 
 
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 def parse(text: str) -> Asked:
     """Returns a metric from NAME or NAME=PATH; raises ValueError where the name is none."""
     name, _, path = text.partition("=")
-    known = (*SCORES, *DISTANCES, "vendi-fid", "vendi-fdd", "vendi-clip", *TINY)
+    known = (*SCORERS, *DISTANCES, "vendi-fid", "vendi-fdd", "vendi-clip", *TINY)
     if name not in known:
         raise ValueError(f"a metric must be one of {', '.join(known)}; got {name!r}")
     if path and name in TINY:

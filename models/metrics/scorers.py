@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..published.scorers import SCORERS
 from .heads import load_head
 from .open_clip import to_transformers
 from .preprocess import read_prepare
@@ -194,9 +195,6 @@ def load_scorer(kind: str, folder: Path, *, device: str = "cpu", pairs: str = "d
         return _aesthetic(kind, folder, device)
     towers = load_towers(folder, device=device)
     return Similarity(towers, float(towers.model.logit_scale.exp()) if kind == "pick" else 1.0, pairs)
-
-
-SCORERS = ("clip", "pick", "hps", "aesthetic", "aesthetic-2.5", "ai-corrupt")
 
 
 def _aesthetic(kind: str, folder: Path, device: str) -> Aesthetic:

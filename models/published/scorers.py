@@ -15,6 +15,7 @@ CLIP_L = "openai/clip-vit-large-patch14"
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 SIGLIP = "google/siglip-so400m-patch14-384"
 SEE_PAGE = "see page"
+DISTANCE = "distance of sets"  # what models say that score no single picture
 
 _CLIP_FILES = (
     ("config.json", 5_000),
@@ -136,7 +137,7 @@ KNOWN_SCORERS: tuple[KnownScorer, ...] = (
     KnownScorer(
         "fdd",
         "facebook/dinov2-large",
-        "distance of sets",
+        DISTANCE,
         "Apache-2.0",
         _of(
             "fdd",
@@ -152,7 +153,7 @@ KNOWN_SCORERS: tuple[KnownScorer, ...] = (
     KnownScorer(
         "fid",
         "RaphaelLiu/EvalCrafter-Models",
-        "distance of sets",
+        DISTANCE,
         "Apache-2.0",
         _of(
             "fid",
@@ -165,6 +166,8 @@ KNOWN_SCORERS: tuple[KnownScorer, ...] = (
         ),
     ),
 )
+
+SCORERS = tuple(known.name for known in KNOWN_SCORERS if known.says != DISTANCE)
 
 
 def known_scorer(name: str) -> KnownScorer | None:

@@ -31,12 +31,16 @@ Ask = Callable[[Tensor, Tensor, "Tensor | None", "Tensor | None"], Tensor]
 
 @dataclass(frozen=True)
 class Condition:
-    """What an encoder says: `tokens` (b, m, d) of the prompts with their `mask` (b, m), and `empty` (b, m, d)
-    of the empty prompt, which guidance goes away from; None where that is no text at all."""
+    """What an encoder says: `tokens` (b, m, d) of the prompts with their `mask` (b, m), or without a mask and
+    with `empty` (b, m, d) of the empty prompt, which guidance goes away from; None is no text at all."""
 
     tokens: Tensor
     mask: Tensor | None = None
     empty: Tensor | None = None
+
+    def __post_init__(self):
+        if self.mask is not None and self.empty is not None:
+            raise ValueError("a mask is that of the prompts, and there must be none beside an empty prompt")
 
 
 def mixed(conditions: Sequence[Condition], weights: Sequence[float]) -> Condition:
@@ -191,8 +195,7 @@ class Chain:
         cond = self.ask(x, t, condition.tokens, condition.mask).to(x.dtype)
         if self.cfg == 1:
             return cond
-        mask = None if condition.empty is None else condition.mask
-        return flow.cfg(cond, self.ask(x, t, condition.empty, mask).to(x.dtype), self.cfg)
+        return flow.cfg(cond, self.ask(x, t, condition.empty, None).to(x.dtype), self.cfg)
 
     def _first(self, last: int) -> int:
         if not 0 <= last <= self.rule.steps:

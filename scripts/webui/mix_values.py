@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...models.options import Option, describe, option, validate
-from ...models.textcraftor.options import MixOptions
+from ...models.textcraftor.options import WEIGHT, MixOptions
 from ...models.tipo.infotext import decode, encode
 from .values import named
 
@@ -24,7 +24,7 @@ def _encoder() -> Any:
 
 
 def _weight() -> Any:
-    return option(1.0, "How much of this encoder, beside the others.", low=-2.0, high=2.0, step=0.05)
+    return option(1.0, "How much of this encoder, beside the others.", **WEIGHT)
 
 
 @dataclass(frozen=True)

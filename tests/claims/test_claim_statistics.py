@@ -13,7 +13,6 @@ from presample.models.claims.statistics import (
     interval,
     paired,
     slope,
-    spearman,
     steps_to,
     total_variation,
 )
@@ -47,14 +46,6 @@ def test_pairs_take_away_what_both_have_in_common():
     assert paired(b, a).high < 0
     with pytest.raises(ValueError, match="equally many"):
         paired([1.0], [1.0, 2.0])
-
-
-def test_rank_correlation_is_scipys():
-    stats = pytest.importorskip("scipy.stats")
-    x, y = [1.0, 2.0, 2.0, 5.0, 3.0], [2.0, 1.0, 4.0, 4.0, 4.0]
-    assert spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert spearman([1.0, 2.0, 3.0], [1.0, 10.0, 11.0]) == pytest.approx(1)
-    assert spearman([1.0, 2.0], [3.0, 3.0]) == 0
 
 
 def test_area_and_steps_of_an_exponential_curve_are_known():

@@ -212,6 +212,7 @@ def test_mixing_conditions_ends_in_each_of_them():
         (lambda: DDIM(alphas_cumprod(), spacing="linspace"), "spacing"),
         (lambda: DDIM(alphas_cumprod(), steps=0), "steps"),
         (lambda: Chain(Flow(3), make_ask()).sample(start(), condition(1), condition(1), last=4), "last"),
+        (lambda: Condition(torch.zeros(B, M, D), torch.ones(B, M), torch.zeros(B, M, D)), "mask"),
     ],
 )
 def test_what_makes_no_sense_is_said(wrong, said):

@@ -27,10 +27,10 @@ from ...seeds import generator_for
 from ...tinyworld.pictures import Draw, draws, prompt
 from ...tinyworld.solids import solid_picture, solid_prompt, solids
 from ...trainer.fit import Place
+from ..pipeline import STRIDE
 from .batches import Batch
 
 CHUNK = 256
-STRIDE = 8  # pixels of a latent cell
 WINDOW = 8  # batches whose prompts are sorted by length together
 Size = tuple[int, int]
 Paint = Callable[[Draw], Tensor]  # -> image (3, H, W), uint8

@@ -15,6 +15,7 @@ from statistics import mean, stdev
 import torch
 from torch import Tensor, nn
 
+from ...metrics.ranks import spearman
 from ...mmh_dit.training.evaluate import requests
 from ...options import flags
 from ...tinyworld.following import Wanted, followed, share
@@ -139,9 +140,8 @@ def measures(found: Mapping[str, list[list[float]]], rewards: Sequence[str]) -> 
         for which, least in ((name, 0.5), (f"{name}, judge", 0.25)):
             if which in found:
                 rows[f"gain {which}"] = Measure(f"{which}: gain", gain(found[which]), "+.2f", least)
-        rows[f"order {name}"] = Measure(
-            f"{name}: rank correlation with w", rank_correlation([mean(v) for v in found[name]]), ".2f", 0.9
-        )
+        order = spearman(GRID, [mean(v) for v in found[name]])
+        rows[f"order {name}"] = Measure(f"{name}: rank correlation with w", order, ".2f", 0.9)
     rows["alignment"] = Measure("alignment, of that at w = 0", _ratio(found["alignment"]), ".1%", 0.9)
     rows["diversity"] = Measure("diversity, of that at w = 0", _ratio(found["diversity"]), ".1%", 0.9)
     if "captions" in found:
@@ -157,16 +157,6 @@ def gain(values: Sequence[Sequence[float]]) -> float:
 
 def _ratio(values: Sequence[Sequence[float]]) -> float:
     return mean(values[-1]) / (mean(values[0]) or 1e-6)
-
-
-def rank_correlation(values: Sequence[float]) -> float:
-    """Returns Spearman's correlation of values with their places; 0 where they do not vary."""
-    x = torch.tensor(values, dtype=torch.float64)
-    if bool((x == x[0]).all()):
-        return 0.0
-    ranks = (x[:, None] > x).sum(1) + (x[:, None] == x).sum(1) / 2  # equal values share the mean of theirs
-    places = torch.arange(len(values)).double()
-    return float(torch.corrcoef(torch.stack((ranks, places)))[0, 1])
 
 
 def table(found: Mapping[str, list[list[float]]]) -> str:
