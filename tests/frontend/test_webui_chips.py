@@ -25,6 +25,7 @@ PAGE = f"""<!doctype html><title>WebUI</title>
 <div id="txt2img_presample_seed"></div>
 <div id="txt2img_presample_chips"><textarea>{{}}</textarea></div>
 <button id="txt2img_presample_take"></button><button id="txt2img_presample_reroll"></button>
+<button id="txt2img_presample_vary"></button><button id="txt2img_presample_undo"></button>
 <script>
   const heard = [], later = [];
   globalThis.opts = {{ localization: new URLSearchParams(location.search).get("language") }};
