@@ -41,6 +41,7 @@ def test_progress_and_text_reach_the_page_that_queued(server):
     result = server.run(expand(seed=103, **LONG))
     said = [data for _, kind, data in result.events if kind == "presample.progress"]
     assert {each["writes"] for each in said} == {"tags", "prose"}
+    assert {each["prompt_id"] for each in said} == {result.answer["prompt_id"]}
     assert [each["fraction"] for each in said] == sorted(each["fraction"] for each in said)
     assert any("lake" in each["text"] or each["text"] for each in said)
 
