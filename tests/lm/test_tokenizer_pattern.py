@@ -32,6 +32,30 @@ PATTERNS = [
 ]
 
 
+# What a text can make take very long: powers, and the product of two lengths or more.
+ENDLESS = [
+    *(
+        r"(a|a)+$",
+        r"(a+)+$",
+        r"(x+x+)+y",
+        r"(?:a|b)*c",
+        r"(?:a{1,2}){1,99}!",
+        r"(a?){30}a{30}",
+        "a?" * 30 + "a" * 30,
+    ),
+    *(r".*.*x", r"(?=.*.*x)", r"(?>a*)*b", r"[^!]*(?=[^!]*)!", r"(?:a(?=[^!]*))*!", r"(\s*[\r\n]+|\s+)!"),
+    *(
+        r"(?:(?!\w*\w*!).)*",
+        r"\w*\w*(?!x?)",
+        r"((?>[ab]{2,}+\w)b)?+",
+        r"(?:(a+)+b){0}",
+        "a*!|" * 21,
+        r"\w+\s+\w+\s+!",
+        r"a{0,200}a{0,200}b",
+    ),
+]
+
+
 def split(pattern, text):
     theirs = pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated").pre_tokenize_str(text)
     spec = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
@@ -44,6 +68,19 @@ def test_a_pattern_cuts_where_oniguruma_cuts(pattern):
     for text in [*prompts()[::9], *ODD_TEXTS]:
         ours, theirs = split(pattern, text)
         assert ours == theirs
+
+
+@pytest.mark.parametrize("pattern", ENDLESS)
+def test_a_pattern_that_a_text_can_make_take_very_long_is_refused(pattern):
+    with pytest.raises(ValueError, match=re.escape(repr(pattern)) + ".* take very long"):
+        compile_pattern(pattern)
+
+
+def test_a_pattern_has_a_largest_size():
+    with pytest.raises(ValueError, match="at most 2000 characters, got 2001"):
+        compile_pattern("a" * 2_001)
+    with pytest.raises(ValueError, match="too many large classes"):
+        compile_pattern(r"\w" * 200)
 
 
 @pytest.mark.parametrize("pattern", [LLAMA3, DEEPSEEK[2], r"\w+|[^\w\s]+"])

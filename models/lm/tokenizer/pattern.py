@@ -2,7 +2,8 @@ r"""Tokenizer patterns (Oniguruma syntax, as in tokenizer.json) as Python `re` p
 
 Convention: `\p{..}`, `\s`, `\w` and `\d` become explicit ranges of Unicode 16, since Python's `re` lacks the
 first and defines the others differently; possessive and atomic groups become a captured lookahead, since
-Python 3.10 lacks them. What cannot be said exactly in Python is a ValueError that quotes the pattern.
+Python 3.10 lacks them. What cannot be said exactly in Python is a ValueError that quotes the pattern, and so
+is what a text could make take very long: a pattern may be a stranger's.
 Source: Oniguruma's RE document (Ruby syntax, the one the tokenizers library compiles with).
 """
 
@@ -10,20 +11,36 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
+from .effort import CHARACTER, MOST, Effort, either, in_turn, kept, repeated
 from .unicode import WORD_LATIN, Ranges, category_ranges, complement, space_ranges, union, word_ranges
 
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
 _HEX_DIGITS = {"x": 2, "u": 4}
 _LOOKS = ("?=", "?!", "?<=", "?<!")
 _MAX_DEPTH = 50
+_MAX_SOURCE = 2_000  # characters
+_MAX_PATTERN = 400_000  # of Python's, whose classes are long: GPT-4o's has 127,000
 
 
 @lru_cache(maxsize=64)
 def compile_pattern(source: str) -> re.Pattern[str]:
     """Returns the Python pattern that matches what Oniguruma's does; raises ValueError if there is none."""
+    if len(source) > _MAX_SOURCE:
+        raise ValueError(
+            f"a tokenizer's pattern must have at most {_MAX_SOURCE} characters, got {len(source)}"
+        )
     try:
-        return re.compile(_Translator(source).translate())
+        pattern, effort = _Translator(source).translate()
+        if len(pattern) > _MAX_PATTERN:
+            raise ValueError(f"the tokenizer's pattern {source!r} has too many large classes")
+        if not effort.first <= MOST:
+            raise ValueError(
+                f"the tokenizer's pattern {source!r} has repetitions that a text could make take very long; "
+                "this is not supported"
+            )
+        return re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"cannot read the tokenizer's pattern {source!r}: {error}") from error
 
@@ -37,6 +54,14 @@ def _char(code: int) -> str:
     return f"\\U{code:08x}" if code > 0xFF else f"\\x{code:02x}"
 
 
+def _bounds(quantifier: str) -> tuple[int, int | None]:
+    """The least and the most repetitions; None where there is no most."""
+    if quantifier in "*+?":
+        return int(quantifier == "+"), 1 if quantifier == "?" else None
+    least, comma, most = quantifier[1:-1].partition(",")
+    return int(least or 0), int(most) if most else None if comma else int(least)
+
+
 def _word(kind: str) -> str:
     """One of the four escapes about words, outside brackets."""
     word = ranges_to_class(union((*word_ranges(), *WORD_LATIN)))
@@ -45,6 +70,13 @@ def _word(kind: str) -> str:
     if kind == "b":
         return f"(?:(?<=[{word}])(?![{word}])|(?<![{word}])(?=[{word}]))"
     return f"(?:(?<=[{word}])(?=[{word}])|(?<![{word}])(?![{word}]))"
+
+
+class _Part(NamedTuple):
+    """A part of a pattern in Python's syntax, and what it takes."""
+
+    text: str
+    effort: Effort = CHARACTER
 
 
 class _Translator:
@@ -56,7 +88,7 @@ class _Translator:
         self.depth = 0
         self.captures = 0
 
-    def translate(self) -> str:
+    def translate(self) -> _Part:
         out = self._alternatives()
         if self.at < len(self.source):
             self._fail("an unmatched )")
@@ -80,37 +112,43 @@ class _Translator:
             return True
         return False
 
-    def _alternatives(self) -> str:
-        out = []
+    def _alternatives(self) -> _Part:
+        branches: list[list[_Part]] = [[]]
         while self.at < len(self.source) and self.source[self.at] != ")":
             if self._has("|"):
-                out.append("|")
+                branches.append([])
             else:
-                out.append(self._quantified(self._atom()))
-        return "".join(out)
+                branches[-1].append(self._quantified(self._atom()))
+        text = "|".join("".join(part.text for part in branch) for branch in branches)
+        return _Part(text, either(in_turn([part.effort for part in branch]) for branch in branches))
 
-    def _quantified(self, atom: str) -> str:
+    def _quantified(self, atom: _Part) -> _Part:
         match = re.compile(r"[*+?]|\{\d+(?:,\d*)?\}|\{,\d+\}").match(self.source, self.at)
         if not match:
             return atom
         self.at = match.end()
-        quantified = atom + match.group()
+        quantified = _Part(atom.text + match.group(), repeated(atom.effort, *_bounds(match.group())))
         if self._has("?"):
             if match.group()[0] == "{" and "," not in match.group():
                 self._fail("a lazy fixed repetition")
-            return quantified + "?"
+            return quantified._replace(text=quantified.text + "?")
         if self._has("+"):
-            return f"(?:{quantified})+" if match.group()[0] == "{" else self._atomic(quantified)
+            if match.group()[0] == "{":
+                return _Part(f"(?:{quantified.text})+", repeated(quantified.effort, 1, None))
+            return self._atomic(quantified)
         return quantified
 
-    def _atomic(self, inner: str) -> str:
+    def _atomic(self, inner: _Part) -> _Part:
         self.captures += 1
-        return f"(?:(?=(?P<_a{self.captures}>{inner}))(?P=_a{self.captures}))"
+        text = f"(?:(?=(?P<_a{self.captures}>{inner.text}))(?P=_a{self.captures}))"
+        return _Part(text, kept(inner.effort, sure=inner.effort.sure))
 
-    def _atom(self) -> str:
+    def _atom(self) -> _Part:
         char = self._take()
-        if char == "(":
-            return self._group()
+        return self._group() if char == "(" else _Part(self._single(char))
+
+    def _single(self, char: str) -> str:
+        """A character, a class or a place."""
         if char == "[":
             return self._class()
         if char == "\\":
@@ -125,7 +163,7 @@ class _Translator:
             self._fail("a repetition of nothing")
         return re.escape(char)
 
-    def _group(self) -> str:
+    def _group(self) -> _Part:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             self._fail(f"groups nested deeper than {_MAX_DEPTH}")
@@ -134,7 +172,10 @@ class _Translator:
         if not self._has(")"):
             self._fail("an unclosed group")
         self.depth -= 1
-        return self._atomic(inner) if atomic else f"({head}{inner})"
+        if atomic:
+            return self._atomic(inner)
+        effort = kept(inner.effort, sure=False) if head in _LOOKS else inner.effort
+        return _Part(f"({head}{inner.text})", effort)
 
     def _group_head(self) -> tuple[str, bool]:
         if self._has("?>"):
