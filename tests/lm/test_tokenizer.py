@@ -316,6 +316,7 @@ def test_an_unknown_run_is_one_token_without_byte_fallback():
         (tiny_sentencepiece(TINY)[:-3], "damaged"),
         (tiny_sentencepiece(TINY, trainer=field(3, 1)), "must be of type bpe, got unigram"),
         (tiny_sentencepiece(TINY, normalizer=field(2, b"map")), "identity normalizer"),
+        (tiny_sentencepiece(TINY, trainer=field(3, 2) + field(41, 10**6)), "vocabulary, got 1000000"),
         (tiny_sentencepiece([*TINY, ("a" * 513, 0, NORMAL)]), "512 characters"),
     ],
 )
@@ -343,6 +344,34 @@ def small_spec(**changes):
     }
 
 
+def opening(token):
+    return {"type": "RobertaProcessing", "cls": ["<s>", token], "sep": ["</s>", 1]}
+
+
+def template(ids):
+    single = [{"SpecialToken": {"id": "x"}}, {"Sequence": {"id": "A"}}]
+    return {"type": "TemplateProcessing", "single": single, "special_tokens": {"x": {"ids": ids}}}
+
+
+def split_at(pattern):
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+
+
+def replacing(text, content):
+    return {"type": "Replace", "pattern": {"String": text}, "content": content}
+
+
+def in_sequence(name, steps):
+    return {"type": "Sequence", name: steps}
+
+
+def nested(depth):
+    step = {"type": "NFC"}
+    for _ in range(depth):
+        step = in_sequence("normalizers", [step])
+    return step
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
@@ -363,11 +392,39 @@ def small_spec(**changes):
         ),
         (small_spec(decoder={"type": "CTC"}), "decoder.*CTC"),
         (small_spec(added_tokens=[{"id": 3}]), "damaged"),
+        *((small_spec(added_tokens=[{"id": x, "content": "x"}]), "token id") for x in (-5, "3", 1 << 40)),
+        *(
+            (small_spec(post_processor=opening(x)), "of the tokenizer's vocabulary, got")
+            for x in (3, -1, "a")
+        ),
+        (small_spec(post_processor=opening([0])), "damaged"),
+        (small_spec(post_processor=template([10**9])), "of the tokenizer's vocabulary, got 1000000000"),
+        (small_spec(post_processor=template([0] * 17)), "at most 16 tokens, got 17"),
+        (small_spec(pre_tokenizer={"type": "Metaspace", "replacement": ""}), "one character for a blank"),
+        (small_spec(pre_tokenizer=split_at("(a|a)+$")), "take very long"),
+        (small_spec(normalizer=replacing("a", "b" * 257)), "at most 256 characters"),
+        (small_spec(normalizer=replacing("a", 5)), "at most 256 characters, got 5"),
+        (small_spec(normalizer={"type": "Prepend", "prepend": "b" * 257}), "at most 256 characters"),
+        (small_spec(normalizer=in_sequence("normalizers", [{"type": "NFC"}] * 1_000)), "at most 16384"),
+        (small_spec(normalizer=nested(5_000)), "damaged|at most 16384"),
     ],
 )
 def test_what_is_not_supported_is_a_clear_error(spec, message):
     with pytest.raises(ValueError, match=message):
         Tokenizer.from_json(spec)
+
+
+def test_steps_that_make_ever_more_of_a_text_are_stopped():
+    steps = [replacing("a", "a" * 100)] * 3
+    normalizing = Tokenizer.from_json(small_spec(normalizer=in_sequence("normalizers", steps)))
+    with pytest.raises(ValueError, match="must not make 10000 characters of 1; its file is damaged"):
+        normalizing.encode("a")
+    decoding = Tokenizer.from_json(small_spec(decoder=in_sequence("decoders", steps)))
+    for write in (lambda: decoding.decode([0, 1]), lambda: decoding.piece(0)):
+        with pytest.raises(ValueError, match=r"must not make \d+ characters of \d"):
+            write()
+    allowed = Tokenizer.from_json(small_spec(normalizer={"type": "NFKC"}))
+    assert allowed.encode("\ufdfa" * 5_000) == []
 
 
 def test_merges_may_be_strings_or_pairs():

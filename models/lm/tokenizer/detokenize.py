@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from .pretokenize import build_replace, byte_alphabet
+from .pretokenize import build_replace, byte_alphabet, check_growth
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -39,15 +39,19 @@ def build_decoder(spec: Mapping[str, Any] | None) -> Decoder:
 
     def text(tokens: Sequence[str]) -> str:
         tokens = list(tokens)
+        length = sum(map(len, tokens))
         for chain, _ in steps:
             tokens = chain(tokens)
+            check_growth(length, sum(map(len, tokens)))
         return "".join(tokens)
 
     def piece(token: str) -> bytes:
+        length = len(token)
         for _, step in steps:
             if isinstance(token, bytes):
                 break
             token = step(token)
+            check_growth(length, len(token))
         return token if isinstance(token, bytes) else token.encode()
 
     return Decoder(text, piece)

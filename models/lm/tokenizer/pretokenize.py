@@ -21,6 +21,7 @@ Normalizer = Callable[[str], str]
 Stage = Callable[[list[str], bool], list[str]]
 
 GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_MAX_TEXT = 256  # characters
 _BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 
 
@@ -38,15 +39,40 @@ def byte_alphabet() -> tuple[str, ...]:
 
 
 def build_normalizer(spec: Mapping[str, Any] | None) -> Normalizer:
-    """Returns the normalizer of a tokenizer.json; raises ValueError for a kind that is not supported."""
-    if spec is None:
-        return lambda text: text
+    """Returns the normalizer of a tokenizer.json; raises ValueError for a kind that is not supported.
+
+    What it returns raises ValueError, too, where a text would grow without end.
+    """
+    steps = [] if spec is None else _normalizers(spec)
+
+    def normalize(text: str) -> str:
+        length = len(text)
+        for step in steps:
+            text = step(text)
+            check_growth(length, len(text))
+        return text
+
+    return normalize
+
+
+def check_growth(before: int, after: int) -> None:
+    """Raises ValueError where the steps of a tokenizer make far more characters of a text than it had."""
+    if after > 32 * before + 1_024:
+        raise ValueError(
+            f"the tokenizer must not make {after} characters of {before}; its file is damaged, get it again"
+        )
+
+
+def _normalizers(spec: Mapping[str, Any]) -> list[Normalizer]:
+    if spec.get("type") == "Sequence":
+        return [step for inner in spec["normalizers"] for step in _normalizers(inner)]
+    return [_normalizer(spec)]
+
+
+def _normalizer(spec: Mapping[str, Any]) -> Normalizer:
     kind = spec.get("type")
-    if kind == "Sequence":
-        steps = [build_normalizer(step) for step in spec["normalizers"]]
-        return _in_turn(steps)
     if kind == "Prepend":
-        prefix = spec["prepend"]
+        prefix = _text(spec["prepend"])
         return lambda text: prefix + text if text else text
     if kind == "Replace":
         return build_replace(spec["pattern"], spec["content"])
@@ -62,24 +88,24 @@ def build_normalizer(spec: Mapping[str, Any] | None) -> Normalizer:
     )
 
 
-def _in_turn(steps: list[Normalizer]) -> Normalizer:
-    def normalize(text: str) -> str:
-        for step in steps:
-            text = step(text)
-        return text
-
-    return normalize
-
-
 def build_replace(pattern: Mapping[str, str] | str, content: str) -> Normalizer:
     """Returns a function that puts `content` for every match of a `{"String": …}` or `{"Regex": …}`."""
+    content = _text(content)
     if isinstance(pattern, str):
         return lambda text: text.replace(pattern, content)
     if "String" in pattern:
-        plain = pattern["String"]
+        plain = _text(pattern["String"])
         return lambda text: text.replace(plain, content)
     found = compile_pattern(pattern["Regex"])
     return lambda text: found.sub(lambda _: content, text)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
+        raise ValueError(
+            f"a tokenizer's step must state a text of at most {_MAX_TEXT} characters, got {repr(value)[:80]}"
+        )
+    return value
 
 
 def _strip(left: bool, right: bool) -> Normalizer:
@@ -230,6 +256,8 @@ def _punctuation(spec: Mapping[str, Any]) -> Stage:
 def _metaspace(spec: Mapping[str, Any]) -> Stage:
     mark = spec.get("replacement", "▁")
     scheme = spec.get("prepend_scheme") or ("always" if spec.get("add_prefix_space", True) else "never")
+    if len(mark) != 1:
+        raise ValueError(f"a Metaspace must put one character for a blank, got {mark!r}")
     if scheme not in ("always", "first", "never"):
         raise ValueError(f"a Metaspace must prepend always, first or never, got {scheme!r}")
     cut = (

@@ -9,6 +9,7 @@ Source: tokenizers' and sentencepiece's formats; the GGUF specification, section
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,9 @@ _BOS = ("<|bos|>", "<s>", "<|begin_of_text|>", "<｜begin▁of▁sentence｜>", 
 _EOS = ("<|eos|>", "</s>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "<eos>", "<|endoftext|>")
 _PAD = ("<|pad|>", "<pad>", "<｜▁pad▁｜>")
 
+MAX_PREFIX = 16  # tokens
+MAX_STEPS = 1 << 14  # characters of JSON, which bounds how many steps there are and how deep they lie
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -50,6 +54,20 @@ class Parts:
     eos: int | None
     pad: int | None
 
+    def __post_init__(self):
+        check_ids(self.names)
+        if len(self.prefix) > MAX_PREFIX:
+            raise ValueError(
+                f"a sequence may open with at most {MAX_PREFIX} tokens, got {len(self.prefix)}; "
+                "the file is damaged"
+            )
+        for token in (*self.prefix, self.bos, self.eos, self.pad):
+            if token is not None and (type(token) is not int or token not in self.names):
+                raise ValueError(
+                    "the tokens that open, end and fill a sequence must be of the tokenizer's vocabulary, "
+                    f"got {token!r}; the file is damaged"
+                )
+
 
 # ---- tokenizer.json
 
@@ -58,7 +76,7 @@ def json_parts(spec: Mapping[str, Any], config: Mapping[str, Any]) -> Parts:
     """The parts of a tokenizer.json; raises ValueError where it is damaged or of a kind not supported."""
     try:
         return _json_parts(spec, config)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(
             f"the tokenizer.json is damaged or of an unknown form ({type(error).__name__}: {error}); "
             "download it again"
@@ -66,6 +84,9 @@ def json_parts(spec: Mapping[str, Any], config: Mapping[str, Any]) -> Parts:
 
 
 def _json_parts(spec: Mapping[str, Any], config: Mapping[str, Any]) -> Parts:
+    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        if len(json.dumps(spec.get(name))) > MAX_STEPS:
+            raise ValueError(f"the tokenizer's {name} must have at most {MAX_STEPS} characters of JSON")
     model = _json_model(spec["model"])
     added = {token.content: token for token in map(_added, spec.get("added_tokens") or ())}
     added = {text: _with_id(token, model.vocab.get(text, token.id)) for text, token in added.items()}
@@ -207,6 +228,15 @@ def _prefix_once(pieces: list[str], at_start: bool) -> list[str]:
 
 def gguf_parts(metadata: Mapping[str, Any], pre: str | None) -> Parts:
     """The parts of the tokenizer in GGUF metadata; raises ValueError where it is none or of unknown kind."""
+    try:
+        return _gguf_parts(metadata, pre)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the tokenizer of the GGUF file is damaged ({type(error).__name__}: {error}); download it again"
+        ) from error
+
+
+def _gguf_parts(metadata: Mapping[str, Any], pre: str | None) -> Parts:
     kind = metadata.get("tokenizer.ggml.model")
     tokens = metadata.get("tokenizer.ggml.tokens")
     if kind not in ("llama", "gpt2") or not tokens:
@@ -301,7 +331,7 @@ def _id(metadata: Mapping[str, Any], key: str, tokens: Sequence[str], default: i
 
 def _added(entry: Mapping[str, Any], token: int | None = None) -> AddedToken:
     flags = ("special", "single_word", "lstrip", "rstrip", "normalized")
-    number = int(entry["id"] if token is None else token)
+    number = entry["id"] if token is None else token
     return AddedToken(entry["content"], number, **{flag: bool(entry.get(flag, False)) for flag in flags})
 
 
