@@ -13,8 +13,8 @@ import comfy.supported_models_base
 import torch
 
 from ..models.hub import bundled_folder
+from ..models.tinyworld.bundled import WORDS
 from ..models.tinyworld.clip import LENGTH, WIDTH, Words, read_words, text_config
-from ..models.tinyworld.studio import WORDS
 
 NAME = "tiny_clip"  # of the encoder, in ComfyUI's tables and in saved checkpoints
 OF_TEXT = ("text_model.", "text_projection.")

@@ -9,8 +9,8 @@ import torch
 from comfy_api.latest import io
 
 from ..models.hub import bundled_weights
+from ..models.tinyworld.bundled import AUTOENCODER, CLIP, MODEL
 from ..models.tinyworld.clip import LENGTH
-from ..models.tinyworld.studio import AUTOENCODER, CLIP, MODEL
 from .compat import schema
 from .mmh_dit import CATEGORY, config_of
 from .native_tiny_clip import NAME, OF_TEXT, clip_target

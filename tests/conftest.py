@@ -53,9 +53,9 @@ def random_world(random_world_folder, monkeypatch):
     """Models of random weights in the place of the bundled ones."""
     from presample.models import hub
     from presample.models.textcraftor import files
-    from presample.models.tinyworld import studio
+    from presample.models.tinyworld import pipeline
 
-    for module in (hub, files, studio):
+    for module in (hub, files, pipeline):
         monkeypatch.setattr(module, "bundled_folder", lambda: random_world_folder)
     return random_world_folder
 

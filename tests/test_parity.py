@@ -12,7 +12,7 @@ from nodes_for_tests import by_id, loaded_nodes
 from presample.models.mmh_dit.flow import SampleOptions
 from presample.models.options import Option, describe
 from presample.models.textcraftor.options import MixOptions
-from presample.models.tinyworld.studio import TinyOptions
+from presample.models.tinyworld.pipeline import TinyOptions
 from presample.models.tipo.options import ExpandOptions
 
 ROOT = Path(__file__).parents[1]

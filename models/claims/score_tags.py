@@ -17,18 +17,18 @@ from torch import Tensor
 
 from ..mmh_dit.data.scores import ScoreOptions, score_tag
 from ..mmh_dit.flow import SampleOptions
+from ..tinyworld import bundled
 from ..tinyworld.finish import LEVELS
-from ..tinyworld.oracle import NAME as ORACLE
 from ..tinyworld.oracle import load_oracle, read
 from ..tinyworld.pictures import HELD_OUT, Draw, draws, images_of, prompt
-from ..tinyworld.studio import AUTOENCODER, CLIP, MODEL, load_pipeline
-from ..tinyworld.studio import WORDS as TINY
+from ..tinyworld.pipeline import load_pipeline
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Line, Panel, Table
 from .statistics import interval, paired
 
 WORDS = {"average": "low quality", "good": "normal quality", "excellent": "best quality"}
-WEIGHTS = tuple(f"{name}/model.safetensors" for name in (MODEL, CLIP, AUTOENCODER, ORACLE))
+MODELS = (bundled.MODEL, bundled.CLIP, bundled.AUTOENCODER, bundled.ORACLE)
+READ = (*(f"{name}/model.safetensors" for name in MODELS), f"{bundled.WORDS}/tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,6 @@ EXPERIMENTS = (
         measure=measure,
         judge=judge,
         minutes=1.5,
-        bundled=(*WEIGHTS, f"{TINY}/tokenizer.json"),
+        bundled=READ,
     ),
 )

@@ -17,7 +17,7 @@ from typing import Any
 from ..options import add_flags, from_flags
 from ..textcraftor.options import MOST, MixOptions
 from ..tinyworld.pictures import SIZES
-from ..tinyworld.studio import TinyOptions
+from ..tinyworld.pipeline import TinyOptions
 from .studio import NOT_HERE, SCALE, progress
 
 
@@ -105,8 +105,9 @@ def open_painter(files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
     from ..mmh_dit.flow import Text
     from ..textcraftor.files import check_fit, read_encoder
     from ..textcraftor.paint import MixedPainter
+    from ..tinyworld.bundled import CLIP, WORDS
     from ..tinyworld.clip import load_clip, read_words
-    from ..tinyworld.studio import CLIP, WORDS, load_pipeline
+    from ..tinyworld.pipeline import load_pipeline
 
     pipeline = load_pipeline()
     original = load_clip(bundled_weights(CLIP), read_words(bundled_folder() / WORDS))

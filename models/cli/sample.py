@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..options import add_flags, from_flags
 from ..tinyworld.pictures import SIZES
-from ..tinyworld.studio import TinyOptions
+from ..tinyworld.pipeline import TinyOptions
 from .studio import NOT_HERE, SCALE, Strip, Studio, workflow
 
 

@@ -43,7 +43,7 @@ class Studio:
     @classmethod
     def open(cls) -> Studio:
         """Loads them; raises FileNotFoundError where one is not there."""
-        from ..tinyworld.studio import load_pipeline
+        from ..tinyworld.pipeline import load_pipeline
         from ..tipo.expand import load_tipo
 
         return cls(load_pipeline(), load_tipo("tipo-tiny"))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..hub import bundled_weights
+from .bundled import ORACLE
 from .finish import LEVELS
 from .render import INVISIBLE
 from .scene import ASPECTS, Scene, aspect_of, world
@@ -27,7 +28,6 @@ SIDE = 128  # root of the area that the network sees, in pixels
 CELL, STRIDE = 4, 16
 WIDTHS = (64, 112, 120)
 GRID, NARROW = 8, 28  # rows and columns of the coarse grid, and its channels
-NAME = "tiny-oracle"
 
 
 @cache
@@ -147,7 +147,7 @@ def load_oracle(path: Path | None = None, *, device: str = "cpu") -> Oracle:
     """
     from safetensors.torch import load_file
 
-    path = path or bundled_weights(NAME)
+    path = path or bundled_weights(ORACLE)
     with torch.device("meta"):
         model = Oracle()
     found = load_file(path)

@@ -20,13 +20,12 @@ from torch import Tensor
 from ..hub import bundled_folder, bundled_weights
 from ..metrics.features import Features
 from ..metrics.scorers import Scorer, Similarity
+from .bundled import CLIP, ORACLE, WORDS
 from .clip import load_clip, read_words
 from .following import followed, share, visible_demands
-from .oracle import NAME as ORACLE
 from .oracle import Oracle, load_oracle, read, scores
-from .studio import CLIP, WORDS
 
-TINY_SCORERS = ("tiny-clip", "tiny-attributes")
+TINY_SCORERS = (CLIP, "tiny-attributes")
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def load_tiny_scorer(name: str, *, device: str = "cpu", folder: Path | None = No
         ValueError: the name is none of them.
         FileNotFoundError: a model is not there.
     """
-    if name == "tiny-clip":
+    if name == CLIP:
         words = read_words((folder or bundled_folder()) / WORDS)
         clip = load_clip(bundled_weights(CLIP, folder), words)
         clip.model.to(device)

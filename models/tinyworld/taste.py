@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from ..hub import bundled_weights
+from .bundled import TASTE
 from .finish import LEVELS
 
-NAME = "tiny-reward"
 KINDS = ("vivid", "detailed", "moonlit")
 NETS = ("reward", "judge")
 WIDTHS = (24, 48, 64, 64)
@@ -116,7 +116,7 @@ def load_taste(path: Path | None = None, *, device: str = "cpu") -> Taste:
     """
     from safetensors.torch import load_file
 
-    path = path or bundled_weights(NAME)
+    path = path or bundled_weights(TASTE)
     with torch.device("meta"):
         model = Taste()
     found = {name: tensor.float() for name, tensor in load_file(path).items()}

@@ -12,6 +12,7 @@ from presample.models.textcraftor.loss import OFFICIAL, cosine, total
 from presample.models.textcraftor.rewards import Column, official, parse_weights
 from presample.models.textcraftor.training.reward_models import tiny_rewards
 from presample.models.tinyworld import taste
+from presample.models.tinyworld.bundled import TASTE
 from presample.models.tinyworld.pictures import draws, picture
 from presample.models.tinyworld.training import taste as training
 
@@ -181,7 +182,7 @@ def test_another_file_is_refused(tmp_path):
 
 
 def test_the_bundled_taste_follows_the_truth():
-    path = bundled_folder() / taste.NAME
+    path = bundled_folder() / TASTE
     if not (path / "model.safetensors").exists():
         pytest.skip(f"{path.name} is not there: presample train tiny-reward makes it")
     measured = training.measure(training.TasteOptions(out=str(path), seed=1), count=64)

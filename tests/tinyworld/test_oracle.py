@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from presample.models.hub import bundled_folder
-from presample.models.tinyworld import oracle as oracles
+from presample.models.tinyworld.bundled import ORACLE
 from presample.models.tinyworld.finish import LEVELS
 from presample.models.tinyworld.oracle import Oracle, accuracy, load_oracle, read, shown, values, visible
 from presample.models.tinyworld.pictures import SIZES, draws, picture
@@ -26,8 +26,8 @@ def fresh():
 
 @pytest.fixture(scope="module")
 def bundled():
-    if not (bundled_folder() / oracles.NAME / "model.safetensors").exists():
-        pytest.skip(f"{oracles.NAME} is not there: presample train tiny-oracle makes it")
+    if not (bundled_folder() / ORACLE / "model.safetensors").exists():
+        pytest.skip(f"{ORACLE} is not there: presample train tiny-oracle makes it")
     return load_oracle()
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ...hub import bundled_folder, bundled_weights
 from ...metrics.frechet import frechet_distance
+from ...tinyworld.bundled import CLIP, WORDS
 from ...tinyworld.clip import load_clip, read_words
-from ...tinyworld.studio import CLIP, WORDS
 
 Embed = Callable[[Tensor, Sequence[str]], Tensor]  # images (b, 3, H, W) in 0..1 and prompts -> (b, 2e)
 

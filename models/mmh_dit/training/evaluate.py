@@ -22,12 +22,13 @@ from torch import Tensor
 
 from ...hub import bundled_weights
 from ...options import add_flags, default, flags, from_flags, option
+from ...tinyworld.bundled import AUTOENCODER
 from ...tinyworld.following import Followed, Wanted, followed, share, visible_demands
 from ...tinyworld.oracle import read
 from ...tinyworld.pictures import HELD_OUT, Draw, draws, images_of, prompt
+from ...tinyworld.pipeline import TinyOptions, load_pipeline
 from ...tinyworld.prompts import Prompt
 from ...tinyworld.scene import ASPECTS
-from ...tinyworld.studio import AUTOENCODER, TinyOptions, load_pipeline
 from ...trainer.card import Card, Measure, write
 from .. import flow
 from ..pipeline import Pipeline

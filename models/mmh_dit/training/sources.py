@@ -55,9 +55,9 @@ def _decoder(path: Path) -> Decode:
 def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     """Paints with the bundled autoencoder and reads prompts with the bundled CLIP."""
     from ...tinyworld.autoencoder import load_autoencoder
+    from ...tinyworld.bundled import AUTOENCODER, CLIP, WORDS
     from ...tinyworld.clip import load_clip, read_words
     from ...tinyworld.pictures import picture
-    from ...tinyworld.studio import AUTOENCODER, CLIP, WORDS
 
     words = read_words(bundled_folder() / WORDS)
     autoencoder = load_autoencoder(bundled_weights(AUTOENCODER))

@@ -135,8 +135,8 @@ def tiny_base(folder: Path | None = None) -> TinyBase:
     from ...mmh_dit.layers import sdpa
     from ...mmh_dit.training.attention import written_out
     from ...tinyworld.autoencoder import load_autoencoder
+    from ...tinyworld.bundled import AUTOENCODER, CLIP, MODEL, WORDS
     from ...tinyworld.clip import load_clip, read_words
-    from ...tinyworld.studio import AUTOENCODER, CLIP, MODEL, WORDS
 
     clip = load_clip(bundled_weights(CLIP, folder), read_words((folder or bundled_folder()) / WORDS))
     denoiser = checkpoint.load(bundled_weights(MODEL, folder), dtype=torch.float32)

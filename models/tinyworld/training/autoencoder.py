@@ -32,6 +32,7 @@ from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
 from ..autoencoder import CHANNELS, STRIDE, Block, TinyAutoencoder, load_autoencoder
+from ..bundled import AUTOENCODER
 from ..pictures import HELD_OUT, draws, images_of
 from .painted import PaintedOptions, shards
 
@@ -194,7 +195,7 @@ def measure(options: AutoencoderOptions, *, count: int = 256) -> dict[str, Measu
 
 
 MODEL = Small(
-    "tiny-autoencoder",
+    AUTOENCODER,
     "train the little world's autoencoder",
     AutoencoderOptions,
     what=WHAT,

@@ -22,6 +22,7 @@ from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
+from ..bundled import CLIP
 from ..clip import Words, load_clip, make_clip, read_words, seen, squeeze
 from ..pictures import HELD_OUT, Draw, draws, picture
 from ..prompts import prompt_of
@@ -150,7 +151,7 @@ def measure(options: ClipOptions, *, count: int = 1024) -> dict[str, Measure]:
 
 
 MODEL = Small(
-    "tiny-clip",
+    CLIP,
     "train the little world's text encoder and its tower",
     ClipOptions,
     what=WHAT,

@@ -22,6 +22,7 @@ from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
+from ..bundled import ORACLE
 from ..oracle import Oracle, accuracy, load_oracle, shown, values, visible
 from ..pictures import HELD_OUT, draws, images_of, scene_of
 from .jitter import jitter
@@ -127,7 +128,7 @@ def measure(options: OracleOptions, *, count: int = COUNTED) -> dict[str, Measur
 
 
 MODEL = Small(
-    "tiny-oracle",
+    ORACLE,
     "train the reader of the little world's pictures",
     OracleOptions,
     what=WHAT,

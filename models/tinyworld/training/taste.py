@@ -21,6 +21,7 @@ from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
+from ..bundled import TASTE
 from ..pictures import HELD_OUT, Shard, draws, images_of, scene_of
 from ..taste import KINDS, NETS, Taste, load_taste, truth
 from .painted import PaintedOptions, load, turns
@@ -133,7 +134,7 @@ def measure(options: TasteOptions, *, count: int = 1024) -> dict[str, Measure]:
 
 
 MODEL = Small(
-    "tiny-reward",
+    TASTE,
     "train what scores the little world's pictures",
     TasteOptions,
     what=WHAT,

@@ -4,7 +4,7 @@ import pytest
 
 from presample.models.mmh_dit.flow import SampleOptions
 from presample.models.tinyworld.clip import WIDTH
-from presample.models.tinyworld.studio import load_pipeline
+from presample.models.tinyworld.pipeline import load_pipeline
 
 pytest.importorskip("transformers")
 

@@ -14,9 +14,8 @@ from ..mmh_dit.flow import SampleOptions, Text
 from ..mmh_dit.pipeline import Pipeline
 from ..options import default
 from .autoencoder import load_autoencoder
+from .bundled import AUTOENCODER, CLIP, MODEL, WORDS
 from .clip import load_clip, read_words
-
-MODEL, CLIP, AUTOENCODER, WORDS = "mmh-dit-tiny", "tiny-clip", "tiny-autoencoder", "tipo-tiny"
 
 
 @dataclass(frozen=True)
