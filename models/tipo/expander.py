@@ -226,11 +226,19 @@ class Expander:
         return options.tag_repetition_penalty if step.writes == "tags" else options.prose_repetition_penalty
 
     def prompt(self, draft: Draft, step: Pass) -> list[int]:
-        """Returns the tokens of a request; one too long for the model is shortened, with a note."""
+        """Returns the tokens of a request; one too long for the model is shortened, with a note.
+
+        Raises ValueError where the model has no room for one that says nothing.
+        """
         fields = draft.fields(find_task(step.task).prose_field)
         room = self.tipo.language.config.context - ROOM
         share, tokens = 1.0, self.request_tokens(fields, step, room)
         while tokens is None:
+            if share <= 1e-6:
+                raise ValueError(
+                    f"the model must have room for a request and an answer, got {room + ROOM} tokens in all; "
+                    "its config is damaged, or it is no TIPO: get it again, or choose another one"
+                )
             share /= 2
             shown = shortened(fields, share) if share > 1e-6 else Fields(aspect_ratio=fields.aspect_ratio)
             tokens = self.request_tokens(shown, step, room)

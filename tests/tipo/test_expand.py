@@ -484,6 +484,13 @@ def test_a_stop_leaves_no_partial_result_and_nothing_behind(tipo, after):
     assert run("1girl", tipo).prompt == run("1girl", load_tipo()).prompt
 
 
+@pytest.mark.parametrize("context", [1, 64])
+def test_a_model_without_room_for_any_request_says_so(tipo, monkeypatch, context):
+    monkeypatch.setattr(tipo.language.model, "config", replace(tipo.language.config, context=context))
+    with pytest.raises(ValueError, match=f"room for a request and an answer, got {context} tokens in all"):
+        run("1girl", tipo)
+
+
 def test_a_prompt_of_thousands_of_parts_is_stopped_as_soon_as_one_of_two(tipo):
     asked = []
     with pytest.raises(Interrupted):
