@@ -30,6 +30,7 @@ SIZES = {
 }
 CHUNK = 1024  # scenes drawn together
 HELD_OUT = 10**6  # added to a seed: a stream that no training sees
+VERSION = 1  # another one whenever a seed gives other scenes, prompts or pictures: what was kept is made anew
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def cached(folder: Path, seed: int, count: int, *, workers: int = 0) -> list[Sha
     """
     found = []
     for chunk in range(-(-count // CHUNK)):
-        path = folder / f"pictures-{seed}-{chunk}.safetensors"
+        path = folder / f"pictures-v{VERSION}-{seed}-{chunk}.safetensors"
         if not path.exists():
             with written(path) as half:
                 write_shard(half, draws(seed, CHUNK, start=chunk * CHUNK), workers=workers)

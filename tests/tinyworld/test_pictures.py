@@ -1,9 +1,15 @@
 """The stream of pictures: the same from any place on, and files that give back what was painted."""
 
+import hashlib
+
+import pytest
 import torch
 
+from presample.models.tinyworld import pictures
 from presample.models.tinyworld.pictures import (
     SIZES,
+    VERSION,
+    cached,
     draws,
     labels_of,
     picture,
@@ -58,3 +64,24 @@ def test_a_file_gives_back_pictures_and_scenes(tmp_path):
 def test_scenes_survive_as_numbers():
     for draw in draws(5, 50):
         assert scene_of(labels_of(draw.scene)) == draw.scene
+
+
+def test_the_stream_is_that_of_its_version():
+    """Where this fails on purpose, VERSION is to grow: files of the older stream are then not read again."""
+    said = "\n".join(prompt(draw).text for draw in draws(0, 64))
+    assert (VERSION, hashlib.sha256(said.encode()).hexdigest()[:16]) == (1, "d6455bc4849213cf")
+    means = [picture(draw).float().mean((1, 2)).tolist() for draw in draws(0, 3)]
+    assert means == [
+        pytest.approx(colour, abs=0.3)
+        for colour in ([169.6, 152.6, 149.3], [134.6, 112.1, 76.5], [155.3, 114.2, 76.9])
+    ]
+
+
+def test_kept_files_of_another_version_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "CHUNK", 2)
+    painted = []
+    monkeypatch.setattr(pictures, "write_shard", lambda *given, **how: painted.append(write_shard(*given)))
+    for version in (1, 1, 2):
+        monkeypatch.setattr(pictures, "VERSION", version)
+        cached(tmp_path, 0, 2)
+    assert len(painted) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...files import fingerprint
 from ...hub import bundled_folder, bundled_weights
 from ...trainer.fit import Place
 from .batches import Staged, cached, parse_stages
@@ -60,9 +61,16 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     from ...tinyworld.pictures import picture
 
     words = read_words(bundled_folder() / WORDS)
-    autoencoder = load_autoencoder(bundled_weights(AUTOENCODER))
+    weights = bundled_weights(AUTOENCODER)
+    autoencoder = load_autoencoder(weights)
     clip = load_clip(bundled_weights(CLIP), words)
-    how = Painting(options.pictures, text_len=options.text_len, seed=options.seed)
+    how = Painting(
+        options.pictures,
+        text_len=options.text_len,
+        seed=options.seed,
+        autoencoder=fingerprint(weights),
+        words=fingerprint(bundled_folder() / WORDS / "tokenizer.json"),
+    )
     folder, place = work / "world", Place(accelerator.process_index, accelerator.num_processes)
 
     @torch.no_grad()

@@ -11,7 +11,6 @@ b batch  n pictures of a size  m text tokens  d width of the text encoder  h w l
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -21,10 +20,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...files import written
+from ...files import check_same, write_json, written
 from ...playground.balance import BalancedBatches, BalanceOptions
 from ...seeds import generator_for
-from ...tinyworld.pictures import Draw, draws, prompt
+from ...tinyworld.pictures import VERSION, Draw, draws, prompt
 from ...tinyworld.solids import solid_picture, solid_prompt, solids
 from ...trainer.fit import Place
 from ..pipeline import STRIDE
@@ -42,13 +41,17 @@ States = Callable[[Tensor, Tensor], Tensor]  # ids and mask (b, m) -> states (b,
 @dataclass(frozen=True)
 class Painting:
     """What decides the files: how many scenes, how many canvases of one colour with every chunk of them, how
-    many prompts of each and of how many tokens, the seed."""
+    many prompts of each and of how many tokens, the seed; the painter's version, and what tells the
+    autoencoder and the words from others."""
 
     pictures: int
     solids: int = 8
     prompts: int = 6
     text_len: int = 128
     seed: int = 0
+    painter: int = VERSION
+    autoencoder: str = ""
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,10 @@ def paint_all(folder: Path, how: Painting, tools: Tools, *, place: Place) -> Non
 
 def _same_settings(folder: Path, how: Painting) -> None:
     path, now = folder / "settings.json", {k: v for k, v in asdict(how).items() if k != "pictures"}
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != now:
-        raise ValueError(f"{folder} was painted with other settings than {now}: remove it, or name another")
-    path.write_text(json.dumps(now) + "\n", encoding="utf-8")
+    if path.exists():
+        check_same(path, now)
+    else:
+        write_json(path, now)
 
 
 def _file(folder: Path, index: int) -> Path:

@@ -8,19 +8,20 @@ from collections import Counter
 import pytest
 import torch
 import world_for_tests as world
+from safetensors.torch import load_file, save_file
 
 from presample.models.mmh_dit import checkpoint, flow
 from presample.models.mmh_dit.config import MMHDiTConfig
 from presample.models.mmh_dit.layers import sdpa
 from presample.models.mmh_dit.model import MMHDiT, init_weights
-from presample.models.mmh_dit.training import batches, pictures, train
+from presample.models.mmh_dit.training import batches, pictures, sources, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
 from presample.models.mmh_dit.training.world import Bank, Tools, WorldBatches, paint_all
 from presample.models.seeds import generator_for
 from presample.models.tinyworld.pictures import SIZES
 from presample.models.tinyworld.solids import COLORS
-from presample.models.trainer.fit import Place
+from presample.models.trainer.fit import Place, make_accelerator
 from presample.models.trainer.optimizers import make_optimizers
 from presample.models.trainer.options import recipe
 
@@ -79,8 +80,24 @@ def test_painting_goes_on_where_it_stopped_and_is_the_same(tmp_path):
     assert [p.name for p in sorted(tmp_path.glob("0*"))] == ["00000.safetensors"]
     again, whole = world.painted(tmp_path), world.painted(tmp_path / "whole")
     assert all(torch.equal(again.latents[size], whole.latents[size]) for size in whole.latents)
-    with pytest.raises(ValueError, match="other settings"):
-        world.painted(tmp_path, dataclasses.replace(world.HOW, seed=1))
+    for other in ({"seed": 1}, {"painter": 0}, {"autoencoder": "retrained"}, {"words": "more"}):
+        with pytest.raises(ValueError, match=f"was made with {next(iter(other))} .*, now"):
+            world.painted(tmp_path, dataclasses.replace(world.HOW, **other))
+
+
+def test_latents_of_another_autoencoder_are_not_trained_on(random_world_folder, tmp_path, monkeypatch):
+    bundled, chosen = tmp_path / "bundled", world.options(tmp_path)
+    object.__setattr__(chosen, "pictures", 2)
+    shutil.copytree(random_world_folder, bundled)
+    monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: bundled)
+    monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
+    for _ in range(2):
+        sources.source(chosen, tmp_path / "work", make_accelerator(chosen))
+    weights = bundled / "tiny-autoencoder" / "model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
+    with pytest.raises(ValueError, match="was made with autoencoder"):
+        sources.source(chosen, tmp_path / "work", make_accelerator(chosen))
 
 
 def test_an_epoch_shows_pictures_once_in_batches_of_one_size_and_like_length(bank):
