@@ -21,6 +21,7 @@ from ...models.tipo.expansion import Expansion, Progress, Request
 from ...models.tipo.infotext import write
 from ...models.tipo.options import MAX_SEED
 from . import job, values
+from .memory import HALF, Memory
 from .work import Running, ShouldStop, Tell, Work
 
 VARIATIONS = 4
@@ -223,16 +224,26 @@ class Actions:
             options = replace(expansion.request.options, seed=expansion.seed)
             pairs = write(options, expansion.original, prose=expansion.request.prose, extras=said.extras())
             self.script.memory.add(expansion.request.prompt, expansion.prompt, pairs)
+            self.script.memory.add_words(expansion, HALF)
 
 
-def show_made(script) -> Callable[[], Any]:
-    """Returns a handler that shows the chips of a job's pictures, one page for each."""
+def show_made(memory: Memory) -> Callable[[str], Any]:
+    """Returns a handler that shows the chips of the pictures that a host's info is of, a page for each."""
 
-    def show() -> Any:
-        made = [payload(expansion) for expansion in script.made]
+    def show(info: str) -> Any:
+        made = [payload(expansion) for expansion in memory.made(infotexts(info))]
         return result(shown=made) if made else gr.update()
 
     return show
+
+
+def infotexts(info: str) -> list[str]:
+    """Returns the infotexts in what a host says of the pictures that it shows."""
+    try:
+        found = json.loads(info)["infotexts"]
+    except (ValueError, TypeError, KeyError):
+        return []
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
 
 
 def result(**said: Any) -> str:

@@ -5,75 +5,25 @@ wraps hooks, so whatever fails here leaves the prompts as they were.
 """
 
 import logging
-import re
 import secrets
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...models.hub import ModelNotFound
 from ...models.interrupt import Interrupted
 from ...models.tipo.expansion import Expansion, Request
-from ...models.tipo.infotext import is_ours, merge, read, write
+from ...models.tipo.infotext import is_ours, merge, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
+from .memory import MOST, Done, Memory, Pairs
 from .values import RANDOM, Values
 
 SEED, DONE, DRAWN = "_presample_seed", "_presample_done", "_presample_drawn"
 OVERRIDES = "_presample_overrides"  # what an axis of a grid puts in the place of the panel
 # Marks of passes inside another job, whose prompts have been expanded already.
 INNER = ("_ad_inner", "_sam3_inner")
-REMEMBERED = 1024
 
 Expand = Callable[[Sequence[Request]], Sequence[Expansion]]
-Pairs = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Done:
-    """What was made of a job: of which requests, its prompts afterwards, and what its infotexts say."""
-
-    requests: tuple[Request, ...]
-    extras: Mapping[str, str]
-    after: tuple[str, ...]
-    pairs: Mapping[str, str | list[str | None]]
-
-
-@dataclass(eq=False)
-class Memory:
-    """Expansions of this session: a text that is one already is not expanded again, nor a job made twice.
-
-    `texts` has what the infotext says of each; `images` the expansion of a prompt for the seed of an image;
-    `last` is the last job, which comes again for every cell of a grid and every tile of a picture.
-    """
-
-    texts: OrderedDict[str, Pairs] = field(default_factory=OrderedDict)
-    images: OrderedDict[tuple[str, int], str] = field(default_factory=OrderedDict)
-    last: Done | None = None
-
-    def said(self, text: str) -> Pairs | None:
-        """Returns what the infotext says of an expansion; None for a text that is none."""
-        return self.texts.get(_bare(text))
-
-    def before(self, text: str) -> str:
-        """Returns what a text was before it was expanded, the text itself where it is no expansion."""
-        record = read(self.said(text) or {})
-        return record.prompt if record and record.prompt is not None else text
-
-    def add(self, before: str, after: str, pairs: Pairs, images: Sequence[int] = ()) -> None:
-        """Remembers an expansion, and for the seeds of which images it was made, unless it added nothing."""
-        if before == after:
-            return
-        self.texts[_bare(after)] = pairs
-        self.images.update({(before, image): after for image in images})
-        for each in (self.texts, self.images):
-            while len(each) > REMEMBERED:
-                each.popitem(last=False)
-
-
-def _bare(text: str) -> str:
-    """Returns a text as it comes back from a picture: hosts drop comments and blanks around lines."""
-    return " ".join(re.sub(r"#[^\n]*", " ", text).split())
 
 
 def prepare(p: Any) -> None:
@@ -114,6 +64,13 @@ def process(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     if done:
         _remember(done, _seeds(p), memory)
         p.extra_generation_params.update(noted(p, done.pairs))
+
+
+def note_pictures(p: Any, infotexts: Sequence[str], memory: Memory) -> None:
+    """Remembers the expansions of a job for the page that shows its pictures; others may show theirs."""
+    done = getattr(p, DONE, None)
+    if done and any(done.made):
+        memory.add_pictures(infotexts, [expansion for expansion in done.made if expansion])
 
 
 def note_hires(p: Any) -> None:
@@ -220,7 +177,8 @@ def _made(
     if last and (last.requests, last.extras) == (tuple(requests), values.extras()):
         return last
     made = _expanded(p, values, requests, expand, memory)
-    memory.last = made or last
+    if made and any(made.made):
+        memory.last = made
     return made
 
 
@@ -228,27 +186,40 @@ def _expanded(
     p: Any, values: Values, requests: Sequence[Request], expand: Expand, memory: Memory
 ) -> Done | None:
     """Expands prompts that are no expansions yet; None where nothing came of it."""
-    known = [memory.said(request.prompt) for request in requests]
-    if any(known):
-        tell(p, "the prompt is an expansion already and was not expanded again")
+    known = _known(p, requests, memory)
     try:
-        made = _texts(expand, [request for request, said in zip(requests, known, strict=True) if not said])
+        new = [request for request in requests if request.prompt not in known]
+        made = iter(expand(new) if new else ())
     except Interrupted:
         tell(p, "stopped; the prompts were not expanded")
         return None
     except (ModelNotFound, ValueError, TypeError, OSError) as error:
         tell(p, f"the prompts were not expanded: {error}")
         return None
+    every = tuple(None if request.prompt in known else next(made) for request in requests)
     after, pairs = [], []
-    for request, said in zip(requests, known, strict=True):
-        after.append(request.prompt if said else next(made))
-        options, prose = request.options, request.prose
-        pairs.append(said or write(options, request.prompt, prose=prose, extras=values.extras()))
-    return Done(tuple(requests), values.extras(), tuple(after), merge(pairs))
+    for request, expansion in zip(requests, every, strict=True):
+        after.append(expansion.prompt if expansion else request.prompt)
+        said = write(request.options, request.prompt, prose=request.prose, extras=values.extras())
+        pairs.append(said if expansion else known[request.prompt])
+    return Done(tuple(requests), values.extras(), tuple(after), merge(pairs), every)
 
 
-def _texts(expand: Expand, requests: Sequence[Request]) -> Iterator[str]:
-    return iter([expansion.prompt for expansion in expand(requests)] if requests else ())
+def _known(p: Any, requests: Sequence[Request], memory: Memory) -> dict[str, Pairs]:
+    """Returns the prompts that are expansions already, with what their infotexts say; tells of it.
+
+    One that was changed since is a text of its own by now, and its infotext says nothing of an expansion.
+    """
+    found: dict[str, Pairs] = {}
+    for prompt, request in {request.prompt: request for request in requests}.items():
+        said = memory.said(prompt)
+        if said is not None:
+            found[prompt] = said
+            tell(p, "the prompt is an expansion already and was not expanded again")
+        elif memory.holds(request):
+            found[prompt] = {}
+            tell(p, "the prompt holds an expansion already and was not expanded; Generate prompt does it")
+    return found
 
 
 def _found(p: Any, values: Values, prompts: list[str], images: list[int], memory: Memory) -> Done | None:
@@ -259,12 +230,14 @@ def _found(p: Any, values: Values, prompts: list[str], images: list[int], memory
         return None
     requests = requests_for(request_for(values, p.width, p.height), prompts, [0] * len(prompts))
     pairs = merge([memory.said(text) or {} for text in after])
-    return Done(tuple(requests), values.extras(), tuple(after), pairs)
+    return Done(tuple(requests), values.extras(), tuple(after), pairs, (None,) * len(after))
 
 
 def _remember(done: Done, images: Sequence[int], memory: Memory) -> None:
     """Remembers the expansions of a job, each for its images: one for all where it was made before them."""
     each = len(done.after) == len(images)
+    for made in filter(None, done.made):
+        memory.add_words(made, MOST)
     for place, (request, after) in enumerate(zip(done.requests, done.after, strict=True)):
         said = {name: v[place] if isinstance(v, list) else v for name, v in done.pairs.items()}
         said = {name: value for name, value in said.items() if value is not None}

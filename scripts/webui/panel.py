@@ -63,8 +63,8 @@ class Panel:
 
     def connect_pictures(self, info) -> None:
         """Shows the chips of the pictures that were made, when the host has filled in their `info`."""
-        show = actions.show_made(self.script)
-        info.change(show, inputs=[], outputs=[self.result], queue=False, show_progress=False)
+        show = actions.show_made(self.script.memory)
+        info.change(show, inputs=[info], outputs=[self.result], queue=False, show_progress=False)
 
     def _id(self, name: str) -> str:
         return f"{self.tab}_presample_{name}"

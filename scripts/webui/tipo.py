@@ -10,6 +10,7 @@ from modules import shared
 from ...models.tipo.expansion import Expansion, Progress, Request
 from . import job, values
 from .keeper import Keeper
+from .memory import Memory
 
 TITLE = "Presample TIPO"
 
@@ -40,12 +41,11 @@ class PresampleTIPO(scripts.Script):
     """What the host calls."""
 
     keeper = Keeper()
-    memory = job.Memory()
+    memory = Memory()
 
     def __init__(self):
         self.prompt_box = self.panel = None
         self.sizes: dict[str, Any] = {}
-        self.made: Sequence[Expansion] = ()
 
     def title(self) -> str:
         return TITLE
@@ -73,7 +73,6 @@ class PresampleTIPO(scripts.Script):
         return self.panel.inputs()
 
     def setup(self, p, *args) -> None:
-        self.made = ()
         job.prepare(p)
 
     def before_process(self, p, *args) -> None:
@@ -85,16 +84,14 @@ class PresampleTIPO(scripts.Script):
     def before_process_batch(self, p, *args, **batch) -> None:
         job.note_hires(p)
 
-    def expand(self, requests: Sequence[Request]) -> Sequence[Expansion]:
-        """Returns the expansions of a job, which the chips show when it is done."""
-        self.made = expand(requests)
-        return self.made
+    def postprocess(self, p, processed, *args) -> None:
+        job.note_pictures(p, processed.infotexts, self.memory)
 
     def run(self, step: Callable, p, args: Sequence[Any]) -> None:
         """Takes a step with what panel and axes say; what goes wrong is told under the picture."""
         try:
             said = values.from_args(args, getattr(p, job.OVERRIDES, {}))
-            step(p, said, self.expand, self.memory)
+            step(p, said, expand, self.memory)
         except (ValueError, TypeError) as error:
             job.forget(p)
             job.tell(p, f"the prompts were not expanded: {error}")

@@ -115,9 +115,9 @@ def _tab(gr, module, tab):
 
 
 def _make(script, prompt, *args):
-    """What a host does when its button is pressed, but for the pictures; returns arguments and prompts."""
+    """What a host does when its button is pressed, but for the pictures; returns arguments and their info."""
     p = webui_fake.Processing(prompt, batch_size=2).run(script, *args)
-    return repr(args), repr(p.all_prompts)
+    return repr(args), p.info(script, *args)
 
 
 def _pasted(gr, fields, pairs):

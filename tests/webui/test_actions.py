@@ -96,6 +96,16 @@ def test_a_text_that_was_changed_by_hand_is_a_prompt_of_its_own(acts):
     assert last(acts.generate(changed, [], *arguments(tag_length="long")))[0].startswith(changed)
 
 
+def test_a_text_that_was_changed_by_hand_is_not_expanded_again_by_a_job(acts, script):
+    from webui_fake import Processing
+
+    settings = {"enabled": True, "tag_length": "very_long", "prose_length": "none"}
+    tags = last(acts.generate("lake, night", [], *arguments(tag_length="short")))[0].split(", ")
+    changed = ", ".join([*tags[:4], *tags[5:]])
+    assert Processing(changed).run(script, settings).all_prompts == [changed]
+    assert last(acts.generate(changed, [], *arguments(tag_length="very_long")))[0].startswith(changed + ", ")
+
+
 def test_kept_tags_come_again_and_banned_ones_do_not(acts):
     words = [
         chip["text"]
@@ -247,12 +257,36 @@ def test_a_picture_made_of_the_text_says_what_it_was_made_of(acts, script):
 def test_the_pictures_of_a_job_have_their_chips_one_page_each(actions, script):
     from webui_fake import Processing
 
-    show = actions.show_made(script)
-    assert show() == KEEP
-    p = Processing("lake", batch_size=2).run(script, {"enabled": True, "tag_length": "short", "seed": 1})
-    shown = json.loads(show())
+    show = actions.show_made(script.memory)
+    args = {"enabled": True, "tag_length": "short", "seed": 1}
+    p = Processing("lake", batch_size=2).run(script, args)
+    shown = json.loads(show(p.info(script, args)))
     assert [each["prompt"] for each in shown["shown"]] == p.all_prompts
     assert "listed" not in shown
+
+
+def test_every_page_shows_the_chips_of_its_own_pictures(actions, script):
+    from webui_fake import Processing
+
+    show = actions.show_made(script.memory)
+    infos, prompts = [], []
+    for seed in (1, 2):  # two pages, and the second job is done before the first page asks
+        args = {"enabled": True, "tag_length": "short", "seed": seed}
+        p = Processing("lake").run(script, args)
+        infos.append(p.info(script, args))
+        prompts.append(p.all_prompts)
+    assert [[each["prompt"] for each in json.loads(show(info))["shown"]] for info in infos] == prompts
+    assert prompts[0] != prompts[1]
+
+
+def test_pictures_that_were_not_expanded_leave_the_chips_as_they_are(actions, script):
+    from webui_fake import Processing
+
+    show = actions.show_made(script.memory)
+    off = {"enabled": False}
+    assert show(Processing("lake").run(script, off).info(script, off)) == KEEP
+    for info in ("", None, "no json", "[]", '{"infotexts": 3}', '{"infotexts": [null, {}]}'):
+        assert show(info) == KEEP
 
 
 def test_expanding_a_batch_with_decisions_obeys_them_and_says_so(script):

@@ -1,6 +1,7 @@
 """A WebUI of just the names that the scripts use, and a job as its processing makes one."""
 
 import importlib.util
+import json
 import sys
 import types
 
@@ -154,6 +155,12 @@ class Processing:
             self.prompts = self.all_prompts[self.iteration * self.batch_size :][: self.batch_size]
             found += [self.infotext(self.prompts, index) for index in range(len(self.prompts))]
         return found
+
+    def info(self, script, *args):
+        """What the host tells the page of the pictures, as JSON, when all of them are made."""
+        texts = [repr(said) for said in self.infotexts(script, *args)]
+        script.postprocess(self, types.SimpleNamespace(infotexts=texts), *args)
+        return json.dumps({"all_prompts": self.all_prompts, "infotexts": texts})
 
     def infotext(self, all_prompts, index, *, use_main_prompt=False):
         said = {"Prompt": self.main_prompt if use_main_prompt else all_prompts[index]}
