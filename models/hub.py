@@ -29,6 +29,17 @@ class ModelNotFound(ValueError):
 
 
 @dataclass(frozen=True)
+class Advice:
+    """What a host tells its user to do: to `get` a known model, or to `choose` where none is meant."""
+
+    get: str = "Get it with: presample models download {name}"
+    choose: str = "Choose one of those, or see what can be had with: presample models"
+
+
+COMMANDS = Advice()
+
+
+@dataclass(frozen=True)
 class FoundModel:
     """A model that is here, under the name to ask for it; `known` is the entry whose rules it follows."""
 
@@ -188,12 +199,12 @@ def _size(path: Path) -> int:
 # Which one is meant
 
 
-def resolve(name: str, folders: Iterable[Path]) -> Path:
+def resolve(name: str, folders: Iterable[Path], *, advice: Advice = COMMANDS) -> Path:
     """Returns the path of the model called `name` among those found in `folders`.
 
     `name` is a name in that list, or a known model ("TIPO-200M", "KBlueLeaf/TIPO-200M"), which stands for
     its published files in whichever format is found first. It is compared, never used as a path: it may
-    come from anyone. Raises ModelNotFound, and TypeError when it is not text.
+    come from anyone. Raises ModelNotFound, with the host's own `advice`, and TypeError when it is not text.
     """
     if not isinstance(name, str):
         raise TypeError(f"the name of a model must be text, got {type(name).__name__}")
@@ -206,21 +217,21 @@ def resolve(name: str, folders: Iterable[Path]) -> Path:
     for model in found:
         if known and model.known is known and model.name.rpartition("/")[2].lower() in known.local_names:
             return model.path
-    raise ModelNotFound(_not_found(name, known, folders, found))
+    raise ModelNotFound(_not_found(name, folders, found, advice))
 
 
-def _not_found(name: str, known: KnownModel | None, folders: list[Path], found: list[FoundModel]) -> str:
+def _not_found(name: str, folders: list[Path], found: list[FoundModel], advice: Advice) -> str:
     lines = [f"no model named {_shown(name)} is here.", "Looked in:"]
     lines += [f"  {folder}" for folder in folders]
     lines += ["Found there: " + (", ".join(model.name for model in found) or "no model at all")]
-    known = known or identify(name)
+    known = known_model(name) or identify(name)
     if known and known.repo:
         files = [file for file in known.gguf if name in (file.name, file.local)] or known.gguf[:1]
         own = [folder for folder in folders if folder not in (bundled_folder(), hub_cache())]
-        lines += [f"Get it with: presample models download {known.name}"]
+        lines += [advice.get.format(name=known.name)]
         lines += [by_hand(known, files, own[0] if own else user_folder())]
     else:
-        lines += ["Choose one of those, or see what can be had with: presample models"]
+        lines += [advice.choose]
     return "\n".join(lines)
 
 
@@ -296,7 +307,7 @@ def _no_scorer(known: KnownScorer, folders: Sequence[Path]) -> Iterator[str]:
     yield f"the scorer {known.name!r} is not here, or not whole. Looked in:"
     yield from (f"  {folder / known.name}" for folder in folders)
     yield f"  {hub_cache()}"
-    yield f"Get it with: presample models download {known.name}"
+    yield COMMANDS.get.format(name=known.name)
     place = folders[0] if folders else user_folder() / SCORERS
     yield by_hand(known, known.parts, place)
     if known.by_hand:

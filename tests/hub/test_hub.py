@@ -281,6 +281,15 @@ def test_a_missing_model_is_told_with_file_folders_and_page(tmp_path):
     assert str(tmp_path / "TIPO-200M_TIPO-200M-40Btok-F16.gguf") in message
 
 
+def test_a_host_gives_its_own_advice_on_a_missing_model(tmp_path):
+    advice = hub.Advice(get="Press Download for {name}.", choose="Choose another.")
+    for name, said in (("TIPO-200M", "Press Download for TIPO-200M."), ("{name}", "Choose another.")):
+        with pytest.raises(hub.ModelNotFound) as caught:
+            hub.resolve(name, [tmp_path], advice=advice)
+        assert said in str(caught.value).splitlines()
+        assert "presample models" not in str(caught.value)
+
+
 def test_a_missing_file_of_a_known_model_is_told_by_that_file(tmp_path):
     with pytest.raises(hub.ModelNotFound) as caught:
         hub.resolve("TIPO-v2.1-1B-A200M_TIPO-v2.1-1B-A200M-Q8_0.gguf", [tmp_path])
