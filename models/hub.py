@@ -50,6 +50,11 @@ class FoundModel:
     folder: Path
     size: int
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it is that very model, by the name of its file; others only follow its rules."""
+        return self.known is not None and self.name.rpartition("/")[2].lower() in self.known.local_names
+
 
 # Where to look
 
@@ -215,7 +220,7 @@ def resolve(name: str, folders: Iterable[Path], *, advice: Advice = COMMANDS) ->
         if model.name == name:
             return model.path
     for model in found:
-        if known and model.known is known and model.name.rpartition("/")[2].lower() in known.local_names:
+        if known and model.known is known and model.is_published:
             return model.path
     raise ModelNotFound(_not_found(name, folders, found, advice))
 
