@@ -57,3 +57,18 @@ class Comparison:
 def compare():
     """Makes a comparison from a table of differences."""
     return Comparison
+
+
+@pytest.fixture
+def requests(tipo, monkeypatch):
+    """The texts that reach the language model."""
+    seen = []
+    encode = tipo.language.tokenizer.encode
+
+    def noted(text, **how):
+        if "target: " in text:
+            seen.append(text)
+        return encode(text, **how)
+
+    monkeypatch.setattr(tipo.language.tokenizer, "encode", noted)
+    return seen

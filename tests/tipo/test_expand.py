@@ -34,21 +34,6 @@ def each_tipo(request, tipo):
     return tipo if request.param == "auto" else load_tipo(precision="float32")
 
 
-@pytest.fixture
-def requests(tipo, monkeypatch):
-    """The texts that reach the language model."""
-    seen = []
-    encode = tipo.language.tokenizer.encode
-
-    def noted(text, **how):
-        if "target: " in text:
-            seen.append(text)
-        return encode(text, **how)
-
-    monkeypatch.setattr(tipo.language.tokenizer, "encode", noted)
-    return seen
-
-
 # The user's own text
 
 

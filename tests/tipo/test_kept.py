@@ -66,14 +66,10 @@ def test_a_kept_text_that_would_be_syntax_is_refused_with_the_reason(tipo):
     assert [refusal.text for refusal in found.refusals if refusal.text == "<lora:x:1>"]
 
 
-def test_the_model_sees_what_is_kept(tipo, monkeypatch):
-    seen = []
-    encode = tipo.language.tokenizer.encode
-    monkeypatch.setattr(
-        tipo.language.tokenizer, "encode", lambda text, **how: seen.append(text) or encode(text, **how)
-    )
+def test_the_model_sees_what_is_kept(tipo, requests):
     expand(request(TAGS, keep=["fishing boat"]), tipo)
-    assert all("fishing boat" in text for text in seen)
+    assert requests
+    assert all("fishing boat" in text for text in requests)
 
 
 @pytest.mark.parametrize("seed", range(4))
