@@ -20,6 +20,7 @@ from ...models.tipo.chips import payload, progress_payload
 from ...models.tipo.expansion import Expansion, Progress, Request
 from ...models.tipo.infotext import write
 from ...models.tipo.options import MAX_SEED
+from ...models.transfer import DownloadError
 from . import job, values
 from .memory import HALF, Memory
 from .work import Running, ShouldStop, Tell, Work
@@ -256,9 +257,9 @@ def result(**said: Any) -> str:
 
 def reason(error: Exception) -> str:
     """Returns what is said of an error: what it says itself where it is one of those that are foreseen."""
-    if isinstance(error, ValueError | TypeError | OSError):
+    if isinstance(error, ValueError | TypeError | OSError | DownloadError):
         return str(error)
-    logging.getLogger("presample").error("the prompt was not written", exc_info=error)
+    logging.getLogger("presample").error("what a button began has failed", exc_info=error)
     return f"{type(error).__name__}: {error}"
 
 

@@ -79,13 +79,13 @@ def confirm(fact: Option) -> Callable[[Any, list], None]:
 
 
 def _find_models(asked: Sequence[str]) -> None:
-    from ...models.hub import ModelNotFound, resolve
+    from ...models.hub import ModelNotFound
     from ...models.tipo.choices import model_name
-    from .keeper import folders
+    from .keeper import find
 
     for name in asked:
         try:
-            resolve(model_name(name), folders())
+            find(model_name(name))
         except ModelNotFound as error:
             raise RuntimeError(str(error)) from error
 

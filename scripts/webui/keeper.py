@@ -15,12 +15,16 @@ from typing import Any
 import torch
 from modules import devices, paths, shared
 
-from ...models.hub import find_models, resolve, search_folders
+from ...models.hub import Advice, find_models, resolve, search_folders
 from ...models.lm.memory import give_back
 from ...models.tipo.choices import model_labels
 from ...models.tipo.expansion import Expansion, OnProgress, Request
 
 MANAGERS = ("backend.memory_management", "ldm_patched.modules.model_management")
+ADVICE = Advice(
+    get="Choose {name} as the Model of Presample TIPO, and press Download below the list.",
+    choose="Choose one of those, or another from the list of models.",
+)
 
 
 def setting(name: str, default: Any) -> Any:
@@ -28,16 +32,26 @@ def setting(name: str, default: Any) -> Any:
     return getattr(shared.opts, f"presample_{name}", default)
 
 
-def folders() -> tuple[Path, ...]:
-    """Returns every folder in which models are looked for, in order."""
+def own_folders() -> list[Path]:
+    """Returns the host's folders of models, that of the settings first; downloads go to the first."""
     own = str(setting("folder", "") or "").strip()
     below = [Path(paths.models_path) / name for name in ("tipo", "kgen")]
-    return search_folders([*([Path(own)] if own else []), *below])
+    return [*([Path(own)] if own else []), *below]
+
+
+def folders() -> tuple[Path, ...]:
+    """Returns every folder in which models are looked for, in order."""
+    return search_folders(own_folders())
 
 
 def labels() -> list[str]:
     """Returns the models to choose from."""
     return model_labels(find_models(folders()))
+
+
+def find(name: str) -> Path:
+    """Returns the path of a model; raises ModelNotFound, which says what to press."""
+    return resolve(name, folders(), advice=ADVICE)
 
 
 class Keeper:
@@ -64,7 +78,7 @@ class Keeper:
         """Returns the model called `name`, the one that is here already where it is that."""
         from ...models.tipo.expand import load_tipo
 
-        path = resolve(name, folders())
+        path = find(name)
         device = devices.device if setting("device", "cpu") == "gpu" else torch.device("cpu")
         key = (str(path), path.stat().st_mtime_ns, str(device))
         if self.key != key:

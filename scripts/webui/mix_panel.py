@@ -11,9 +11,8 @@ import gradio as gr
 
 from . import mix_values
 from .mix_values import NONE, SLOTS
-from .panel import widget
+from .panel import REFRESH_SYMBOL, widget
 
-REFRESH_SYMBOL = "\U0001f504"  # hosts explain it themselves
 LABELS = {"w": "Mix (w)", "negative": "Negative prompt", "negative_w": "Mix of the negative prompt"}
 
 

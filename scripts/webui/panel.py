@@ -13,13 +13,14 @@ import gradio as gr
 
 from ...models.options import Option
 from ...models.tipo.infotext import Record, read
-from . import actions, values
+from . import actions, model_list, values
 from .keeper import labels, setting
 from .work import Running
 
 EXACT, ONWARD = "this exact picture", "go on generating"
 RESTORE = "Presample restore"  # an API client may add it to an infotext, in the place of the setting
-RANDOM_SYMBOL, REUSE_SYMBOL = "\U0001f3b2\ufe0f", "\u267b\ufe0f"  # hosts explain these two themselves
+# hosts explain these three themselves
+RANDOM_SYMBOL, REUSE_SYMBOL, REFRESH_SYMBOL = "\U0001f3b2\ufe0f", "\u267b\ufe0f", "\U0001f504"
 FIRST = ("prose", "tag_length", "prose_length", "model", "seed")  # always in sight; their help is a tooltip
 PLACES = (("layout",), (values.TEMPLATE,), ("ban", "protect"), ("seed_from", "batch", "timing"))
 
@@ -56,6 +57,7 @@ class Panel:
         layout, template = self.widgets["layout"], self.widgets[values.TEMPLATE]
         layout.change(_template, inputs=[layout], outputs=[template], queue=False, show_progress=False)
         actions.connect(self)
+        model_list.connect(self)
 
     def inputs(self) -> list:
         """Returns the script's arguments in their order."""
@@ -109,17 +111,31 @@ class Panel:
             for name in ("tag_length", "prose_length"):
                 self._add(name, info=None)
         with gr.Row(elem_classes=["presample-ends"]):
-            self._add("model", info=None)
+            with gr.Row(elem_classes=["presample-seed"]):
+                self._add("model", info=None)
+                self.refresh = self._tool("refresh", REFRESH_SYMBOL)
             with gr.Row(elem_classes=["presample-seed"]):
                 self._add("seed", info=None)
                 self._seed_buttons()
+        self._download()
 
-    def _seed_buttons(self) -> None:
+    def _download(self) -> None:
+        """What is below the list where the chosen model is not here."""
+        classes = ["presample-said", "presample-fetching"]
+        with gr.Column(visible=False, elem_id=self._id("fetching"), elem_classes=classes) as self.fetching:
+            self.offered = gr.HTML("")
+            self.fetch = self._button("fetch", "Download", visible=False)
+            self.fetch_stop = self._button("fetch_stop", "Stop the download", visible=False)
+        self.fetches = gr.State(Running())
+
+    def _tool(self, name: str, symbol: str):
         from modules.ui_components import ToolButton
 
+        return ToolButton(symbol, elem_id=self._id(name))
+
+    def _seed_buttons(self) -> None:
         seed = self.widgets["seed"]
-        drawn = ToolButton(RANDOM_SYMBOL, elem_id=self._id("random_seed"))
-        reuse = ToolButton(REUSE_SYMBOL, elem_id=self._id("reuse_seed"))
+        drawn, reuse = self._tool("random_seed", RANDOM_SYMBOL), self._tool("reuse_seed", REUSE_SYMBOL)
         js = actions.panel_js()
         drawn.click(fn=None, inputs=[], outputs=[seed], **{js: f"() => {values.RANDOM}"})
         shown = actions.asking(self.tab, "seed")

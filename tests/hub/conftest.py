@@ -6,6 +6,7 @@ storage host of another name.
 
 import hashlib
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -116,9 +117,9 @@ def _blob(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-@pytest.fixture
-def standin(monkeypatch):
-    """A hub without files yet, in the place of huggingface.co."""
+@contextmanager
+def serving():
+    """A hub without files yet."""
     state = StandIn()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     server.daemon_threads = True
@@ -126,11 +127,18 @@ def standin(monkeypatch):
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}"
     state.storage = f"http://localhost:{server.server_port}/storage"
-    monkeypatch.setenv("HF_ENDPOINT", state.url + "/")
     yield state
     state.release.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """The same in the place of huggingface.co."""
+    with serving() as state:
+        monkeypatch.setenv("HF_ENDPOINT", state.url + "/")
+        yield state
 
 
 @pytest.fixture(autouse=True)

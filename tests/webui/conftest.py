@@ -8,7 +8,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "prompt")]
 
-OURS = ("tipo", "keeper", "callbacks", "axes", "panel", "actions")
+OURS = ("tipo", "keeper", "callbacks", "axes", "panel", "actions", "model_list")
 OURS += ("mix", "mix_axes", "mix_files", "mix_job", "mix_panel", "playground")
 
 

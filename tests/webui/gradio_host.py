@@ -1,6 +1,7 @@
 """A page of gradio with the panels and as much of a host around them as they use, also to look at.
 
-`python tests/webui/gradio_host.py PORT` serves it. The page still needs what a host's own scripts do: PAGE.
+`python tests/webui/gradio_host.py PORT [MODELS]` serves it. The page still needs what a host's own scripts
+do: PAGE.
 """
 
 import importlib.util
@@ -140,7 +141,7 @@ def serve(port: int | None = None):
 
 
 if __name__ == "__main__":
-    install()
+    install(*sys.argv[2:])
     sys.stdout.write(serve(int(sys.argv[1]))[0] + "\n")
     sys.stdout.flush()
     threading.Event().wait()

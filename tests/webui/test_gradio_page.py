@@ -28,13 +28,31 @@ LAKE = {"Presample": "TIPO 1", "Presample prompt": "lake", "Presample seed": "3"
 
 
 @pytest.fixture(scope="module")
-def address():
+def standin():
+    """A hub on this machine, as the tests of downloads have it."""
+    spec = importlib.util.spec_from_file_location("hub_conftest", ROOT / "tests" / "hub" / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["hub_conftest"] = module  # its dataclass looks there
+    spec.loader.exec_module(module)
+    with module.serving() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def address(standin, models):
     """A server of its own, for it puts a fake host's modules in place."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "no_proxy": "127.0.0.1"}
-    program = [sys.executable, str(Path(__file__).parent / "gradio_host.py"), str(port)]
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "no_proxy": "127.0.0.1,localhost"}
+    environment |= {"HF_ENDPOINT": standin.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(models / "hf")}
+    environment["PRESAMPLE_MODELS"] = str(models / "own")
+    program = [sys.executable, str(Path(__file__).parent / "gradio_host.py"), str(port), str(models)]
     server = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL)
     try:
         yield _ready(f"http://127.0.0.1:{port}", server)
@@ -372,6 +390,61 @@ def test_a_template_is_shown_where_the_layout_is_custom(page):
         page.part("layout").locator(f".options li[aria-label={value}]").click()
         page.wait_for(lambda seen=seen: page.part("layout_template").is_visible() == seen)
     page.part("places").locator(".label-wrap").click()
+
+
+def choose(page, name):
+    page.page.locator(f"{PART}model input").first.click()
+    page.part("model").locator(f".options li[aria-label='{name}']").click()
+
+
+def test_a_model_is_fetched_when_its_button_is_pressed_and_then_chosen(browser, address, standin, models):
+    standin.files["TIPO-100M-F16.gguf"] = bytes(3_000_000)
+    page = Page(browser, address)
+    try:
+        assert not page.part("fetch").is_visible()
+        choose(page, "TIPO-100M (not downloaded, 202 MB, Apache-2.0)")
+        page.part("fetch").wait_for()
+        assert page.part("fetch").inner_text() == "Download TIPO-100M (202 MB, Apache-2.0)"
+        assert str(models / "tipo") in page.part("fetching").inner_text()
+        page.shot("download")
+        assert standin.heads == []
+        standin.hang_after = 1_000_000
+        page.part("fetch").click()
+        page.wait_for(lambda: "1 of 3 MB" in page.part("fetching").inner_text())
+        page.shot("downloading")
+        assert not page.part("fetch").is_visible()
+        page.part("fetch_stop").click()
+        page.wait_for(lambda: "Stopped" in page.part("status").inner_text())
+        page.part("fetch").wait_for()
+        standin.hang_after = None
+        standin.release.set()
+        page.wait_for(lambda: not list(models.rglob("*.lock")))
+        page.part("fetch").click()
+        page.wait_for(lambda: "TIPO-100M is here" in page.part("status").inner_text())
+        assert standin.ranges[-1] != standin.ranges[0] is None
+        name = "TIPO-100M_TIPO-100M-F16.gguf"
+        page.wait_for(lambda: page.page.input_value(f"{PART}model input") == name)
+        page.wait_for(lambda: not page.part("fetching").is_visible())
+        page.part("generate").click()  # gradio takes the new choice, and the file is read
+        page.wait_for(lambda: "gguf" in page.part("status").inner_text().lower())
+    finally:
+        page.page.close()
+
+
+def test_the_list_of_models_is_read_again_and_keeps_the_choice(page, models):
+    (models / "tipo").mkdir(exist_ok=True)
+    (models / "tipo" / "mine.gguf").write_bytes(b"1")
+    page.part("refresh").click()
+    page.page.wait_for_timeout(500)
+    choose(page, "mine.gguf")
+    (models / "tipo" / "mine.gguf").unlink()
+    page.part("refresh").click()
+    page.page.wait_for_timeout(500)
+    assert page.page.input_value(f"{PART}model input") == "mine.gguf"
+    page.part("generate").click()
+    page.wait_for(lambda: "no model named 'mine.gguf' is here" in page.part("status").inner_text())
+    assert "presample models" not in page.part("status").inner_text()
+    choose(page, "tipo-tiny")
 
 
 def test_completion_of_tags_finds_the_box_for_natural_language(page):
