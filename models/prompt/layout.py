@@ -15,6 +15,7 @@ specification). Additions that no spelling makes safe are left out; `left_out` n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .document import Region, Unit
 from .escape import canonical, escape
@@ -73,17 +74,16 @@ def left_out(region: Region, additions: Additions) -> tuple[str, ...]:
     return tuple(text for text in every if text.strip() and _safe(region, text) is None)
 
 
-def turns_round(layout: Layout, region: Region) -> bool:
-    """Returns whether additions that the layout has after the region's text must stand before it.
+def turns_round(layout: Layout, region: Region, additions: Additions) -> bool:
+    """Returns whether additions that the layout has after the region's text stand before it instead.
 
     That is so where the text leaves a bracket, a network or a comment open.
     """
     parts = parse(layout.template)
-    if "prompt" not in slots(parts):
+    if "prompt" not in slots(parts) or not split_ends(region.text, region.comments)[1]:
         return False
-    _, core, _ = split_ends(region.text, region.comments)
-    after = slots(parts[parts.index(Part("prompt", slot=True)) + 1 :])
-    return bool(after and core) and not takes_more(core, region.comments)
+    values = _Added(layout, region, additions, slots(parts)).values()
+    return _sides(parts, region, values).turned
 
 
 def fill(layout: Layout, region: Region, additions: Additions) -> str:
@@ -171,14 +171,10 @@ def _sentences(texts: Sequence[str]) -> str:
 
 def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) -> str:
     """The region's text with additions before and after it."""
-    at, one_line = parts.index(Part("prompt", slot=True)), region.single_line
-    _, first, gap = render(parts[:at], values, single_line=one_line)
-    wanted, last, _ = render(parts[at + 1 :], values, single_line=one_line)
+    one_line = region.single_line
+    first, gap, wanted, last, wraps, _ = _sides(parts, region, values)
     lead, core, tail = split_ends(region.text, region.comments)
     filled = [value for value in values.values() if value]
-    wraps = bool(last) and not any(last.startswith(value) for value in filled)
-    if last and not wraps and (not core or not takes_more(core, region.comments)):
-        first, gap, last = _beside(first, last, one_line), gap if first else "", ""
     if not core:
         return _alone(lead, first, tail, one_line)
     if first:
@@ -191,6 +187,32 @@ def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) ->
     before = " " if first and lead and not lead[-1].isspace() else ""
     after = " " if last and tail and not tail[0].isspace() else ""
     return lead + before + first + core + last + after + tail
+
+
+class _Sides(NamedTuple):
+    """What stands before a region's text, and what after it; the blanks that the template has there.
+
+    `wraps` says that words of the template stand right after the text, `turned` that what was to come after
+    it comes before it.
+    """
+
+    first: str
+    gap: str
+    wanted: str
+    last: str
+    wraps: bool
+    turned: bool
+
+
+def _sides(parts: Sequence[Part], region: Region, values: Mapping[str, str]) -> _Sides:
+    at, one_line = parts.index(Part("prompt", slot=True)), region.single_line
+    _, first, gap = render(parts[:at], values, single_line=one_line)
+    wanted, last, _ = render(parts[at + 1 :], values, single_line=one_line)
+    _, core, _ = split_ends(region.text, region.comments)
+    wraps = bool(last) and not any(last.startswith(value) for value in values.values() if value)
+    if last and not wraps and (not core or not takes_more(core, region.comments)):
+        return _Sides(_beside(first, last, one_line), gap if first else "", wanted, "", wraps, True)
+    return _Sides(first, gap, wanted, last, wraps, False)
 
 
 def _alone(lead: str, text: str, tail: str, one_line: bool) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from ..lm.checkpoint import LanguageModel
 from ..lm.decode import Row
-from ..prompt.layout import find_layout, turns_round
+from ..prompt.layout import find_layout
 from ..published.tipo import KnownModel
 from .bans import compile_bans
 from .branches import Branch, Branches, GroupGuide
@@ -36,7 +36,6 @@ from .unknown_words import unknown_words
 from .wire import Fields, find_task, render
 from .writer import Work, Writer
 
-AHEAD = "what was added stands first, for your text leaves a bracket, a <...> or a comment open"
 ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
 MOST_DRAFTS = 16_384  # regions times variations of one request
 
@@ -304,10 +303,6 @@ class Expander:
 
     def expansion(self, variation: int, seconds: float) -> Expansion:
         drafts = [of_region[variation] for of_region in self.drafts]
-        layout = find_layout(self.options.layout)
-        for draft in drafts:
-            if (draft.added or draft.prose or draft.caption) and turns_round(layout, draft.region):
-                draft.notes.append(AHEAD)
         laid_out = lay_out_regions(
             self.request, self.document, [draft.result() for draft in drafts], seed=drafts[0].seed
         )
@@ -315,7 +310,7 @@ class Expander:
             laid_out,
             seed=self.options.seed if self.options.variety == "tree" else drafts[0].seed,
             refusals=tuple(Refusal(*item) for draft in drafts for item in draft.reasons()),
-            notes=tuple(dict.fromkeys(note for draft in drafts for note in draft.notes)),
+            notes=(*dict.fromkeys(note for draft in drafts for note in draft.notes), *laid_out.notes),
             passes=tuple(self.reports),
             seconds=seconds,
         )

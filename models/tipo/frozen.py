@@ -55,6 +55,7 @@ def _frozen(plain: Expansion, prompt: str, variation: int, *, tags: TagTable) ->
         prose=gather_prose(document, whole),
         original=plain.original,
         prompt=prompt,
+        notes=(),
         user_prompt=plain.user_prompt,
         seed=(plain.seed + variation) % (MAX_SEED + 1),
     )

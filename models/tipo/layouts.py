@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..prompt.document import Document, Region, escape, read
-from ..prompt.layout import Additions, fill, find_layout, gather
+from ..prompt.layout import Additions, fill, find_layout, gather, turns_round
 from .expansion import Expansion, RegionExpansion, Request
 from .prose import join_sentences
 from .tags import TagTable
+
+AHEAD = "what was added stands first, for your text leaves a bracket, a <...> or a comment open"
 
 
 def read_prompt(request: Request, prompt: str, tags: TagTable) -> Document:
@@ -74,7 +76,14 @@ def lay_out_regions(
         prose=gather_prose(document, full),
         seed=seed,
         regions=tuple(regions),
+        notes=_notes(request, document, full),
     )
+
+
+def _notes(request: Request, document: Document, additions: Sequence[Additions]) -> tuple[str, ...]:
+    layout = find_layout(request.options.layout)
+    pairs = zip(document.regions, additions, strict=True)
+    return (AHEAD,) if any(turns_round(layout, region, each) for region, each in pairs) else ()
 
 
 def _filled(request: Request, document: Document, additions: Sequence[Additions]) -> str:

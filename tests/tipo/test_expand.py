@@ -23,7 +23,6 @@ from presample.models.published.tipo import known_model
 from presample.models.tipo import layouts
 from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
-from presample.models.tipo.expander import AHEAD
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.lengths import LENGTHS
 from presample.models.tipo.options import MAX_SEED
@@ -271,13 +270,17 @@ def test_a_model_of_a_small_world_names_the_words_it_never_learned(tipo):
         ("1girl, (lake", "additions_first", False),
         ("1girl, (lake", "prose", False),
         ("1girl, (lake)", "verbatim", False),
+        ("1girl, (lake", "<|prompt|> with <|tags|>", False),
+        ("# a note", "verbatim", False),
     ],
 )
 def test_additions_that_could_not_stand_behind_the_text_are_noted(tipo, prompt, layout, said):
     found = run(prompt, tipo, layout=layout)
-    assert (AHEAD in found.notes) is said
+    assert (layouts.AHEAD in found.notes) is said
     if said:
         assert found.prompt.endswith(prompt)
+    bare = run(prompt, tipo, layout=layout, tag_length="none", prose_length="none")
+    assert layouts.AHEAD not in bare.notes
 
 
 # Bans, form, regions, layout
