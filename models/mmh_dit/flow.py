@@ -81,6 +81,7 @@ class FlowOptions:
         "independent", "Which noise goes with which picture of a batch.", choices=COUPLINGS
     )
     times: str = option("uniform", "How the moments along the path are drawn.", choices=TIMES)
+    shift: float = option(1.0, "Above 1 more of them are noisy.", low=0.1, high=20, step=0.05)
 
     def __post_init__(self):
         validate(self)
@@ -101,7 +102,7 @@ def example(
 
     `cond` (b) or (b, e) says which samples have equal conditions, for the couplings that ask.
     """
-    t = draw_times(len(x_1), options.times, generator).to(x_1.device)
+    t = shifted(draw_times(len(x_1), options.times, generator), options.shift).to(x_1.device)
     x_0 = _normal(x_1, generator)
     if options.coupling != "independent":
         x_0 = x_0[pair(x_0, x_1, kind=options.coupling, cond=cond)]
@@ -145,8 +146,12 @@ def times(steps: int, shift: float = 1.0, *, denoise: float = 1.0) -> Tensor:
         raise ValueError(f"denoise must lie above 0 and at most at 1, got {denoise}")
     if shift <= 0:
         raise ValueError(f"shift must be above 0, got {shift}; 1 changes nothing")
-    sigma = denoise * torch.arange(steps, -1, -1, dtype=torch.float64) / steps
-    return (1 - sigma) / (1 + (shift - 1) * sigma)  # exactly 0 at sigma 1, whatever the shift
+    return shifted(1 - denoise * torch.arange(steps, -1, -1, dtype=torch.float64) / steps, shift)
+
+
+def shifted(t: Tensor, shift: float) -> Tensor:
+    """Returns times moved to the noisy end by a shift above 1; 0 and 1 stay exactly where they are."""
+    return t if shift == 1 else t / (1 + (shift - 1) * (1 - t))
 
 
 def euler(velocity: Velocity, x: Tensor, times: Sequence[float] | Tensor) -> Iterator[Tensor]:

@@ -72,7 +72,7 @@ class Oracle(nn.Module):
         self.squeeze = nn.Sequential(
             nn.Conv2d(second, NARROW, 1, bias=False), nn.BatchNorm2d(NARROW), nn.ReLU()
         )
-        self.heads = nn.Linear(NARROW * GRID * GRID + third, sum(map(len, values().values())))
+        self.heads = nn.Linear(NARROW * GRID * GRID + third, values_count())
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns scores (b, a, v) of images (b, 3, h, w); a value that an attribute lacks has -10,000."""
@@ -82,11 +82,7 @@ class Oracle(nn.Module):
         far = self.far(near)
         both = (near + functional.interpolate(self.down(far), size=near.shape[-2:])).relu()
         grid = functional.adaptive_avg_pool2d(self.squeeze(both), GRID).flatten(1)
-        found = self.heads(torch.cat((grid, far.mean((2, 3))), 1)).float()
-        has = has_value(found.device)
-        padded = found.new_full((len(found), *has.shape), -1e4)
-        padded[:, has] = found
-        return padded
+        return by_attribute(self.heads(torch.cat((grid, far.mean((2, 3))), 1)))
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Draws all weights from the generator; every block starts as its way round."""
@@ -101,10 +97,25 @@ class Oracle(nn.Module):
         self.heads.bias.data.zero_()
 
 
-def has_value(device: torch.device) -> Tensor:
-    """Returns which of as many values as the longest attribute has each attribute has (a, v), boolean."""
-    lengths = torch.tensor([len(words) for words in values().values()], device=device)
-    return torch.arange(int(lengths.max()), device=device) < lengths[:, None]
+def by_attribute(scores: Tensor) -> Tensor:
+    """Returns scores of all values in a row (b, values) as (b, a, v); a value that an attribute lacks has
+    -10,000."""
+    lengths = torch.tensor([len(words) for words in values().values()], device=scores.device)
+    has = torch.arange(int(lengths.max()), device=scores.device) < lengths[:, None]  # (a, v)
+    padded = scores.new_full((len(scores), *has.shape), -1e4, dtype=torch.float32)
+    padded[:, has] = scores.float()
+    return padded
+
+
+def values_count() -> int:
+    """Returns how many values all attributes have together."""
+    return sum(map(len, values().values()))
+
+
+def numbers(scene: Scene) -> Tensor:
+    """Returns the numbers (a,) of the values that can be read off a scene's picture."""
+    seen = shown(scene)
+    return torch.tensor([words.index(seen[name]) for name, words in values().items()])
 
 
 class _Block(nn.Module):

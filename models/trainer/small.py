@@ -66,10 +66,15 @@ class Small:
 
 
 def fit_and_save(
-    model: nn.Module, options: FitOptions, *, inner: Callable[[str], bool] | None = None, **how: Any
+    model: nn.Module,
+    options: FitOptions,
+    *,
+    inner: Callable[[str], bool] | None = None,
+    part: str = "",
+    **how: Any,
 ) -> dict | None:
-    """Fits a model, writes its averaged weights, and returns what its card needs, or None beside the main
-    process.
+    """Fits a model, writes the averaged weights of it or of one `part`, and returns what its card needs, or
+    None beside the main process.
 
     Without `inner`, which names the weights that Muon steps as matrices, the model is one of convolutions:
     all of it is, each convolution from its window to a pixel. `how` goes to `fit`: data, loss, accelerator.
@@ -85,9 +90,12 @@ def fit_and_save(
         fitted.model.load_state_dict(weights)
         from_matrices(fitted.model)
         weights = fitted.model.state_dict()
-    save_halves(weights, Path(options.out) / FILE)
+    kept = fitted.model.get_submodule(part)
+    begin = f"{part}." if part else ""
+    named = {name.removeprefix(begin): t for name, t in weights.items() if name.startswith(begin)}
+    save_halves(named, Path(options.out) / FILE)
     fitted.discard_checkpoints()
-    return {"optimizer": title(options), "parameters": sum(p.numel() for p in fitted.model.parameters())}
+    return {"optimizer": title(options), "parameters": sum(p.numel() for p in kept.parameters())}
 
 
 def save_halves(weights: Mapping[str, Tensor], path: Path) -> None:

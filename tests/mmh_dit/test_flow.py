@@ -140,6 +140,17 @@ def test_an_example_is_of_a_time_of_the_kind_that_is_asked_for(kind):
     assert torch.equal(found.t, flow.draw_times(64, kind, torch.Generator().manual_seed(3)))
 
 
+def test_a_shift_trains_more_at_the_noisy_end_by_the_sampler_s_own_rule():
+    plain, shifted = (
+        flow.example(draw(4096, 2), FlowOptions(shift=shift), torch.Generator().manual_seed(3)).t
+        for shift in (1.0, 3.0)
+    )
+    sigma = 1 - plain
+    torch.testing.assert_close(1 - shifted, 3 * sigma / (1 + 2 * sigma))
+    assert (shifted < 0.25).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert flow.shifted(torch.tensor([0.0, 1.0]), 3.0).tolist() == [0, 1]
+
+
 def test_the_loss_is_a_mean_over_elements():
     assert flow.loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 5.0]])).item() == 4.5
     assert flow.loss(torch.ones(2).bfloat16(), torch.zeros(2).bfloat16()).dtype == torch.float32

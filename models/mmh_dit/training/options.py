@@ -21,6 +21,7 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     beta2: float = default(FitOptions, "beta2", 0.99)
     ema: float = default(FitOptions, "ema", 0.999)
     weight_decay: float = default(FitOptions, "weight_decay", 0.0)
+    shift: float = default(flow.FlowOptions, "shift", 2.0)
     batch: int = option(64, "Pictures in a batch of one process.", low=1, high=10**5, step=1)
     drop: float = option(0.1, "Share of pictures whose text is left out, for guidance.", low=0.0, high=1.0)
     stage: tuple[str, ...] = option(

@@ -1,10 +1,12 @@
 """Trains the little world's CLIP: `presample train tiny-clip`.
 
 Pictures are painted once and kept; what is said of them is drawn anew every time. Several processes contrast
-each its own pairs. Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language
-Supervision".
+each its own pairs. Contrast alone tells pictures apart by what is large in them; so that small things count,
+linear maps that are thrown away afterwards must read all attributes of the scene off both sides, and off the
+states of the tokens, which a denoiser listens to. Source: Radford et al. 2021, "Learning Transferable Visual
+Models From Natural Language Supervision".
 
-b batch  m text tokens  H W image
+b batch  m text tokens  H W image  a attributes  v values
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...options import default, option
 from ...seeds import generator_for
@@ -23,10 +26,12 @@ from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
 from ..bundled import CLIP
-from ..clip import Words, load_clip, make_clip, read_words, seen, squeeze
+from ..clip import SHARED, WIDTH, Words, load_clip, make_clip, read_words, seen, squeeze
+from ..oracle import by_attribute, numbers, values_count
 from ..pictures import HELD_OUT, Draw, draws, picture
 from ..prompts import prompt_of
 from .jitter import jitter
+from .oracle import surprise
 from .painted import PaintedOptions, enough, shards
 
 WHAT = (
@@ -56,11 +61,12 @@ class ClipOptions(PaintedOptions):
     """How the CLIP is trained. The defaults make the bundled one."""
 
     out: str = default(FitOptions, "out", "models/bundled/tiny-clip")
-    steps: int = default(FitOptions, "steps", 3000)
+    steps: int = default(FitOptions, "steps", 2400)
     lr: float = default(FitOptions, "lr", 2e-3)
     warmup: int = default(FitOptions, "warmup", 100)
     ema: float = default(FitOptions, "ema", 0.998)
     batch: int = option(AMONG, "Pairs in a batch of one process.", low=2, high=65536, step=1)
+    reading: float = option(2.0, "Weight of reading the attributes beside contrast.", low=0.0, high=100.0)
     words: str = option("models/bundled/tipo-tiny", "Folder of the tokenizer.")
 
 
@@ -83,8 +89,38 @@ def train(options: ClipOptions) -> dict | None:
     def data(place: Place, skip: int) -> Iterator[dict[str, Tensor]]:
         return stream(pairs, words, options, place=place, skip=skip)
 
-    how = {"data": data, "loss": loss, "accelerator": accelerator}
-    return fit_and_save(clip.model, options, inner=lambda name: ".layers." in name, **how)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        readers = Readers(clip.model)
+    how = {"data": data, "loss": make_loss(options.reading), "accelerator": accelerator, "part": "clip"}
+    return fit_and_save(readers, options, inner=lambda name: ".layers." in name, **how)
+
+
+class Read(NamedTuple):
+    """The contrastive loss in nats, the scores (b, b) of pictures for prompts, and the scores (b, a, v) of
+    every value by the prompt, by the mean of its states, and by the picture."""
+
+    contrast: Tensor
+    logits: Tensor
+    found: tuple[Tensor, ...]
+
+
+class Readers(nn.Module):
+    """The CLIP, and the linear maps that read attributes in training."""
+
+    def __init__(self, clip: nn.Module):
+        super().__init__()
+        self.clip = clip
+        self.heads = nn.ModuleList(nn.Linear(width, values_count()) for width in (SHARED, WIDTH, SHARED))
+
+    def forward(self, ids: Tensor, mask: Tensor, pixels: Tensor) -> Read:
+        """Returns what is found of ids and mask (b, m) and pixels (b, 3, SIDE, SIDE) in 0..1."""
+        out = self.clip(input_ids=ids, pixel_values=seen(pixels), return_loss=True)
+        states, weights = out.text_model_output.last_hidden_state, mask[..., None].float()
+        mean = (states * weights).sum(1) / weights.sum(1)
+        of_unit_size = (out.text_embeds * SHARED**0.5, mean, out.image_embeds * SHARED**0.5)
+        read = zip(self.heads, of_unit_size, strict=True)
+        return Read(out.loss, out.logits_per_text, tuple(by_attribute(head(x)) for head, x in read))
 
 
 @dataclass(frozen=True)
@@ -105,7 +141,8 @@ def load_pairs(options: ClipOptions) -> Pairs:
 def stream(
     pairs: Pairs, words: Words, options: ClipOptions, *, place: Place, skip: int
 ) -> Iterator[dict[str, Tensor]]:
-    """Yields batches from number `skip` on, for ever: `ids` (b, m), `pixels` (b, 3, SIDE, SIDE) in 0..1."""
+    """Yields batches from number `skip` on, for ever: `ids` and `mask` (b, m), `pixels` (b, 3, SIDE, SIDE) in
+    0..1, and the numbers (b, a) of the values that `labels` tells."""
     per_epoch = enough(len(pairs.draws) // options.batch)
     number = skip * place.count + place.rank
     while True:
@@ -113,17 +150,30 @@ def stream(
         order = torch.randperm(len(pairs.draws), generator=generator_for(options.seed, epoch, 31))
         chosen = order[within * options.batch :][: options.batch]
         generator = generator_for(options.seed, number, 32)
-        prompts = [prompt_of(pairs.draws[i].scene, generator).text for i in chosen.tolist()]
+        scenes = [pairs.draws[i].scene for i in chosen.tolist()]
+        ids, mask = words.batch([prompt_of(scene, generator).text for scene in scenes])
         pixels = jitter(pairs.pixels[chosen].float() / 255, generator)
-        yield {"ids": words.batch(prompts)[0], "pixels": pixels}
+        yield {"ids": ids, "mask": mask, "pixels": pixels, "labels": torch.stack([*map(numbers, scenes)])}
         number += place.count
 
 
-def loss(model, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Returns CLIP's loss in nats, and how often a prompt finds its picture among the batch's."""
-    found = model(input_ids=batch["ids"], pixel_values=seen(batch["pixels"]), return_loss=True)
-    right = found.logits_per_text.argmax(1) == torch.arange(len(batch["ids"]), device=batch["ids"].device)
-    return {"loss": found.loss, "right": right.float().mean()}
+def make_loss(reading: float):
+    """Returns the loss of `fit`: CLIP's, and `reading` times the mean loss of an attribute, in nats."""
+
+    def loss(model, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        found = model(batch["ids"], batch["mask"], batch["pixels"])
+        labels = batch["labels"]
+        read = sum(surprise(scores, labels) for scores in found.found) / labels.shape[1]
+        right = found.logits.argmax(1) == torch.arange(len(labels), device=labels.device)
+        shares = [(scores.argmax(-1) == labels).float().mean() for scores in found.found]
+        names = ("prompt", "states", "picture")
+        return {
+            "loss": found.contrast + reading * read,
+            "right": right.float().mean(),
+            **dict(zip(names, shares, strict=True)),
+        }
+
+    return loss
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
 from ..bundled import ORACLE
-from ..oracle import Oracle, accuracy, load_oracle, shown, values, visible
+from ..oracle import Oracle, accuracy, load_oracle, numbers, visible
 from ..pictures import HELD_OUT, draws, images_of, scene_of
 from .jitter import jitter
 from .painted import PaintedOptions, load, turns
@@ -62,7 +62,7 @@ def train(options: OracleOptions) -> dict | None:
     """
     accelerator = make_accelerator(options)
     with accelerator.main_process_first():
-        painted = load(options, lambda shard: torch.stack([targets(row) for row in shard.labels]))
+        painted = load(options, lambda shard: torch.stack([numbers(scene_of(row)) for row in shard.labels]))
     model = Oracle()
     model.init_weights(generator_for(options.seed, 21))
     model = model.to(memory_format=torch.channels_last)
@@ -71,12 +71,6 @@ def train(options: OracleOptions) -> dict | None:
         return stream(painted, options, place=place, skip=skip)
 
     return fit_and_save(model, options, data=data, loss=loss, accelerator=accelerator)
-
-
-def targets(labels: Tensor) -> Tensor:
-    """Returns the numbers (a,) of the values that the oracle should read, of a scene's own numbers."""
-    seen = shown(scene_of(labels))
-    return torch.tensor([words.index(seen[name]) for name, words in values().items()])
 
 
 def stream(
@@ -105,8 +99,12 @@ def loss(model, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> dic
     """Returns the sum over the heads of the mean loss in nats, and the share of values read rightly."""
     images, labels = batch
     found = model(images)
-    entropy = functional.cross_entropy(found.flatten(0, 1), labels.flatten(), reduction="sum") / len(labels)
-    return {"loss": entropy, "right": (found.argmax(-1) == labels).float().mean()}
+    return {"loss": surprise(found, labels), "right": (found.argmax(-1) == labels).float().mean()}
+
+
+def surprise(found: Tensor, labels: Tensor) -> Tensor:
+    """Returns the sum over the attributes of the mean loss in nats, of scores (b, a, v) and labels (b, a)."""
+    return functional.cross_entropy(found.flatten(0, 1), labels.flatten(), reduction="sum") / len(labels)
 
 
 def measure(options: OracleOptions, *, count: int = COUNTED) -> dict[str, Measure]:
