@@ -36,6 +36,7 @@ class Row:
 
     title: str
     cells: Sequence[Cell]
+    centered: bool = False
 
 
 def before_after(
@@ -72,7 +73,7 @@ def draw_sheet(rows: Sequence[Row], *, scale: int = 1) -> Any:
     rows = [row for row in rows if row.cells]
     if not rows:
         raise ValueError("a contact sheet must have a picture, got none")
-    width = max(sum(_size(cell, scale)[0] + GAP for cell in row.cells) - GAP for row in rows) + 2 * MARGIN
+    width = max(_width(row, scale) for row in rows) + 2 * MARGIN
     heights = [_height(row, scale) for row in rows]
     sheet = Image.new("RGB", (width, sum(heights) + 2 * MARGIN - GAP), PAPER)
     pen, y = ImageDraw.Draw(sheet), MARGIN
@@ -108,13 +109,18 @@ def _draw_row(sheet: Any, pen: Any, row: Row, y: int, scale: int) -> None:
         most = (sheet.width - 2 * MARGIN) // (TITLE // 2)
         pen.text((MARGIN, y), _cut(row.title, most), fill=INK, font=_font(TITLE))
         y += TITLE + GAP
-    x, tallest = MARGIN, max(_size(cell, scale)[1] for cell in row.cells)
+    x = (sheet.width - _width(row, scale)) // 2 if row.centered else MARGIN
+    tallest = max(_size(cell, scale)[1] for cell in row.cells)
     for cell in row.cells:
         width, height = _size(cell, scale)
         sheet.paste(to_pillow(cell.image, scale), (x, y + tallest - height))
         for line, text in enumerate(_lines(cell, scale)):
             pen.text((x, y + tallest + 6 + line * LINE), text, fill=QUIET, font=_font(TEXT))
         x += width + GAP
+
+
+def _width(row: Row, scale: int) -> int:
+    return sum(_size(cell, scale)[0] + GAP for cell in row.cells) - GAP
 
 
 def _height(row: Row, scale: int) -> int:

@@ -1,7 +1,7 @@
 """`presample mix`: pictures of a prompt by the little world's text encoder, by tuned ones, and by their mix.
 
 All pictures of a column begin with the same noise. With --sweep a row goes from w = 0 to the w that is asked
-for, one row for each seed.
+for, one row for each seed. With --triangle three encoders are mixed in all proportions, from one noise.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..options import add_flags, from_flags
+from ..textcraftor.mix import sweep, triangle
 from ..textcraftor.options import MOST, MixOptions
 from ..tinyworld.pictures import SIZES
 from ..tinyworld.pipeline import TinyOptions
@@ -38,7 +40,10 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--weights", default="", metavar="W,W", help="weights of the encoders [all the same]")
     parser.add_argument("--sweep", type=int, default=0, metavar="N", help="rows of N pictures from 0 to w")
-    parser.add_argument("--n", type=int, default=4, metavar="N", help="seeds [4]")
+    parser.add_argument(
+        "--triangle", type=int, default=0, metavar="N", help="mixes of three encoders, N along each edge"
+    )
+    parser.add_argument("--n", type=int, default=4, metavar="N", help="seeds [4]; a triangle has the first")
     parser.add_argument("--seed", type=int, default=0, help="the first seed [0]")
     parser.add_argument("--negative-prompt", default="", metavar="TEXT", help="what pictures should not show")
     parser.add_argument("--shape", default="square", choices=tuple(SIZES), help="shape of canvas [square]")
@@ -60,12 +65,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--n must be at least 1 and --sweep at least 0, got {args.n} and {args.sweep}")
     if args.merge and args.merge.exists():
         raise ValueError(f"{args.merge} must not be there yet: name another file with --merge")
+    if args.triangle and (len(args.encoder or ()) != 3 or args.sweep):
+        raise ValueError("--triangle needs exactly three --encoder, and no --sweep")
     began = time.monotonic()
     encoders = {name: chosen(name) for name in args.encoder or ["vivid"]}
     weights = read_weights(args.weights, len(encoders))
     painter, tensors = open_painter(list(encoders.values()))
-    rows = sweep_rows(args, mixing, weights) if args.sweep else plain_rows(list(encoders), mixing, weights)
-    strips = list(painted(painter, rows, args, options))
+    strips = list(painted(painter, shots(args, list(encoders), mixing, weights), args, options))
     write(strips, args, list(encoders), weights)
     if args.merge:
         write_merged(args.merge, tensors, weights, mixing)
@@ -130,37 +136,56 @@ def open_painter(files: Sequence[Path]) -> tuple[Any, list[dict[str, Any]]]:
     return MixedPainter(pipeline.model, [encoder(state) for state in tensors], pipeline.decode), tensors
 
 
-def plain_rows(names: Sequence[str], mixing: MixOptions, weights: Sequence[float]) -> list[tuple]:
-    """Returns (title, options, weights) of rows: the original, each encoder alone, and the mix."""
+class Shot(NamedTuple):
+    """What pictures of all seeds are made with."""
+
+    title: str
+    mixing: MixOptions
+    weights: Sequence[float]
+
+
+def shots(
+    args: argparse.Namespace, names: Sequence[str], mixing: MixOptions, weights: Sequence[float]
+) -> list[Shot]:
+    """Returns the rows of the sheet, or the columns of a sweep, or all of a triangle row by row."""
+    if args.triangle:
+        short = [Path(name).stem if Path(name).is_file() else name for name in names]
+        return [Shot(_said(short, mix), mixing, mix) for row in triangle(args.triangle) for mix in row]
+    if args.sweep:
+        points = sweep(0.0, mixing.w, args.sweep)
+        return [Shot(f"w {w:g}", dataclasses.replace(mixing, w=w), weights) for w in points]
+    return plain(names, mixing, weights)
+
+
+def _said(names: Sequence[str], weights: Sequence[float]) -> str:
+    return ", ".join(f"{name} {weight:.2g}" for name, weight in zip(names, weights, strict=True) if weight)
+
+
+def plain(names: Sequence[str], mixing: MixOptions, weights: Sequence[float]) -> list[Shot]:
+    """Returns the original, each encoder alone, and the mix."""
     alone = [
-        (name, mixing, [float(i == k) for i in range(len(names))])
+        Shot(name, mixing, [float(i == k) for i in range(len(names))])
         for k, name in enumerate(names)
         if len(names) > 1
     ]
-    title = ", ".join(f"{name} {weight:g}" for name, weight in zip(names, weights, strict=True))
     nothing = dataclasses.replace(mixing, w=0.0, negative="original")
-    mixed = (f"{title} at w {mixing.w:g}", mixing, weights)
-    return [("original", nothing, weights), *alone, mixed]
+    mixed = Shot(f"{_said(names, weights)} at w {mixing.w:g}", mixing, weights)
+    return [Shot("original", nothing, weights), *alone, mixed]
 
 
-def sweep_rows(args: argparse.Namespace, mixing: MixOptions, weights: Sequence[float]) -> list[tuple]:
-    """Returns the same of the columns of a sweep, one for each w."""
-    from ..textcraftor.mix import sweep
-
-    points = sweep(0.0, mixing.w, args.sweep)
-    return [(f"w {w:g}", dataclasses.replace(mixing, w=w), weights) for w in points]
-
-
-def painted(painter: Any, rows: Sequence[tuple], args: argparse.Namespace, options: TinyOptions) -> Iterator:
-    """Yields (title, pictures) of rows, with a progress bar."""
+def painted(
+    painter: Any, wanted: Sequence[Shot], args: argparse.Namespace, options: TinyOptions
+) -> Iterator[tuple[str, Any]]:
+    """Yields titles and pictures, with a progress bar."""
     from ..prompt.document import read
 
     width, height = SIZES[args.shape]
-    with progress(len(rows) * options.steps) as step:
-        for title, mixing, weights in rows:
+    seeds = [args.seed + k for k in range(1 if args.triangle else args.n)]
+    with progress(len(wanted) * options.steps) as step:
+        for title, mixing, weights in wanted:
             images = painter.pictures(
                 read(args.prompt).plain,
-                [args.seed + k for k in range(args.n)],
+                seeds,
                 weights,
                 width=width,
                 height=height,
@@ -178,15 +203,20 @@ def write(
     """Writes the sheet; a sweep is turned over, so that a row is a seed."""
     from ..sheet import Cell, Row, draw_sheet, save_png
 
-    if args.sweep:
+    if args.triangle:
+        cells = [Cell(images[0], title) for title, images in strips]
+        ends = [n * (n + 1) // 2 for n in range(args.triangle + 1)]
+        rows = [Row("", cells[a:b], centered=True) for a, b in itertools.pairwise(ends)]
+        rows[0] = dataclasses.replace(rows[0], title=args.prompt)
+    elif args.sweep:
         rows = [
             Row(args.prompt if k == 0 else "", [Cell(images[k], title) for title, images in strips])
             for k in range(args.n)
         ]
     else:
         rows = [Row(title, [Cell(image) for image in images]) for title, images in strips]
-    said = ", ".join(f"{name} {weight:g}" for name, weight in zip(names, weights, strict=True))
-    save_png(draw_sheet(rows, scale=SCALE), args.out, {"parameters": f"{args.prompt}\n\nencoders: {said}"})
+    said = f"encoders: {_said(names, weights)}"
+    save_png(draw_sheet(rows, scale=SCALE), args.out, {"parameters": f"{args.prompt}\n\n{said}"})
 
 
 def write_merged(

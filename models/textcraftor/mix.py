@@ -144,3 +144,18 @@ def sweep(first: float, last: float, count: int) -> tuple[float, ...]:
         raise ValueError(f"a sweep must have at least one place, got {count}")
     step = (last - first) / max(count - 1, 1)
     return tuple(round(first + k * step, 6) for k in range(count))
+
+
+def triangle(side: int) -> list[list[tuple[float, float, float]]]:
+    """Returns the rows of a triangle with `side` mixes of three along each edge, from the first at the top to
+    the second and the third at the bottom.
+
+    Raises:
+        ValueError: a triangle has at least two along an edge.
+    """
+    if side < 2:
+        raise ValueError(f"a triangle must have at least 2 mixes along an edge, got {side}")
+    whole = side - 1
+    return [
+        [tuple(n / whole for n in (whole - row, row - k, k)) for k in range(row + 1)] for row in range(side)
+    ]

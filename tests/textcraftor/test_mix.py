@@ -14,6 +14,7 @@ from presample.models.textcraftor.mix import (
     shares,
     spans,
     steps_of,
+    triangle,
     w_of_step,
 )
 from presample.models.textcraftor.options import MixOptions
@@ -194,3 +195,13 @@ def test_a_merge_of_what_does_not_belong_together_is_refused():
         merge([encoder(1), {"text_model.a.weight": random(2)}], [0.5, 0.5])
     alone = merge([encoder(1), {}], [0.0, 1.0])["text_model.a.weight"]
     assert torch.equal(alone, encoder(1)["text_model.a.weight"])
+
+
+def test_a_triangle_has_the_three_at_its_corners_and_every_mix_adds_up():
+    rows = triangle(4)
+    assert [len(row) for row in rows] == [1, 2, 3, 4]
+    assert (rows[0][0], rows[-1][0], rows[-1][-1]) == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    assert all(sum(mix) == pytest.approx(1) for row in rows for mix in row)
+    assert len({mix for row in rows for mix in row}) == 10
+    with pytest.raises(ValueError, match="at least 2"):
+        triangle(1)

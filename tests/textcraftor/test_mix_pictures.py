@@ -189,6 +189,21 @@ def test_a_merge_that_breaks_off_leaves_no_encoder(random_world, tmp_path, monke
     assert not merged.exists()
 
 
+def test_a_triangle_mixes_three_encoders_in_all_proportions(random_world, tmp_path, capsys):
+    image = pytest.importorskip("PIL.Image")
+    out, third = tmp_path / "triangle.png", random_world / "tiny-clip-moonlit" / "model.safetensors"
+    copy = tmp_path / "another.safetensors"
+    copy.write_bytes(third.read_bytes())
+    three = [flag for name in ("vivid", "moonlit", copy) for flag in ("--encoder", name)]
+    assert mix_command(*three, "--triangle", "3", "--out", out) == 0
+    assert "6 pictures" in capsys.readouterr().out
+    sheet = image.open(out)
+    assert 3 * 256 < sheet.width < 4 * 256
+    assert 3 * 256 < sheet.height < 4 * 256
+    assert mix_command(*three[:4], "--triangle", "3", "--out", out) == 1
+    assert "exactly three --encoder" in capsys.readouterr().err
+
+
 def test_a_sweep_is_a_row_for_each_seed(random_world, tmp_path, capsys):
     image = pytest.importorskip("PIL.Image")
     out = tmp_path / "sweep.png"
