@@ -173,9 +173,14 @@ def load_oracle(path: Path | None = None, *, device: str = "cpu") -> Oracle:
 
 @torch.no_grad()
 def scores(images: Tensor, *, oracle: Oracle) -> Tensor:
-    """Returns the probabilities (b, a, v) of every value; those that an attribute lacks have 0."""
+    """Returns the probabilities (b, a, v) of every value; those that an attribute lacks have 0.
+
+    They are the mean of what a picture and its mirror image say: no attribute tells left from right.
+    """
     scaled = _scaled(images.float())
-    return torch.cat([oracle(part) for part in scaled.split(64)]).softmax(-1)
+    both = [oracle(each) for part in scaled.split(64) for each in (part, part.flip(-1))]
+    here, mirrored = (torch.cat(both[k::2]).softmax(-1) for k in (0, 1))
+    return (here + mirrored) / 2
 
 
 def _scaled(images: Tensor) -> Tensor:

@@ -8,7 +8,16 @@ import torch
 from presample.models.hub import bundled_folder
 from presample.models.tinyworld.bundled import ORACLE
 from presample.models.tinyworld.finish import LEVELS
-from presample.models.tinyworld.oracle import Oracle, accuracy, load_oracle, read, shown, values, visible
+from presample.models.tinyworld.oracle import (
+    Oracle,
+    accuracy,
+    load_oracle,
+    read,
+    scores,
+    shown,
+    values,
+    visible,
+)
 from presample.models.tinyworld.pictures import SIZES, draws, picture
 from presample.models.tinyworld.render import INVISIBLE
 from presample.models.tinyworld.scene import ASPECTS, sample, world
@@ -65,6 +74,12 @@ def test_pictures_of_any_size_are_read(fresh, size):
             assert reading.values[name] == max(chances, key=chances.get)
             wanted = ASPECTS if name == "aspect" else values()[name]
             assert tuple(chances) == tuple(wanted)
+
+
+def test_a_mirrored_picture_reads_the_same(fresh):
+    images = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(scores(images, oracle=fresh), scores(images.flip(-1), oracle=fresh))
+    assert not torch.allclose(fresh(images), fresh(images.flip(-1)), atol=1e-3)
 
 
 def test_a_picture_that_is_none_is_refused(fresh):
