@@ -65,6 +65,7 @@ class ClipOptions(PaintedOptions):
     lr: float = default(FitOptions, "lr", 2e-3)
     warmup: int = default(FitOptions, "warmup", 100)
     ema: float = default(FitOptions, "ema", 0.998)
+    pictures: int = default(PaintedOptions, "pictures", 49152)
     batch: int = option(AMONG, "Pairs in a batch of one process.", low=2, high=65536, step=1)
     reading: float = option(2.0, "Weight of reading the attributes beside contrast.", low=0.0, high=100.0)
     words: str = option("models/bundled/tipo-tiny", "Folder of the tokenizer.")
