@@ -20,8 +20,9 @@ from ..mmh_dit import flow
 from ..playground.balance import BalancedBatches, BalanceOptions
 from ..playground.buckets import label
 from . import toy
+from .drawn import curve
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Panel, Table
 from .shapes import ATTRIBUTES, Scenes, draw, render
 from .shapes_oracle import accuracy, read
 from .shapes_text import captions
@@ -185,14 +186,9 @@ def _panels(found: Results) -> tuple[Panel, ...]:
         ("accuracy", "Caption accuracy"),
         ("miscounted", "Pictures without exactly one shape"),
     ):
-        lines = []
-        for arm in found.arms:
-            columns = [interval(column) for column in zip(*found.raw(arm, key), strict=True)]
-            y, low, high = (tuple(getattr(c, part) for c in columns) for part in ("mean", "low", "high"))
-            lines.append(Line(TITLES[arm], names, y, low, high))
-        panels.append(
-            Panel(title, ", ".join(f"{i}: {label(size)}" for i, size in enumerate(SIZES)), "", tuple(lines))
-        )
+        lines = tuple(curve(TITLES[arm], names, found.raw(arm, key)) for arm in found.arms)
+        axis = ", ".join(f"{i}: {label(size)}" for i, size in enumerate(SIZES))
+        panels.append(Panel(title, axis, "", lines))
     return tuple(panels)
 
 

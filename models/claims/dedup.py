@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..mmh_dit.data.dedup import DedupOptions, deduplicate
+from .drawn import bars
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Table
 from .statistics import interval
 
 COPIES = ("noise", "crop", "flip")
@@ -135,15 +136,12 @@ def judge(s: Settings, found: Results) -> Judgement:
         lost = sum(found.values(arm, "distinct_removed"))
         rows.append((TITLES[arm], *map(str, numbers), f"{lost:.0f}"))
     header = ("", "pairs reduced to one", "share kept", "rounds", "distinct removed, all seeds")
-    bars = []
-    for arm in found.arms:
-        share = interval(found.values(arm, "reduced"))
-        bars.append(Line(TITLES[arm], (0.0,), (share.mean,), (share.low,), (share.high,)))
     share = found.values("nearby", "true_kept")[0]
     table = Table(
         f"{s.pictures} originals and {s.planted} copies; {share:.1%} should stay", header, tuple(rows)
     )
-    panel = Panel("Planted pairs reduced to one", "", "share", tuple(bars), kind="bars")
+    reduced = {TITLES[arm]: interval(found.values(arm, "reduced")) for arm in found.arms}
+    panel = bars("Planted pairs reduced to one", "share", reduced)
     return Judgement(checks, (table,), (panel,), NOTES)
 
 

@@ -12,8 +12,9 @@ import torch
 from ..metrics.frechet import frechet_distance
 from ..mmh_dit import flow
 from . import toy
+from .drawn import bars
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Table
 from .shapes import ATTRIBUTES, Scenes, draw, render
 from .shapes_oracle import accuracy, read
 from .shapes_text import captions
@@ -95,11 +96,10 @@ def judge(s: Settings, found: Results) -> Judgement:
         numbers = [interval([each[k] for each in part]) for part in parts for k in ("accuracy", "distance")]
         rows.append((TITLES[arm], *map(str, numbers)))
     for key, steps in (("many", s.steps), ("few", s.few)):
-        bars = []
-        for arm in found.arms:
-            share = interval([each["accuracy"] for each in found.raw(arm, key)])
-            bars.append(Line(TITLES[arm], (0.0,), (share.mean,), (share.low,), (share.high,)))
-        panels.append(Panel(f"Caption accuracy, {steps} steps", "", "share", tuple(bars), kind="bars"))
+        shares = {
+            TITLES[arm]: interval([each["accuracy"] for each in found.raw(arm, key)]) for arm in found.arms
+        }
+        panels.append(bars(f"Caption accuracy, {steps} steps", "share", shares))
     header = ("", f"accuracy, {s.steps} steps", "distance", f"accuracy, {s.few} steps", "distance")
     return Judgement((check, control), (Table("By coupling", header, tuple(rows)),), tuple(panels))
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..metrics.frechet import Moments, frechet_distance, moments
 from ..mmh_dit import flow
+from .drawn import bars, curve
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Line, Panel, Table
 from .statistics import interval, slope
@@ -226,18 +227,14 @@ def _table(s: Settings, found: Results) -> Table:
 
 
 def _panels(s: Settings, found: Results, few: dict[str, Sequence[float]]) -> tuple[Panel, ...]:
-    hits = [interval(found.values(arm, "hit")) for arm in found.arms]
-    bars = [
-        Line(TITLES[arm], (0.0,), (hit.mean,), (hit.low,), (hit.high,))
-        for arm, hit in zip(found.arms, hits, strict=True)
-    ]
+    hits = {TITLES[arm]: interval(found.values(arm, "hit")) for arm in found.arms}
     steps = tuple(map(float, (*s.few, s.euler)))
     lines = []
     for arm in found.arms:
         widths = (*few[arm], interval(found.values(arm, "std")).mean / s.std)
         lines.append(Line(TITLES[arm], steps, tuple(widths)))
     return (
-        Panel("Points at their label", "", "share", tuple(bars), kind="bars"),
+        bars("Points at their label", "share", hits),
         Panel("Width of a mode", "Euler steps", "of the truth", tuple(lines), log_x=True),
     )
 
@@ -294,12 +291,8 @@ def judge_disturbed(s: Disturbed, found: Results) -> Judgement:
 def _disturbed_panels(s: Disturbed, found: Results) -> tuple[Panel, ...]:
     panels = []
     for key, title in (("distances", "Fréchet distance"), ("hits", "Points at their label")):
-        lines = []
-        for arm in found.arms:
-            columns = [interval(column) for column in zip(*found.raw(arm, key), strict=True)]
-            y, low, high = (tuple(getattr(c, name) for c in columns) for name in ("mean", "low", "high"))
-            lines.append(Line(arm.replace("-", " "), s.deltas, y, low, high))
-        panels.append(Panel(title, "disturbance", "", tuple(lines)))
+        lines = tuple(curve(arm.replace("-", " "), s.deltas, found.raw(arm, key)) for arm in found.arms)
+        panels.append(Panel(title, "disturbance", "", lines))
     return tuple(panels)
 
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from ..metrics.frechet import frechet_distance
 from ..playground.samplers import sample
 from ..playground.schedules import karras
+from .drawn import curve
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Panel, Table
 from .statistics import counts, interval, paired, total_variation
 
 COLOURS, SHAPES = 8, 2
@@ -169,12 +170,8 @@ def _table(s: Settings, found: Results) -> Table:
 def _panels(s: Settings, found: Results) -> tuple[Panel, ...]:
     panels = []
     for key, title in (("distance", "Fréchet distance"), ("variation", "Total variation of colours")):
-        lines = []
-        for arm in found.arms:
-            columns = [interval(column) for column in zip(*found.raw(arm, key), strict=True)]
-            y, low, high = (tuple(getattr(c, part) for c in columns) for part in ("mean", "low", "high"))
-            lines.append(Line(TITLES[arm], s.guidance, y, low, high))
-        panels.append(Panel(title, "guidance", "", tuple(lines)))
+        lines = tuple(curve(TITLES[arm], s.guidance, found.raw(arm, key)) for arm in found.arms)
+        panels.append(Panel(title, "guidance", "", lines))
     return tuple(panels)
 
 

@@ -19,8 +19,9 @@ from ..metrics.frechet import frechet_distance
 from ..mmh_dit import flow
 from . import presampling_lm as writing
 from . import toy
+from .drawn import curve
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Panel, Table
 from .shapes import ATTRIBUTES, SIZES, draw, joint, render
 from .shapes_oracle import RandomNet, read
 from .shapes_text import captions
@@ -228,12 +229,8 @@ def _table(s: Settings, found: Results) -> Table:
 def _panels(s: Settings, found: Results) -> tuple[Panel, ...]:
     panels = []
     for key, title in (("distance", "Fréchet distance, oracle"), ("random", "Fréchet distance, random net")):
-        lines = []
-        for arm in found.arms:
-            columns = [interval(column) for column in zip(*found.raw(arm, key), strict=True)]
-            y, low, high = (tuple(getattr(c, part) for c in columns) for part in ("mean", "low", "high"))
-            lines.append(Line(TITLES[arm], s.guidance, y, low, high))
-        panels.append(Panel(title, "guidance", "", tuple(lines)))
+        lines = tuple(curve(TITLES[arm], s.guidance, found.raw(arm, key)) for arm in found.arms)
+        panels.append(Panel(title, "guidance", "", lines))
     return tuple(panels)
 
 

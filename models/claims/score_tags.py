@@ -22,8 +22,9 @@ from ..tinyworld.finish import LEVELS
 from ..tinyworld.oracle import load_oracle, read
 from ..tinyworld.pictures import HELD_OUT, Draw, draws, images_of, prompt
 from ..tinyworld.pipeline import load_pipeline
+from .drawn import bars
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Table
 from .statistics import interval, paired
 
 WORDS = {"average": "low quality", "good": "normal quality", "excellent": "best quality"}
@@ -102,13 +103,10 @@ def judge(s: Settings, found: Results) -> Judgement:
         )
         for arm in found.arms
     ]
-    bars = []
-    for arm in found.arms:
-        score = interval(found.values(arm, "score"))
-        bars.append(Line(arm, (0.0,), (score.mean,), (score.low,), (score.high,)))
     header = ("level", "word in the prompt", "pictures", "paintings")
     table = Table("What the oracle says of quality, 0 (average) to 2 (excellent)", header, tuple(rows))
-    panel = Panel("Quality of pictures by the tag in the prompt", "", "score", tuple(bars), kind="bars")
+    scores = {arm: interval(found.values(arm, "score")) for arm in found.arms}
+    panel = bars("Quality of pictures by the tag in the prompt", "score", scores)
     return Judgement(tuple(checks), (table,), (panel,))
 
 

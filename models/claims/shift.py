@@ -18,8 +18,9 @@ from ..playground.contrast import shrink
 from ..playground.edm import EDM
 from ..playground.shift import scale, shift_edm
 from . import solid, toy
+from .drawn import bars
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Panel, Table
 from .statistics import interval, paired
 
 TITLES = {"unshifted": "noise of 32x32", "shifted": "shifted for 64x64"}
@@ -112,11 +113,8 @@ def _table(s: Settings, found: Results) -> Table:
 
 
 def _panel(found: Results) -> Panel:
-    bars = []
-    for arm in found.arms:
-        value = interval(found.values(arm, "distance"))
-        bars.append(Line(TITLES[arm], (0.0,), (value.mean,), (value.low,), (value.high,)))
-    return Panel("Fréchet distance, low frequencies", "", "", tuple(bars), kind="bars")
+    distances = {TITLES[arm]: interval(found.values(arm, "distance")) for arm in found.arms}
+    return bars("Fréchet distance, low frequencies", "", distances)
 
 
 EXPERIMENTS = (

@@ -22,6 +22,7 @@ from ..playground.edm import loss as edm_loss
 from ..playground.samplers import sample
 from ..playground.schedules import LAST_ALPHA, karras, sd_alphas_cumprod, zero_terminal_snr
 from . import toy
+from .drawn import bars
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Line, Panel, Table
 from .shapes import Scenes, draw, render
@@ -301,11 +302,7 @@ def _table(found: Results) -> Table:
 def _panels(found: Results) -> tuple[Panel, ...]:
     panels = []
     for key, title in (("error", "Error of solid black and white"), ("ratio", "Spread of brightness, R")):
-        bars = []
-        for arm in found.arms:
-            value = interval(found.values(arm, key))
-            bars.append(Line(TITLES[arm], (0.0,), (value.mean,), (value.low,), (value.high,)))
-        panels.append(Panel(title, "", "", tuple(bars), kind="bars"))
+        panels.append(bars(title, "", {TITLES[arm]: interval(found.values(arm, key)) for arm in found.arms}))
     return tuple(panels)
 
 

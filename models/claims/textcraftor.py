@@ -5,14 +5,13 @@ Source: specification 5.5. Thresholds are in the settings of both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..metrics.ranks import spearman
 from ..textcraftor.training.gallery import GRID
 from . import textcraftor_exact as exact
 from . import textcraftor_trained as trained
+from .drawn import curve
 from .experiment import Experiment, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Panel, Table
 from .statistics import interval, paired
 from .textcraftor_shapes import KINDS
 from .textcraftor_trained import ARMS, MIX, REWARD, ShapesSettings
@@ -140,7 +139,7 @@ def _panels(results: Results) -> tuple[Panel, ...]:
             title,
             "w",
             title,
-            tuple(_curve(name, results.raw(arm, key), GRID) for name, arm, key in lines),
+            tuple(curve(name, GRID, results.raw(arm, key)) for name, arm, key in lines),
         )
         for title, lines in (
             ("reward", [(kind, kind, f"{REWARD} {kind}") for kind in KINDS]),
@@ -148,17 +147,9 @@ def _panels(results: Results) -> tuple[Panel, ...]:
             ("mix: reward", [(kind, MIX, f"{REWARD} {kind}") for kind in KINDS]),
         )
     ]
-    gains = [[[gain] for gain in results.values(arm, "gain")] for arm in KS]
-    found = [interval([value for (value,) in column]) for column in gains]
-    bounds = (tuple(i.low for i in found), tuple(i.high for i in found))
-    line = Line("saturation", tuple(map(float, KS.values())), tuple(i.mean for i in found), *bounds)
+    gains = zip(*(results.values(arm, "gain") for arm in KS), strict=True)
+    line = curve("saturation", [float(k) for k in KS.values()], gains)
     return (*over_w, Panel("gain by K", "K", "gain", (line,), log_x=True))
-
-
-def _curve(name: str, curves: Sequence[Sequence[float]], x: Sequence[float]) -> Line:
-    found = [interval(column) for column in zip(*curves, strict=True)]
-    bounds = (tuple(i.low for i in found), tuple(i.high for i in found))
-    return Line(name, tuple(x), tuple(i.mean for i in found), *bounds)
 
 
 EXPERIMENTS = (

@@ -23,8 +23,9 @@ from ..playground.schedules import sd_alphas_cumprod
 from ..textcraftor.chain import DDIM, Chain, Condition, mixed
 from ..textcraftor.loss import cosine, total
 from ..textcraftor.mix import first_step
+from .drawn import curve
 from .experiment import Job
-from .judgement import Check, Judgement, Line, Panel
+from .judgement import Check, Judgement, Panel
 from .statistics import interval
 
 CONSTRAINED, FREE = "constrained", "free"
@@ -173,13 +174,7 @@ def judge(settings: ExactSettings, results) -> Judgement:
     )
     w = tuple(grid(settings.points))
     panels = tuple(
-        Panel(title, "w", title, tuple(_line(arm, results.raw(arm, key), w) for arm in (CONSTRAINED, FREE)))
+        Panel(title, "w", title, tuple(curve(arm, w, results.raw(arm, key)) for arm in (CONSTRAINED, FREE)))
         for title, key in (("reward", "rewards"), ("alignment", "alignments"))
     )
     return Judgement(checks, panels=panels)
-
-
-def _line(name: str, curves: Sequence[Sequence[float]], w: tuple[float, ...]) -> Line:
-    found = [interval(column) for column in zip(*curves, strict=True)]
-    bounds = (tuple(i.low for i in found), tuple(i.high for i in found))
-    return Line(name, w, tuple(i.mean for i in found), *bounds)

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ..metrics.vendi import cosine_kernel, vendi_score
 from ..tipo.tree import Growth, search
+from .drawn import bars
 from .experiment import Experiment, Job, Results
-from .judgement import Check, Judgement, Line, Panel, Table
+from .judgement import Check, Judgement, Panel, Table
 from .statistics import interval
 
 ARMS = ("independent", "tree")
@@ -169,8 +170,7 @@ def _table(found: Results) -> Table:
 
 def _panel(ratio: dict) -> Panel:
     titles = {"tokens": "tokens", "vendi": "Vendi score", "fewer": "Vendi score, fewer separate ones"}
-    bars = [Line(titles[key], (0.0,), (r.mean,), (r.low,), (r.high,)) for key, r in ratio.items()]
-    return Panel("A tree over separate texts", "", "", tuple(bars), kind="bars")
+    return bars("A tree over separate texts", "", {titles[key]: found for key, found in ratio.items()})
 
 
 EXPERIMENTS = (
