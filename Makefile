@@ -1,4 +1,4 @@
-# make demo   expand a prompt with the bundled model, from nothing
+# make demo   expand a prompt with the bundled models and paint it, from nothing
 # make test   the whole test suite and the linter
 # make bench  the speed table of the README (installs the programs it is compared with)
 # make lint   ruff alone

@@ -123,16 +123,6 @@ def test_a_file_in_another_encoding_is_an_error_that_says_so(run, tmp_path):
     assert "UTF-8" in err
 
 
-def test_the_demo_shows_the_expansion_and_writes_four_variations(run, tmp_path):
-    out, picture = tmp_path / "a" / "demo.txt", tmp_path / "demo.svg"
-    code, shown, _ = run("demo", "1girl, lake", "--out", str(out), "--picture", str(picture))
-    assert code == 0
-    assert "you wrote  1girl, lake" in shown
-    assert "tags added" in shown
-    assert len(out.read_text(encoding="utf-8").split("\n\n")) == 4
-    assert picture.read_text(encoding="utf-8").startswith("<svg")
-
-
 def test_help_and_version_need_neither_torch_nor_a_model():
     code = (
         "import sys; from presample.models.cli import main\n"

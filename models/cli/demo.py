@@ -1,21 +1,26 @@
-"""`presample demo`: one prompt expanded with the bundled model, shown as it happens, and four variations."""
+"""`presample demo`: one prompt expanded with the bundled model, shown as it happens, and then in pictures."""
 
 import argparse
 import sys
 import textwrap
+import time
 from pathlib import Path
+from typing import Any
 
-PROMPT = "1girl, (lake:1.1), night, <lora:misty_style:0.6>"
+PROMPT = "(lake:1.1), sunset, pine tree, <lora:misty_style:0.6>"
 WIDTH = 80
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `demo`."""
-    parser = subparsers.add_parser("demo", help="expand a prompt with the bundled model and show how")
+    parser = subparsers.add_parser("demo", help="expand a prompt with the bundled models and paint it")
     parser.add_argument("prompt", nargs="?", default=PROMPT, help=f"another prompt than {PROMPT!r}")
     parser.add_argument("--seed", type=int, default=1, help="another seed than 1")
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo.txt"), help="file for the variations [out/demo.txt]"
+    )
+    parser.add_argument(
+        "--sheet", type=Path, default=Path("out/demo.png"), help="file for the pictures [out/demo.png]"
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the expansion as an SVG file too")
     parser.set_defaults(run=run)
@@ -23,7 +28,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shows one expansion and writes four."""
+    """Shows one expansion, writes four, and paints them."""
     from ..tipo.expand import expand, expand_many, load_tipo
     from ..tipo.expansion import Request
     from ..tipo.options import ExpandOptions
@@ -52,7 +57,18 @@ def run(args: argparse.Namespace) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n\n".join(each.prompt for each in variations) + "\n", encoding="utf-8")
     _say(f"four variations, seeds {args.seed} to {args.seed + 3}: {args.out}")
+    _paint(args, [each.prompt for each in variations], tipo)
     return 0
+
+
+def _paint(args: argparse.Namespace, prompts: list[str], tipo: Any) -> None:
+    from ..tinyworld.pipeline import load_pipeline
+    from .demo_sheet import Story, draw_story
+    from .studio import Studio
+
+    began = time.monotonic()
+    draw_story(Story(args.prompt, prompts, args.seed), Studio(load_pipeline(), tipo), args.sheet)
+    _say(f"pictures of them, in {time.monotonic() - began:.0f} s: {args.sheet}")
 
 
 def _flat(tags: dict) -> list[str]:

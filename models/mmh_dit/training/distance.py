@@ -2,8 +2,9 @@
 
 Convention: features are those of both towers of the little world's CLIP beside each other, so that a handsome
 picture of another prompt is far away too. All sets have the same number of rows, since the distance depends
-on it. The floor is the distance of two sets of true paintings, the ceiling that of paintings whose prompts
-were shuffled.
+on it, and all are compared with other paintings and their prompts: none shares a prompt with what it is
+compared with. The floor is the distance of the prompts' own paintings, the ceiling that of the same with
+their prompts shuffled.
 Source: Heusel et al. 2017 for the distance; features of pictures and texts together after Soloveitchik et al.
 2021, "Conditional Frechet Inception Distance".
 
@@ -56,10 +57,6 @@ def distances(pictures: Tensor, paintings: Tensor, others: Tensor) -> Distances:
     shapes = {tuple(each.shape) for each in (pictures, paintings, others)}
     if len(shapes) > 1:
         raise ValueError(f"all features must have one shape, got {sorted(shapes)}")
-    seen, said = others.chunk(2, 1)
+    seen, said = paintings.chunk(2, 1)
     shuffled = torch.cat((seen, said.roll(1, 0)), 1)
-    return Distances(
-        frechet_distance(pictures, paintings),
-        floor=frechet_distance(others, paintings),
-        ceiling=frechet_distance(shuffled, paintings),
-    )
+    return Distances(*(frechet_distance(each, others) for each in (pictures, paintings, shuffled)))

@@ -46,9 +46,9 @@ DATA = "Paintings of random scenes and what may be said of them, made by this re
 HOW = (
     "Share of what the tags of held-out prompts demand that the oracle reads off the pictures. *Paintings* "
     "are the scenes' own, through the autoencoder; *other prompts* are the model's pictures, judged by a "
-    "prompt of another scene. *Distance* is the Fréchet distance of pictures with their prompts to paintings "
-    "with theirs, in the space of the tiny CLIP; its floor is that of other paintings with their prompts, "
-    "its ceiling that of paintings with shuffled prompts."
+    "prompt of another scene. *Distance* is the Fréchet distance of pictures with their prompts to other "
+    "paintings with theirs, in the space of the tiny CLIP; its floor is that of the prompts' own paintings, "
+    "its ceiling that of these with their prompts shuffled."
 )
 
 Read = Callable[[Tensor], Sequence[Mapping[str, str]]]

@@ -22,8 +22,8 @@ class CraftOptions(FitOptions):
     """How an encoder is tuned. The defaults suit the little world."""
 
     out: str = default(FitOptions, "out", "out/tuned")
-    steps: int = default(FitOptions, "steps", 160)
-    lr: float = default(FitOptions, "lr", 3e-4)
+    steps: int = default(FitOptions, "steps", 60)
+    lr: float = default(FitOptions, "lr", 1e-4)
     warmup: int = default(FitOptions, "warmup", 10)
     optimizer: str = default(FitOptions, "optimizer", "adamw")
     beta2: float = default(FitOptions, "beta2", 0.99)
@@ -56,7 +56,7 @@ class CraftOptions(FitOptions):
     )
     models: str = option("", "Folder of the published reward models, each in a folder of its name.")
     clip_weight: float = option(
-        4.0, "Weight of the CLIP constraint, which is always on.", low=0.01, high=10**4, step=0.1
+        8.0, "Weight of the CLIP constraint, which is always on.", low=0.01, high=10**4, step=0.1
     )
     constraint: str = option(
         "frozen", "Text side of the constraint: a frozen encoder's, or the tuned one's.", choices=CONSTRAINTS
@@ -70,7 +70,7 @@ class CraftOptions(FitOptions):
         0.4, "Share of the steps that the original encoder keeps in use.", low=0.0, high=1.0, step=0.01
     )
     checkpointing: bool = option(True, "Compute steps again for their gradients: less memory, more time.")
-    samples_every: int = option(40, "Steps between sheets of pictures.", low=1, high=10**7, step=1)
+    samples_every: int = option(20, "Steps between sheets of pictures.", low=1, high=10**7, step=1)
     samples: int = option(4, "Prompts of a sheet; 0 makes none.", low=0, high=256, step=1)
     measured: int = option(64, "Held-out prompts that the card is measured on.", low=0, high=10**6, step=1)
 
@@ -80,9 +80,9 @@ def _bundled(name: str, **more: Any) -> dict[str, Any]:
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "vivid": _bundled("vivid"),
+    "vivid": _bundled("vivid", lr=1.6e-4),
     "detailed": _bundled("detailed"),
-    "moonlit": _bundled("moonlit"),
+    "moonlit": _bundled("moonlit", lr=2.5e-4),
     # Of the paper and its code (specification 3.3): 8 x 8 GPUs with 4 prompts each.
     "textcraftor": {
         "reward": tuple(f"{name}={weight:g}" for name, weight in OFFICIAL.items() if name != CLIP),

@@ -99,5 +99,6 @@ def test_pictures_of_other_prompts_are_as_far_as_the_ceiling_and_true_ones_near_
     assert found.pictures < 2 * found.floor < 0.1 * found.ceiling
     wrong = distances(shuffled, paintings, others)
     assert wrong.pictures == pytest.approx(found.ceiling, rel=0.1)
+    assert distances(paintings, paintings, others).pictures == found.floor > 0, "no gain by equal prompts"
     with pytest.raises(ValueError, match="one shape"):
         distances(good[:9], paintings, others)
