@@ -53,7 +53,7 @@ def test_columns_of_the_sheet_begin_with_the_same_noise(quick):
     ):
         torch.testing.assert_close(shown, opened.paint([prompt], [seed], **same)[0], atol=1e-3, rtol=0)
     assert (encoders.images[0] - encoders.images[3]).abs().max() > 1e-3
-    assert encoders.prompts == ["w 0", "w 0.33", "w 0.67", "w 1"]
+    assert encoders.prompts == ["w 0", "w 0.25", "w 0.5", "w 0.75"]
     assert [tuple(image.shape) for image in shapes.images] == [
         (3, 160, 96), (3, 144, 112), (3, 112, 144), (3, 96, 160),
     ]  # fmt: skip

@@ -21,7 +21,8 @@ from .mix import chosen, open_painter
 from .studio import SCALE, Strip, Studio, progress, workflow
 
 COLUMNS = 4
-ENCODER = "vivid"
+ENCODER, STRONGEST = "vivid", 0.75
+START = 0.1  # share of the steps that the original encoder has alone
 SHAPES = ("tall", "portrait", "landscape", "wide")
 OPTIONS = TinyOptions()
 BASE = 1024  # pixels; the size that the noise schedules of SDXL and Playground v2.5 are for
@@ -76,7 +77,7 @@ def _encoders(story: Story) -> Strip:
     from ..prompt.document import read
 
     painter, _ = open_painter([chosen(ENCODER)])
-    points = sweep(0.0, 1.0, COLUMNS)
+    points = sweep(0.0, STRONGEST, COLUMNS)
     images = []
     width, height = SIZES["square"]
     with progress(COLUMNS * OPTIONS.steps) as step:
@@ -87,12 +88,12 @@ def _encoders(story: Story) -> Strip:
                 [1.0],
                 width=width,
                 height=height,
-                mix_options=MixOptions(w=w),
+                mix_options=MixOptions(w=w, start=START),
                 options=OPTIONS,
                 on_step=lambda _: step(),
             )
     title = f"The first of them, by a text encoder tuned to be {ENCODER}"
-    return Strip(title, [f"w {w:.2g}" for w in points], torch.stack(images))
+    return Strip(title, [f"w {w:g}" for w in points], torch.stack(images))
 
 
 def _solids(story: Story, studio: Studio) -> Strip:
