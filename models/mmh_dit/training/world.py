@@ -45,7 +45,7 @@ class Painting:
     autoencoder and the words from others."""
 
     pictures: int
-    solids: int = 8
+    solids: int = 2
     prompts: int = 6
     text_len: int = 128
     seed: int = 0
