@@ -4,7 +4,7 @@ Convention: all pictures of a batch have one size; sizes change from batch to ba
 A batch follows from its number, so a training goes on anywhere. A run may have several stages, one folder of
 latents each, and the number of the step says which one is on.
 
-b batch  m text tokens  d width of the text encoder  h w latent
+b batch  m text tokens  d width of the text encoder  a attributes  h w latent
 """
 
 from __future__ import annotations
@@ -22,12 +22,19 @@ from torch import Tensor
 from ...trainer.fit import Place
 
 
-class Batch(TypedDict):
+class Captioned(TypedDict):
     """`mask` is True where a text token is one; text and mask are None for pictures without captions."""
 
     latents: Tensor  # (b, 16, h, w)
     text: Tensor | None  # (b, m, d)
     mask: Tensor | None  # (b, m)
+
+
+class Batch(Captioned, total=False):
+    """The little world's also say which values its pictures show, and of what the prompts demand one."""
+
+    shown: Tensor  # (b, a) numbers of values
+    asked: Tensor  # (b, a) bool
 
 
 class Batches(Protocol):
@@ -90,7 +97,7 @@ class Staged(torch.utils.data.Dataset):
     def __getitem__(self, number: int) -> Batch:
         which = max(i for i, begin in enumerate(self.begins) if begin <= number)
         found = self.parts[which][number - self.begins[which]]
-        return Batch(latents=found["latents"], text=found["text"], mask=found["mask"])
+        return {name: found[name] for name in Batch.__annotations__ if name in found}
 
     def __len__(self) -> int:
         return 2**40

@@ -1,6 +1,6 @@
 """The loss of MMH-DiT: I-CFM on latents, with the text left out for some of the pictures.
 
-b batch  m text tokens  d width of the text encoder  e condition
+b batch  m text tokens  d width of the text encoder  e condition  a attributes
 
 Source: spec 2.2 (dropout), 2.6 (path, target, loss).
 """
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import flow
 from .batches import Batch
+from .reading import Reader, foreseen, surprise
 
 
 def drop(mask: Tensor | None, text: Tensor | None, share: float, generator: torch.Generator) -> Tensor | None:
@@ -21,15 +22,22 @@ def drop(mask: Tensor | None, text: Tensor | None, share: float, generator: torc
     return whole & kept.to(text.device)
 
 
-def make_loss(options: flow.FlowOptions, *, share: float):
-    """Returns the loss of `fit`: the mean squared error of the velocity."""
+def make_loss(options: flow.FlowOptions, *, share: float, reader: Reader | None = None, weight: float = 0.0):
+    """Returns the loss of `fit`: the mean squared error of the velocity, and `weight` times what the reader
+    misses in the latents that are foreseen, where there is a reader."""
 
-    def loss(model: torch.nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def loss(model: torch.nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         latents, text = batch["latents"].float(), batch["text"]
         cond = None if text is None or options.coupling == "independent" else mean_text(text, batch["mask"])
         example = flow.example(latents, options, generator, cond=cond)
         mask = drop(batch["mask"], text, share, generator)
-        return flow.loss(model(example.x_t, example.t, text, mask), example.velocity)
+        velocity = model(example.x_t, example.t, text, mask)
+        error = flow.loss(velocity, example.velocity)
+        if reader is None:
+            return {"loss": error}
+        asked = batch["asked"] & mask.any(1, keepdim=True)  # (b, a)
+        missed = surprise(reader(foreseen(velocity, example.x_t, example.t)), batch["shown"], asked)
+        return {"loss": error + weight * missed, "error": error, "missed": missed}
 
     return loss
 

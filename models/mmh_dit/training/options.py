@@ -16,12 +16,12 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     """How an MMH-DiT is trained."""
 
     out: str = default(FitOptions, "out", "models/bundled/mmh-dit-tiny")
-    steps: int = default(FitOptions, "steps", 9000)
-    lr: float = default(FitOptions, "lr", 6e-3)
+    steps: int = default(FitOptions, "steps", 16000)
+    lr: float = default(FitOptions, "lr", 3e-3)
     beta2: float = default(FitOptions, "beta2", 0.99)
     ema: float = default(FitOptions, "ema", 0.999)
     weight_decay: float = default(FitOptions, "weight_decay", 0.0)
-    shift: float = default(flow.FlowOptions, "shift", 2.0)
+    shift: float = default(flow.FlowOptions, "shift", 3.0)
     batch: int = option(64, "Pictures in a batch of one process.", low=1, high=10**5, step=1)
     drop: float = option(0.1, "Share of pictures whose text is left out, for guidance.", low=0.0, high=1.0)
     stage: tuple[str, ...] = option(
@@ -42,7 +42,17 @@ class TrainOptions(FitOptions, flow.FlowOptions):
         " on a GPU Triton too.",
     )
     dtype: str = option("fp16", "Type of the weights in the file.", choices=DTYPES)
-    pictures: int = option(24576, "Scenes of the little world to paint.", low=256, high=10**7, step=256)
+    reading: float = option(
+        0.1,
+        "Weight of what a reader misses in the pictures that are foreseen; of the little world alone. 0 needs"
+        " no reader.",
+        low=0.0,
+        high=100.0,
+    )
+    reader_steps: int = option(
+        1500, "Steps of training the reader, before the denoiser's.", low=1, high=10**6, step=1
+    )
+    pictures: int = option(98304, "Scenes of the little world to paint.", low=256, high=10**7, step=256)
     decoder: str = option(
         "", "TAESD file with 16 channels that makes samples of cached latents visible. Empty: rough colours."
     )

@@ -15,15 +15,20 @@ from ...trainer.fit import Place
 from .batches import Staged, cached, parse_stages
 from .options import TrainOptions
 from .pictures import Decode, preview
-from .world import Bank, Painting, Tools, WorldBatches, paint_all
+from .reading import Reader
+from .reading import reader as make_reader
+from .world import Bank, Painting, Tools, paint_all
+from .world_batches import WorldBatches
 
 
 @dataclass(frozen=True)
 class Source:
-    """`open` gives a process its batches, `decode` makes pictures of latents to look at."""
+    """`open` gives a process its batches, `decode` makes pictures of latents to look at; `reader` says what
+    latents show, where that is known of the data."""
 
     open: Callable[[Place], Staged]
     decode: Decode
+    reader: Reader | None = None
 
 
 def source(options: TrainOptions, work: Path, accelerator) -> Source:
@@ -92,4 +97,10 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
         batches = WorldBatches(bank, options.batch, states, **how)
         return Staged((0,), (batches,))
 
-    return Source(open, autoencoder.decode)
+    reader = None
+    if options.reading:
+        path = work / "reader.safetensors"
+        reader = make_reader(
+            bank, path, steps=options.reader_steps, seed=options.seed, accelerator=accelerator
+        )
+    return Source(open, autoencoder.decode, reader)

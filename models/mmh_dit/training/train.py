@@ -113,7 +113,7 @@ def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:
         model,
         optimizers,
         data=lambda place, skip: stream(data.open(place), skip=skip, workers=options.workers),
-        loss=make_loss(options, share=options.drop),
+        loss=make_loss(options, share=options.drop, reader=data.reader, weight=options.reading),
         options=options,
         hooks=samples(options, work, data) if options.samples else (),
         accelerator=accelerator,

@@ -3,17 +3,17 @@
 Convention: the pictures are those of `tinyworld.pictures` and, with every `CHUNK` of them, a few canvases of
 one colour; painting is done once, in a file for each chunk, and goes on where it stopped. Pictures have the
 shapes of their scenes: all of about 256 latent cells. Sizes are (width, height) in latent cells. Prompts are
-kept as tokens and encoded on use, since states are 100 times as big.
+kept as tokens and encoded on use, since states are 100 times as big. What a picture shows is kept as numbers
+of values, in the order of the oracle's attributes.
 
-b batch  n pictures of a size  m text tokens  d width of the text encoder  h w latent
+n pictures of a size  p prompts of each  a attributes  b batch  h w latent
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,21 +21,19 @@ import torch
 from torch import Tensor
 
 from ...files import check_same, write_json, written
-from ...playground.balance import BalancedBatches, BalanceOptions
-from ...seeds import generator_for
+from ...tinyworld import oracle
+from ...tinyworld.following import visible_demands
 from ...tinyworld.pictures import VERSION, Draw, draws, prompt
 from ...tinyworld.solids import solid_picture, solid_prompt, solids
 from ...trainer.fit import Place
 from ..pipeline import STRIDE
-from .batches import Batch
 
 CHUNK = 256
-WINDOW = 8  # batches whose prompts are sorted by length together
+NOTHING = 255  # the number of an attribute's value on a canvas, which shows none
 Size = tuple[int, int]
 Paint = Callable[[Draw], Tensor]  # -> image (3, H, W), uint8
 Encode = Callable[[Tensor], Tensor]  # images (b, 3, H, W) in 0..1 -> latents (b, 16, h, w)
 Tokens = Callable[[str], list[int]]
-States = Callable[[Tensor, Tensor], Tensor]  # ids and mask (b, m) -> states (b, m, d)
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ def _file(folder: Path, index: int) -> Path:
 
 
 def _chunk(index: int, how: Painting, tools: Tools) -> dict[str, Tensor]:
-    """For each size `latents16x16` (n, 16, h, w), and all tokens of its prompts: those of prompt k of picture
-    i begin at `starts[i * prompts + k]`."""
+    """For each size `latents16x16` (n, 16, h, w), `shown` (n, a) and `asked` (n, p, a), and all tokens of its
+    prompts: those of prompt k of picture i begin at `starts[i * prompts + k]`."""
     found: dict[str, Tensor] = {}
     made = _scenes(index, how, tools) + _canvases(index, how, tools)
     for width, height in sorted({each.size for each in made}):
@@ -103,6 +101,8 @@ def _chunk(index: int, how: Painting, tools: Tools) -> dict[str, Tensor]:
         name = f"{width}x{height}"
         images = torch.stack([each.image for each in here]).float() / 255
         found[f"latents{name}"] = tools.encode(images).half().contiguous()
+        found[f"shown{name}"] = torch.stack([each.shown for each in here])
+        found[f"asked{name}"] = torch.stack([each.asked for each in here])
         rows = [ids for each in here for ids in each.prompts]
         found[f"ids{name}"] = torch.tensor(list(itertools.chain(*rows)), dtype=torch.int32)
         found[f"starts{name}"] = torch.tensor([0, *itertools.accumulate(map(len, rows))], dtype=torch.int32)
@@ -110,10 +110,13 @@ def _chunk(index: int, how: Painting, tools: Tools) -> dict[str, Tensor]:
 
 
 class _Made(NamedTuple):
-    """A picture (3, H, W), uint8, and the tokens of its prompts."""
+    """A picture (3, H, W), uint8, the tokens of its prompts, the values that it shows (a,), uint8, and of
+    which attributes each prompt's tags demand one (p, a)."""
 
     image: Tensor
     prompts: list[list[int]]
+    shown: Tensor
+    asked: Tensor
 
     @property
     def size(self) -> Size:
@@ -122,17 +125,28 @@ class _Made(NamedTuple):
 
 
 def _scenes(index: int, how: Painting, tools: Tools) -> list[_Made]:
-    return [
-        _Made(tools.paint(draw), _ids([prompt(draw, number=k).text for k in range(how.prompts)], how, tools))
-        for draw in draws(how.seed, CHUNK, start=index * CHUNK)
-    ]
+    return [_scene(draw, how, tools) for draw in draws(how.seed, CHUNK, start=index * CHUNK)]
+
+
+def _scene(draw: Draw, how: Painting, tools: Tools) -> _Made:
+    said = [prompt(draw, number=k) for k in range(how.prompts)]
+    demanded = [visible_demands(each.tags) for each in said]
+    return _Made(
+        tools.paint(draw),
+        _ids([each.text for each in said], how, tools),
+        oracle.numbers(draw.scene).to(torch.uint8),
+        torch.tensor([[name in names for name in oracle.values()] for names in demanded]),
+    )
 
 
 def _canvases(index: int, how: Painting, tools: Tools) -> list[_Made]:
+    count = len(oracle.values())
     return [
         _Made(
             solid_picture(solid),
             _ids([solid_prompt(solid, number=k) for k in range(how.prompts)], how, tools),
+            torch.full((count,), NOTHING, dtype=torch.uint8),
+            torch.zeros(how.prompts, count, dtype=torch.bool),
         )
         for solid in solids(how.seed, how.solids, start=index * how.solids)
     ]
@@ -146,25 +160,40 @@ def _ids(prompts: Sequence[str], how: Painting, tools: Tools) -> list[list[int]]
 
 @dataclass(frozen=True)
 class Bank:
-    """The painted pictures in memory: latents (n, 16, h, w) of each size, and n lists of prompts' tokens."""
+    """The painted pictures in memory, by their size: latents (n, 16, h, w), n lists of prompts' tokens, what
+    the pictures show (n, a) and what the prompts demand (n, p, a)."""
 
     latents: dict[Size, Tensor]
     prompts: dict[Size, list[list[Tensor]]]
+    shown: dict[Size, Tensor]
+    asked: dict[Size, Tensor]
 
     @classmethod
     def read(cls, folder: Path, how: Painting) -> Bank:
         """Returns what `paint_all` has made."""
-        latents: dict[Size, list[Tensor]] = {}
-        prompts: dict[Size, list[list[Tensor]]] = {}
-        for size, more, ids in itertools.chain.from_iterable(
+        found: dict[Size, list[_Part]] = {}
+        for size, part in itertools.chain.from_iterable(
             _read(_file(folder, i), how.prompts) for i in range(-(-how.pictures // CHUNK))
         ):
-            latents.setdefault(size, []).append(more)
-            prompts.setdefault(size, []).extend(ids)
-        return cls({size: torch.cat(latents[size]) for size in sorted(latents)}, prompts)
+            found.setdefault(size, []).append(part)
+
+        def joined(name: str) -> dict[Size, Tensor]:
+            return {size: torch.cat([getattr(part, name) for part in found[size]]) for size in sorted(found)}
+
+        prompts = {s: list(itertools.chain(*(part.prompts for part in found[s]))) for s in sorted(found)}
+        return cls(joined("latents"), prompts, joined("shown"), joined("asked"))
 
 
-def _read(path: Path, count: int) -> Iterator[tuple[Size, Tensor, list[list[Tensor]]]]:
+class _Part(NamedTuple):
+    """What a file has of one size."""
+
+    latents: Tensor
+    prompts: list[list[Tensor]]
+    shown: Tensor
+    asked: Tensor
+
+
+def _read(path: Path, count: int) -> Iterator[tuple[Size, _Part]]:
     from safetensors.torch import load_file
 
     tensors = load_file(path)
@@ -172,93 +201,6 @@ def _read(path: Path, count: int) -> Iterator[tuple[Size, Tensor, list[list[Tens
         width, height = map(int, name.split("x"))
         starts = tensors[f"starts{name}"].tolist()
         rows = [tensors[f"ids{name}"][a:b] for a, b in itertools.pairwise(starts)]
-        yield (
-            (width, height),
-            tensors[f"latents{name}"],
-            [rows[i : i + count] for i in range(0, len(rows), count)],
-        )
-
-
-@dataclass(frozen=True)
-class WorldBatches:
-    """Batch `number` of a run: pictures of one size with prompts of like length, so that little is padding.
-
-    At balance 1 an epoch shows every picture once, with one of its prompts. Below, sizes are drawn as their
-    number of pictures to that power: rare shapes more often, see `playground.balance`. `batch` is the size of
-    one process's batch; `encode` makes states of tokens.
-    """
-
-    bank: Bank
-    batch: int
-    encode: States
-    pad: int
-    seed: int = 0
-    place: Place = Place()  # noqa: RUF009
-    balance: float = 1.0
-    _kept: dict = field(default_factory=dict, repr=False, compare=False)
-
-    def __getitem__(self, number: int) -> Batch:
-        if self.balance < 1:
-            size, rows, turns = self._balanced(number)
-        else:
-            epoch, number = divmod(number, len(self))
-            size, rows, turns = self._epoch(epoch)[number]
-        mine = slice(self.place.rank, None, self.place.count)
-        texts = [self.bank.prompts[size][i][k] for i, k in zip(rows[mine], turns[mine], strict=True)]
-        ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=self.pad).long()
-        lengths = torch.tensor([[len(text)] for text in texts])
-        mask = torch.arange(ids.shape[1]) < lengths  # (b, m)
-        return Batch(latents=self.bank.latents[size][rows[mine]], text=self.encode(ids, mask), mask=mask)
-
-    def __len__(self) -> int:
-        """Batches of an epoch; what is left over of a size sits this epoch out."""
-        count = sum(len(latents) // self._whole for latents in self.bank.latents.values())
-        if not count:
-            raise ValueError(
-                f"a batch of {self._whole} needs as many pictures of a size: paint more, or lower it"
-            )
-        return count
-
-    @property
-    def _whole(self) -> int:
-        return self.batch * self.place.count
-
-    def _epoch(self, epoch: int) -> list[tuple[Size, list[int], list[int]]]:
-        """The batches of an epoch as size, pictures, and which of its prompts each has."""
-        if self._kept.get("epoch") != epoch:
-            generator = generator_for(self.seed, epoch, 8)
-            found = [each for size in self.bank.latents for each in self._of_size(size, generator)]
-            order = torch.randperm(len(found), generator=generator).tolist()
-            self._kept.update(epoch=epoch, batches=[found[i] for i in order])
-        return self._kept["batches"]
-
-    def _of_size(self, size: Size, generator: torch.Generator) -> Iterator[tuple[Size, list[int], list[int]]]:
-        prompts, whole = self.bank.prompts[size], self._whole
-        order = torch.randperm(len(prompts), generator=generator).tolist()
-        picked = torch.randint(len(prompts[0]), (len(prompts),), generator=generator).tolist()
-        order = order[: len(order) // whole * whole]
-        for begin in range(0, len(order), whole * WINDOW):
-            window = order[begin : begin + whole * WINDOW]
-            window.sort(key=lambda i: len(prompts[i][picked[i]]))
-            for at in range(0, len(window), whole):
-                rows = window[at : at + whole]
-                yield size, rows, [picked[i] for i in rows]
-
-    def _balanced(self, number: int) -> tuple[Size, list[int], list[int]]:
-        """The same of a balanced batch: one of `WINDOW` of its size whose prompts were sorted together."""
-        plan = self._plan
-        bucket, turn = plan.locate(number)
-        size = list(self.bank.latents)[bucket]
-        group, at = divmod(turn, WINDOW)
-        generator, count = generator_for(self.seed, 9, bucket, group), WINDOW * self._whole
-        at = int(torch.randperm(WINDOW, generator=generator)[at])
-        rows, prompts = plan.rows(bucket, group * count, (group + 1) * count), self.bank.prompts[size]
-        picked = torch.randint(len(prompts[0]), (count,), generator=generator).tolist()
-        pairs = sorted(zip(rows, picked, strict=True), key=lambda pair: len(prompts[pair[0]][pair[1]]))
-        mine = pairs[at * self._whole : (at + 1) * self._whole]
-        return size, [row for row, _ in mine], [turn for _, turn in mine]
-
-    @cached_property
-    def _plan(self) -> BalancedBatches:
-        counts = tuple(len(latents) for latents in self.bank.latents.values())
-        return BalancedBatches(counts, self._whole, BalanceOptions(self.balance), seed=self.seed)
+        prompts = [rows[i : i + count] for i in range(0, len(rows), count)]
+        latents, shown, asked = (tensors[f"{kind}{name}"] for kind in ("latents", "shown", "asked"))
+        yield (width, height), _Part(latents, prompts, shown, asked)

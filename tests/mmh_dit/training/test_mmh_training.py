@@ -17,7 +17,8 @@ from presample.models.mmh_dit.model import MMHDiT, init_weights
 from presample.models.mmh_dit.training import batches, pictures, sources, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
-from presample.models.mmh_dit.training.world import Bank, Tools, WorldBatches, paint_all
+from presample.models.mmh_dit.training.world import Bank, Tools, paint_all
+from presample.models.mmh_dit.training.world_batches import WorldBatches
 from presample.models.seeds import generator_for
 from presample.models.tinyworld.pictures import SIZES
 from presample.models.tinyworld.solids import COLORS
@@ -218,7 +219,7 @@ def test_the_loss_is_that_of_the_flow(bank):
         return torch.zeros_like(x_t)
 
     batch = world.batches(bank)[0]
-    value = make_loss(flow.FlowOptions(sigma=0.0), share=0.0)(model, batch, generator_for(5))
+    value = make_loss(flow.FlowOptions(sigma=0.0), share=0.0)(model, batch, generator_for(5))["loss"]
     x_1, t = batch["latents"].float(), seen["t"][:, None, None, None]
     x_0 = (seen["x_t"] - t * x_1) / (1 - t)
     assert float(value) == pytest.approx(float((x_1 - x_0).square().mean()), rel=1e-4)
@@ -248,7 +249,7 @@ def test_couplings_compare_texts_by_the_mean_of_their_tokens(bank):
     expected = torch.stack([text[0, :2].mean(0), text[1].mean(0)])
     torch.testing.assert_close(mean_text(text, mask.bool()), expected)
     loss = make_loss(flow.FlowOptions(coupling="c2ot"), share=0.1)
-    assert loss(small_model(), world.batches(bank)[0], generator_for(1)).isfinite()
+    assert loss(small_model(), world.batches(bank)[0], generator_for(1))["loss"].isfinite()
 
 
 @pytest.mark.parametrize("padded", [False, True])

@@ -6,7 +6,8 @@ from presample.models.mmh_dit.training.batches import Staged
 from presample.models.mmh_dit.training.options import TrainOptions
 from presample.models.mmh_dit.training.pictures import preview
 from presample.models.mmh_dit.training.sources import Source
-from presample.models.mmh_dit.training.world import Bank, Painting, Tools, WorldBatches, paint_all
+from presample.models.mmh_dit.training.world import Bank, Painting, Tools, paint_all
+from presample.models.mmh_dit.training.world_batches import WorldBatches
 from presample.models.seeds import generator_for
 from presample.models.trainer.fit import Place
 
@@ -44,13 +45,14 @@ def batches(bank, *, place=Place(), batch=8, seed=0):  # noqa: B008
     return WorldBatches(bank, batch, states, pad=END, seed=seed, place=place)
 
 
-def source(bank, batch=8):
-    return Source(lambda place: Staged((0,), (batches(bank, place=place, batch=batch),)), preview)
+def source(bank, batch=8, reader=None):
+    return Source(lambda place: Staged((0,), (batches(bank, place=place, batch=batch),)), preview, reader)
 
 
 def options(folder, **more):
     given = {
         "steps": 8, "save_every": 3, "log_every": 1, "warmup": 2, "batch": 8, "hidden": 24, "heads": "2,6",
         "mlp": 32, "text_dim": 12, "text_len": 24, "precision": "no", "samples": 0, "ema": 0.9,
+        "reading": 0.0,
     }  # fmt: skip
     return TrainOptions(out=str(folder), **{**given, **more})
