@@ -200,7 +200,7 @@ def test_completion_of_tags_finds_the_box_for_natural_language(page):
     assert box.evaluate("e => e.matches('.prompt > label > textarea')")  # a1111-sd-webui-tagcomplete's
 
 
-@pytest.mark.parametrize("width", [1400, 700])
+@pytest.mark.parametrize("width", [1400, 980, 700])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_panel_fits_and_can_be_read(page, width, theme):
     page.page.set_viewport_size({"width": width, "height": 1300})
@@ -212,6 +212,9 @@ def test_the_panel_fits_and_can_be_read(page, width, theme):
     page.shot(f"{theme}-{width}")
     wide = page.page.locator("#txt2img_presample_tipo").evaluate("e => e.scrollWidth - e.clientWidth")
     assert wide <= 1
+    row = [f"#txt2img_presample_{name}" for name in ("model", "refresh", "seed", "random_seed", "reuse_seed")]
+    ends = [page.page.locator(part).evaluate("e => e.getBoundingClientRect().bottom") for part in row]
+    assert max(ends) - min(ends) <= 6, ends
     page.chip(1).click()
     page.chip(1).click()
 
