@@ -200,10 +200,10 @@ EXPERIMENTS = (
         claim="Drawing aspect buckets in balance makes pictures of every shape good (Playground v2.5).",
         how="A tiny MMH-DiT learns coloured shapes in five sizes of one area, most of them square. A "
         "batch has one size; arms draw a bucket of n pictures as n^α, or square ones alone.",
-        settings=Settings(toy.Toy(steps=500, batch=48)),
+        settings=Settings(toy.Toy(steps=1000, batch=48)),
         arms=tuple(ALPHAS),
         measure=measure,
         judge=judge,
-        minutes=1.7,
+        minutes=2.4,
     ),
 )

@@ -19,6 +19,8 @@ from ..mmh_dit import flow
 from ..mmh_dit.config import GATE_TOY, MMHDiTConfig
 from ..mmh_dit.model import MMHDiT, init_weights
 from ..mmh_dit.training.attention import written_out
+from ..trainer.optimizers import make_optimizers
+from ..trainer.options import FitOptions
 from . import shapes_text
 from .shapes import ATTRIBUTES, Scenes, draw, render
 
@@ -36,7 +38,7 @@ class Toy:
     height: int = 16
     steps: int = 600
     batch: int = 64
-    lr: float = 2e-3
+    lr: float = 5e-3
     warmup: int = 40
     drop: float = 0.1
 
@@ -110,20 +112,23 @@ def train(
     *,
     on_step: Callable[[int], object] = lambda step: None,
 ) -> None:
-    """Trains a model by AdamW with warm-up and a cosine to 0; `loss(step)` returns the loss of a new batch.
+    """Trains a model with warm-up and a cosine to 0, by Muon where it is a denoiser's blocks, else by AdamW;
+    `loss(step)` returns the loss of a new batch.
 
     `on_step` is called after each step with its number, from 1.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=toy.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    options = FitOptions(optimizer="muon", lr=toy.lr, beta2=0.98, weight_decay=0.0)
+    optimizers = make_optimizers(model, options, inner=lambda name: name.startswith("blocks."))
     model.train()
     for step in range(toy.steps):
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = toy.lr * rate(step, toy)
         loss(step).backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         on_step(step + 1)
     model.eval()
 
