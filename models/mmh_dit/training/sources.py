@@ -20,6 +20,8 @@ from .reading import reader as make_reader
 from .world import Bank, Painting, Tools, paint_all
 from .world_batches import WorldBatches
 
+ENCODED = 8  # pictures encoded at once; what more of them pass on no longer fits in a processor's cache
+
 
 @dataclass(frozen=True)
 class Source:
@@ -81,7 +83,7 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     @torch.no_grad()
     def encode(images: Tensor) -> Tensor:
         with accelerator.autocast():
-            return autoencoder.encode(images).float()
+            return torch.cat([autoencoder.encode(part).float() for part in images.split(ENCODED)])
 
     tools = Tools(picture, encode, words.ids)
     paint_all(folder, how, tools, place=place)
@@ -99,7 +101,7 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
 
     reader = None
     if options.reading:
-        path = work / "reader.safetensors"
+        path = folder / f"reader-{options.reader_steps}.safetensors"
         reader = make_reader(
             bank, path, steps=options.reader_steps, seed=options.seed, accelerator=accelerator
         )

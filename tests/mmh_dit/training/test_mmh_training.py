@@ -101,6 +101,21 @@ def test_latents_of_another_autoencoder_are_not_trained_on(random_world_folder, 
         sources.source(chosen, tmp_path / "work", make_accelerator(chosen))
 
 
+def test_a_reader_lies_beside_what_it_has_read_and_one_of_other_steps_is_another(
+    random_world_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: random_world_folder)
+    monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
+    monkeypatch.setattr("presample.models.mmh_dit.training.reading.BATCH", 1)
+    for steps in (1, 2, 2):
+        chosen = world.options(tmp_path, reading=0.1, reader_steps=steps)
+        object.__setattr__(chosen, "pictures", 2)
+        assert sources.source(chosen, tmp_path / "work", make_accelerator(chosen)).reader is not None
+    found = sorted((tmp_path / "work/world").glob("reader-*"))
+    assert [path.name for path in found] == ["reader-1.safetensors", "reader-2.safetensors"]
+    assert found[0].read_bytes() != found[1].read_bytes()
+
+
 def test_an_epoch_shows_pictures_once_in_batches_of_one_size_and_like_length(bank):
     data = world.batches(bank)
     seen = [data[i] for i in range(len(data))]
