@@ -20,7 +20,7 @@ from ..mmh_dit import flow
 from ..playground.balance import BalancedBatches, BalanceOptions
 from ..playground.buckets import label
 from . import toy
-from .drawn import curve
+from .drawn import panels
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Panel, Table
 from .shapes import ATTRIBUTES, Scenes, draw, render
@@ -180,16 +180,9 @@ def _by_size(found: Results) -> Table:
 
 
 def _panels(found: Results) -> tuple[Panel, ...]:
-    panels = []
-    names = tuple(range(len(SIZES)))
-    for key, title in (
-        ("accuracy", "Caption accuracy"),
-        ("miscounted", "Pictures without exactly one shape"),
-    ):
-        lines = tuple(curve(TITLES[arm], names, found.raw(arm, key)) for arm in found.arms)
-        axis = ", ".join(f"{i}: {label(size)}" for i, size in enumerate(SIZES))
-        panels.append(Panel(title, axis, "", lines))
-    return tuple(panels)
+    titles = {"accuracy": "Caption accuracy", "miscounted": "Pictures without exactly one shape"}
+    axis = ", ".join(f"{i}: {label(size)}" for i, size in enumerate(SIZES))
+    return panels(found, titles, range(len(SIZES)), axis, TITLES.__getitem__)
 
 
 EXPERIMENTS = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from .experiment import Results
 from .judgement import Line, Panel
 from .statistics import Interval, interval
 
@@ -13,6 +14,16 @@ def curve(name: str, x: Sequence[float], rows: Iterable[Sequence[float]]) -> Lin
     found = [interval(column) for column in zip(*rows, strict=True)]
     y, low, high = (tuple(getattr(each, part) for each in found) for part in ("mean", "low", "high"))
     return Line(name, tuple(x), y, low, high)
+
+
+def panels(
+    found: Results, titles: Mapping[str, str], x: Sequence[float], axis: str, name: Callable[[str], str]
+) -> tuple[Panel, ...]:
+    """Returns a panel of each key of `titles`, with a line for each arm, which `name` names."""
+    return tuple(
+        Panel(title, axis, "", tuple(curve(name(arm), x, found.raw(arm, key)) for arm in found.arms))
+        for key, title in titles.items()
+    )
 
 
 def bars(title: str, y: str, found: Mapping[str, Interval]) -> Panel:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..metrics.frechet import Moments, frechet_distance, moments
 from ..mmh_dit import flow
-from .drawn import bars, curve
+from .drawn import bars, panels
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Line, Panel, Table
 from .statistics import interval, slope
@@ -289,11 +289,8 @@ def judge_disturbed(s: Disturbed, found: Results) -> Judgement:
 
 
 def _disturbed_panels(s: Disturbed, found: Results) -> tuple[Panel, ...]:
-    panels = []
-    for key, title in (("distances", "Fréchet distance"), ("hits", "Points at their label")):
-        lines = tuple(curve(arm.replace("-", " "), s.deltas, found.raw(arm, key)) for arm in found.arms)
-        panels.append(Panel(title, "disturbance", "", lines))
-    return tuple(panels)
+    titles = {"distances": "Fréchet distance", "hits": "Points at their label"}
+    return panels(found, titles, s.deltas, "disturbance", lambda arm: arm.replace("-", " "))
 
 
 EXPERIMENTS = (

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..metrics.frechet import frechet_distance
 from ..playground.samplers import sample
 from ..playground.schedules import karras
-from .drawn import curve
+from .drawn import panels
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Panel, Table
 from .statistics import counts, interval, paired, total_variation
@@ -168,11 +168,8 @@ def _table(s: Settings, found: Results) -> Table:
 
 
 def _panels(s: Settings, found: Results) -> tuple[Panel, ...]:
-    panels = []
-    for key, title in (("distance", "Fréchet distance"), ("variation", "Total variation of colours")):
-        lines = tuple(curve(TITLES[arm], s.guidance, found.raw(arm, key)) for arm in found.arms)
-        panels.append(Panel(title, "guidance", "", lines))
-    return tuple(panels)
+    titles = {"distance": "Fréchet distance", "variation": "Total variation of colours"}
+    return panels(found, titles, s.guidance, "guidance", TITLES.__getitem__)
 
 
 EXPERIMENTS = (

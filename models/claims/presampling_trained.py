@@ -19,7 +19,7 @@ from ..metrics.frechet import frechet_distance
 from ..mmh_dit import flow
 from . import presampling_lm as writing
 from . import toy
-from .drawn import curve
+from .drawn import panels
 from .experiment import Experiment, Job, Results
 from .judgement import Check, Judgement, Panel, Table
 from .shapes import ATTRIBUTES, SIZES, draw, joint, render
@@ -227,11 +227,8 @@ def _table(s: Settings, found: Results) -> Table:
 
 
 def _panels(s: Settings, found: Results) -> tuple[Panel, ...]:
-    panels = []
-    for key, title in (("distance", "Fréchet distance, oracle"), ("random", "Fréchet distance, random net")):
-        lines = tuple(curve(TITLES[arm], s.guidance, found.raw(arm, key)) for arm in found.arms)
-        panels.append(Panel(title, "guidance", "", lines))
-    return tuple(panels)
+    titles = {"distance": "Fréchet distance, oracle", "random": "Fréchet distance, random net"}
+    return panels(found, titles, s.guidance, "guidance", TITLES.__getitem__)
 
 
 EXPERIMENTS = (
