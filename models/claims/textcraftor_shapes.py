@@ -216,5 +216,5 @@ def tastes(net: Eye) -> Mapping[str, Column]:
 
 
 def shorter(size: toy.Toy, steps: int) -> toy.Toy:
-    """Returns the same size with another number of training steps."""
+    """Returns the same size with another number of training steps, at a rate for networks without blocks."""
     return replace(size, steps=steps, lr=2e-3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 import torch
@@ -33,7 +33,7 @@ CHUNK = 32  # prompts painted together
 class ShapesSettings:
     """Sizes, and what was wanted before the run."""
 
-    base_steps: int = 1200
+    base_steps: int = 2400
     taste_steps: int = 1500
     clip_steps: int = 800
     layers: int = 2
@@ -98,7 +98,7 @@ class World:
 def open_world(job: Job) -> World:
     """Returns the trained models of a seed."""
     s, size = job.settings, toy.Toy()
-    large, small = (shapes.shorter(size, steps) for steps in (s.base_steps, s.taste_steps))
+    large, small = replace(size, steps=s.base_steps), shapes.shorter(size, s.taste_steps)
     base = shapes.fresh_base(size, s.layers, job.generator(1))
     both = nn.ModuleDict({"encoder": base.encoder, "denoiser": base.denoiser})
 

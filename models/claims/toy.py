@@ -113,18 +113,21 @@ def train(
     on_step: Callable[[int], object] = lambda step: None,
 ) -> None:
     """Trains a model with warm-up and a cosine to 0, by Muon where it is a denoiser's blocks, else by AdamW;
-    `loss(step)` returns the loss of a new batch.
+    `loss(step)` returns the loss of a new batch, with products in bfloat16 on the way.
 
     `on_step` is called after each step with its number, from 1.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     options = FitOptions(optimizer="muon", lr=toy.lr, beta2=0.98, weight_decay=0.0)
-    optimizers = make_optimizers(model, options, inner=lambda name: name.startswith("blocks."))
+    optimizers = make_optimizers(model, options, inner=lambda name: "blocks." in name)
+    device = weights[0].device.type
     model.train()
     for step in range(toy.steps):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = toy.lr * rate(step, toy)
-        loss(step).backward()
+        with torch.autocast(device, torch.bfloat16):
+            found = loss(step)
+        found.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         for optimizer in optimizers:
             optimizer.step()
