@@ -29,9 +29,9 @@ from .shapes_text import random_names, sentence, tags
 
 EOS = 2
 LONGEST = 60  # tokens of an answer
-# What is given in requests that ask whether a task is obeyed.
+# What is given in requests that ask whether a task is obeyed; prose follows whole lists of tags alone.
 ORDERED = {
-    "tag_to_long": wire.Fields({"general": ("circle", "red")}),
+    "tag_to_long": wire.Fields({"general": ("circle", "red", "grey ground", "top left")}),
     "short_to_tag": wire.Fields(short="a red circle."),
     "short_to_tag_to_long": wire.Fields(short="a red circle."),
 }

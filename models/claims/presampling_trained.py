@@ -242,7 +242,7 @@ EXPERIMENTS = (
         "of two layers learns the same captions in TIPO's format. A short prompt names the shape; arms add "
         "nothing, what the language model writes, draws from the true distribution, even draws, or the "
         "language model's likeliest tags.",
-        settings=Settings(toy.Toy(steps=800), writing.Writer()),
+        settings=Settings(toy.Toy(steps=1600), writing.Writer()),
         arms=tuple(TITLES),
         measure=measure,
         judge=judge,
