@@ -325,6 +325,11 @@ def test_records_of_shapes_are_in_tipos_format_and_read_back():
     assert writing.understood(text + ", blue, hat, red") == ([0, 0, 1, 0], [True] * 4, 2)
     assert writing.understood(asked) == ([0, 0, 0, 0], [True, False, False, False], 0)
     assert writing.keeps_length(text)
+    assert not writing.keeps_length(text + ", red")
+    assert not writing.keeps_length(asked)
+    assert writing.keeps_tag(text, "circle")
+    assert not writing.keeps_tag(text + ", square", "circle")
+    assert not writing.keeps_tag(text, "square")
 
 
 def test_answers_end_keep_the_request_and_are_the_same_for_one_seed(tmp_path):
