@@ -37,13 +37,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """Something that is drawn: points (x, y), with bounds where `low` and `high` have them."""
+    """Something that is drawn: points (x, y), with bounds where `low` and `high` have them. A `formula` says
+    what should come out, and is drawn dashed over what did."""
 
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    formula: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,9 @@ def _lines(axes, panel: Panel, colours: dict[str, int]) -> None:
         number = colours[line.name]
         look = {"color": COLOURS[number % len(COLOURS)], "label": line.name, "zorder": 3}
         mark = {"marker": MARKS[number % len(MARKS)], "markersize": 3.5}
-        if panel.kind == "points":
+        if line.formula:
+            axes.plot(line.x, line.y, linestyle="--", **look | {"color": INK, "linewidth": 1, "zorder": 4})
+        elif panel.kind == "points":
             axes.plot(line.x, line.y, linestyle="none", **mark, **look)
         else:
             axes.plot(line.x, line.y, linewidth=1.5, **mark, **look)

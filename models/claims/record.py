@@ -185,4 +185,4 @@ def _judgement(facts: Mapping[str, Any]) -> Judgement:
 
 
 def _line(facts: Mapping[str, Any]) -> Line:
-    return Line(**{key: value if key == "name" else tuple(value) for key, value in facts.items()})
+    return Line(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})

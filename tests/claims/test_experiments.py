@@ -165,7 +165,7 @@ def test_attention_to_everything_alike_has_the_entropy_and_distance_of_a_uniform
 
 @pytest.mark.parametrize("sigma", ["sigma-14.61", "sigma-80", "sigma-4518"])
 def test_brightness_shrinks_as_the_formula_says(sigma, tmp_path):
-    s = replace(solid.Exact(), pictures=256, elements=(256, 1024))
+    s = replace(solid.Exact(), pictures=4096, elements=(256, 1024))
     values = solid.measure_exact(Job(s, sigma, 0, CPU, tmp_path))
     assert values["found"] == pytest.approx(values["wanted"], rel=0.05)
 
