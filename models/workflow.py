@@ -15,7 +15,7 @@ from typing import Any
 TEMPLATES = Path(__file__).parents[1] / "example_workflows"
 # Where the values of a node lie among its `widgets_values`.
 PLACES: Mapping[str, Mapping[str, int]] = {
-    "PresampleTIPOExpand": {"prompt": 0, "count": 5, "seed": 7},
+    "PresampleTIPOExpand": {"prompt": 0, "count": 5, "seed": 7, "tag_length": 9, "prose_length": 10},
     "EmptySD3LatentImage": {"width": 0, "height": 1},
     "PresampleMMHDiTSampler": {"steps": 2, "cfg": 3, "sampler": 4, "shift": 5},
 }

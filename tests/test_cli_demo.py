@@ -8,6 +8,9 @@ import torch
 
 from presample.models import cli
 from presample.models.cli import demo_sheet, studio
+from presample.models.tipo.expand import expand_many, load_tipo
+from presample.models.tipo.expansion import Request
+from presample.models.tipo.options import ExpandOptions
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -22,6 +25,17 @@ def demo(tmp_path, *flags):
     return cli.main(["demo", "1girl, lake", *map(str, places), *map(str, flags)])
 
 
+def expanded_by(widgets):
+    """What the node TIPO Expand writes with these values: a prompt, how many, the options in their order."""
+    prompt, count, (model, seed), rest = widgets[0], widgets[5], widgets[6:8], widgets[9:]
+    names = [field.name for field in dataclasses.fields(ExpandOptions)]
+    names.insert(names.index("layout") + 1, "layout_template")
+    given = dict(zip(names, (model, seed, *rest), strict=False))
+    assert given.pop("layout_template") == ""
+    options = ExpandOptions(**given)
+    return [each.prompt for each in expand_many(Request(prompt, options=options), count, load_tipo(model))]
+
+
 def test_the_demo_shows_the_expansion_and_writes_four_variations_and_their_pictures(quick, tmp_path, capsys):
     svg = tmp_path / "demo.svg"
     assert demo(tmp_path, "--picture", svg) == 0
@@ -34,8 +48,7 @@ def test_the_demo_shows_the_expansion_and_writes_four_variations_and_their_pictu
     sheet = Image.open(tmp_path / "b" / "demo.png")
     assert sheet.text["parameters"].split("\n\n") == ["1girl, lake", *variations]
     nodes = {node["type"]: node["widgets_values"] for node in json.loads(sheet.text["workflow"])["nodes"]}
-    assert nodes["PresampleTIPOExpand"][0] == "1girl, lake"
-    assert nodes["PresampleTIPOExpand"][5] == 4
+    assert expanded_by(nodes["PresampleTIPOExpand"]) == variations
     assert sheet.height > 4 * 256 + 320
 
 
@@ -45,7 +58,7 @@ def test_columns_of_the_sheet_begin_with_the_same_noise(quick):
     opened = studio.Studio(load_pipeline(), None)
     story = demo_sheet.Story("lake", ["lake, night", "lake, day", "lake, snow", "lake, rain"], seed=5)
     plain, presampled, encoders, solids, shapes = demo_sheet._strips(story, opened)
-    assert [len(strip.images) for strip in (plain, presampled, encoders, solids, shapes)] == [4] * 5
+    assert [len(strip.images) for strip in (plain, presampled, encoders, solids, shapes)] == [4, 4, 4, 2, 4]
     same = {"size": (128, 128), "options": demo_sheet.OPTIONS}
     for shown, prompt, seed in (
         (presampled.images[2], "lake, snow", 7),

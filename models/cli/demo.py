@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROMPT = "(lake:1.1), sunset, pine tree, <lora:misty_style:0.6>"
+PROMPT = "lake, sunset, pine tree"
 WIDTH = 80
 
 

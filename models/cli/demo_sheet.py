@@ -1,7 +1,7 @@
 """The picture that `presample demo` ends with: what each of the four systems does to one short prompt.
 
 Rows: the prompt as it was written; presampled; through a text encoder that is mixed with a tuned one; solid
-black and white under two noise schedules; four shapes of canvas. Pictures in one place of the first three
+black under two noise schedules; four shapes of canvas. Pictures in one place of the first three
 rows, and all of the last, begin with the same noise.
 """
 
@@ -26,8 +26,12 @@ START = 0.1  # share of the steps that the original encoder has alone
 SHAPES = ("tall", "portrait", "landscape", "wide")
 OPTIONS = TinyOptions()
 BASE = 1024  # pixels; the size that the noise schedules of SDXL and Playground v2.5 are for
-NOISE = {"SDXL's schedule": 14.615, "EDM": 80.0}  # where noise ends
-SOLID = {"black": "solid black background", "white": "solid white background"}
+# Where noise ends. What is sampled is this flow model, by EDM's formulas.
+NOISE = {
+    "before: noise ends too early, as SDXL's does": 14.615,
+    "after: noise reaches the end, as EDM's does": 80.0,
+}
+SOLID = "solid black background"
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def _encoders(story: Story) -> Strip:
 
 
 def _solids(story: Story, studio: Studio) -> Strip:
-    """Black and white, by noise that ends too early and by noise that does not."""
+    """Black, by noise that ends too early and by noise that does not."""
     import torch
 
     from ..playground import samplers, schedules, shift
@@ -106,22 +110,19 @@ def _solids(story: Story, studio: Studio) -> Strip:
     by = shift.scale(width, height, base=BASE)
     pipeline = studio.pipeline
     shape = (pipeline.model.config.in_ch, height // 8, width // 8)
-    images, captions = [], []
-    with progress(len(SOLID) * len(NOISE) * OPTIONS.steps) as step:
-        for color, prompt in SOLID.items():
-            for name, sigma in NOISE.items():
-                ask = flow.guided(pipeline.model, pipeline.encode([prompt]), scale=OPTIONS.cfg)
-                latents = samplers.sample(
-                    flow.edm_denoiser(ask),
-                    flow.noise(shape, story.seeds[:1]),
-                    schedules.karras(OPTIONS.steps, sigma_max=sigma * by),
-                    on_step=lambda _: step(),
-                )
-                with torch.no_grad():
-                    images += pipeline.decode(latents)
-                captions.append(f"{color}, {name}: noise up to {sigma:g}")
-    title = "Solid black and white, before and after EDM (noise as for 1024 pixels)"
-    return Strip(title, captions, torch.stack(images))
+    images = []
+    with progress(len(NOISE) * OPTIONS.steps) as step:
+        for sigma in NOISE.values():
+            ask = flow.guided(pipeline.model, pipeline.encode([SOLID]), scale=OPTIONS.cfg)
+            latents = samplers.sample(
+                flow.edm_denoiser(ask),
+                flow.noise(shape, story.seeds[:1]),
+                schedules.karras(OPTIONS.steps, sigma_max=sigma * by),
+                on_step=lambda _: step(),
+            )
+            with torch.no_grad():
+                images += pipeline.decode(latents)
+    return Strip(f"You write: {SOLID}", list(NOISE), torch.stack(images))
 
 
 def _shapes(story: Story, studio: Studio) -> Strip:

@@ -13,7 +13,7 @@ from ..mmh_dit.flow import SampleOptions
 from ..workflow import filled, read_template
 
 SCALE = 2  # of a picture of the little world on a sheet
-# Of a picture to paint over, and of the model; commands do not ask for either.
+# Of a picture to paint over, and of the first noise; commands do not ask for either.
 NOT_HERE = ("denoise", "icfm_sigma")
 
 
@@ -98,13 +98,19 @@ def workflow(
     prompt: str, count: int, seed: int, *, size: tuple[int, int], options: SampleOptions
 ) -> dict[str, str]:
     """Returns, for a picture's texts, the graph that makes a prompt's pictures and those of its expansions in
-    ComfyUI; nothing where Presample was installed without templates."""
+    ComfyUI; nothing where Presample was installed without templates.
+
+    Weights in a prompt count there, and not here.
+    """
+    from ..tipo.options import ExpandOptions
+
     template = read_template("tipo_to_pictures")
     if template is None:
         return {}
     width, height = size
+    lengths = {name: getattr(ExpandOptions(), name) for name in ("tag_length", "prose_length")}
     values = {
-        "PresampleTIPOExpand": {"prompt": prompt, "count": count, "seed": seed},
+        "PresampleTIPOExpand": {"prompt": prompt, "count": count, "seed": seed, **lengths},
         "EmptySD3LatentImage": {"width": width, "height": height},
         "PresampleMMHDiTSampler": {n: getattr(options, n) for n in ("steps", "cfg", "sampler", "shift")},
     }
