@@ -1,6 +1,7 @@
 """The options that every trainer has: a trainer's own dataclass inherits them and adds what its model has."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 from ..options import option
@@ -41,6 +42,22 @@ BESIDE = ("out", "work", "cache", "save_every", "log_every", "resume", "workers"
 
 
 def recipe(options: FitOptions) -> dict:
-    """Returns the options that change the model, as JSON has them: for a card and a checkpoint."""
+    """Returns the options that change the model, as JSON has them: what a checkpoint must agree with."""
     found = {k: v for k, v in dataclasses.asdict(options).items() if k not in BESIDE}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+
+# From the root of a disk to the last folder: in a value, or behind the `=` of one.
+FOLDERS = re.compile(r"(?:^|(?<=[\s=]))(?:[A-Za-z]:|~)?[/\\](?:[^=]*[/\\])?")
+
+
+def told(options: FitOptions) -> dict:
+    """Returns the recipe for a card and a model file: of paths from the root of a disk the names alone, since
+    strangers read both."""
+    return {k: _told(v) for k, v in recipe(options).items()}
+
+
+def _told(value):
+    if isinstance(value, list):
+        return [_told(each) for each in value]
+    return FOLDERS.sub("", value) if isinstance(value, str) else value

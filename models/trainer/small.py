@@ -21,7 +21,7 @@ from .card import Card, Measure, write
 from .convolutions import from_matrices, to_matrices
 from .fit import fit
 from .optimizers import make_optimizers, title
-from .options import FitOptions, recipe
+from .options import FitOptions, told
 
 FILE = "model.safetensors"
 
@@ -54,7 +54,7 @@ class Small:
 
     def card(self, facts: Mapping, options: FitOptions) -> Card:
         """Returns the card of the trained model, measured."""
-        chosen = recipe(options)
+        chosen = told(options)
         return Card(
             self.what,
             f"presample train {self.name}{flags(chosen, self.options)}",

@@ -1,5 +1,6 @@
 """The parts of the loop: learning rates, the guard, averaged weights, the log, checkpoints, options."""
 
+import dataclasses
 import json
 import math
 import random
@@ -14,7 +15,7 @@ from presample.models.trainer import checkpoint, guard
 from presample.models.trainer.ema import Average
 from presample.models.trainer.journal import Journal
 from presample.models.trainer.optimizers import make_optimizers, title
-from presample.models.trainer.options import FitOptions, recipe
+from presample.models.trainer.options import FitOptions, recipe, told
 from presample.models.trainer.schedule import between, milestones, schedule
 
 
@@ -214,6 +215,24 @@ def test_a_trainer_inherits_options_and_changes_defaults_alone():
     assert own["steps"].help == base["steps"].help
     assert own["steps"].high == base["steps"].high
     assert not {"out", "resume", "workers"} & recipe(TrainOptions()).keys()
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("/home/me/models/first.safetensors", "first.safetensors"),
+        ("C:\\Users\\me\\first.safetensors", "first.safetensors"),
+        ("~/my models/first.safetensors", "first.safetensors"),
+        ("models/first.safetensors", "models/first.safetensors"),
+        ("begin=0 latents=/a/my own/256 texts=/a/texts batch=8", "begin=0 latents=256 texts=texts batch=8"),
+        ("0:0,1000:2e-4", "0:0,1000:2e-4"),
+        ("", ""),
+    ],
+)
+def test_a_card_names_files_and_not_the_folders_of_a_machine(given, shown):
+    chosen = dataclasses.replace(TrainOptions(), milestones=given)
+    assert recipe(chosen)["milestones"] == given
+    assert told(chosen)["milestones"] == shown
 
 
 def test_generators_depend_on_every_number_and_their_order():

@@ -23,7 +23,7 @@ from ...seeds import generator_for
 from ...tinyworld.tags import TAGS
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, recipe
+from ...trainer.options import FitOptions, told
 from .batches import IGNORED, Encoded, batches, collate, encode
 from .card import write_card, write_training
 from .corpus import chunk, held_out
@@ -161,7 +161,7 @@ def train(options: TrainOptions) -> dict:
 
     optimizers = make_optimizers(model, options, inner=lambda name: ".layers." in name)
     fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
-    facts = {"options": recipe(options), "optimizer": title(options), "processes": accelerator.num_processes}
+    facts = {"options": told(options), "optimizer": title(options), "processes": accelerator.num_processes}
     if fitted.main:
         plain = fitted.model
         if fitted.average:
