@@ -2,9 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
 from server_for_tests import ROOT
 from workflows_for_tests import to_prompt
+
+from presample.models.tinyworld.taste import colourfulness
 
 WRITING = ("expand_and_show", "variations", "before_and_after", "language_to_tags", "freeze_and_edit")
 # Pictures that each paints.
@@ -137,24 +141,29 @@ def test_one_slider_moves_the_picture_from_plain_to_vivid(server, templates):
         slider = next(n for n in prompt.values() if n["class_type"] == "PresampleEncoderInterpolate")
         slider["inputs"]["w"] = w
         pictures += check_pictures(server.run(prompt), server, 1)
-    assert len(set(pictures)) == 3
+    colours = [float(colourfulness(pixels(picture))) for picture in pictures]
+    assert colours[0] < colours[1] < colours[2]
+    assert colours[2] > 1.2 * colours[0]
+
+
+def pixels(image):
+    """The picture as (1, 3, H, W) in 0..1."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
 
 
 def check_pictures(result, server, count):
-    """Asserts that so many pictures were made, that differ and show something; returns their pixels."""
+    """Asserts that so many pictures were made, that differ and show something; returns them."""
     from PIL import Image, ImageStat
 
     assert result.end == "execution_success", result.error
     shown = [data["output"].get("images", []) for _, kind, data in result.events if kind == "executed"]
     pictures = [picture for each in shown for picture in each]
     assert len(pictures) == count
-    seen = set()
-    for picture in pictures:
-        with Image.open(server.base / picture["type"] / picture["filename"]) as image:
-            assert max(ImageStat.Stat(image.convert("L")).stddev) > 10, "there is nothing in the picture"
-            seen.add(image.tobytes())
-    assert len(seen) == len(pictures)
-    return seen
+    images = [Image.open(server.base / each["type"] / each["filename"]).convert("RGB") for each in pictures]
+    for image in images:
+        assert max(ImageStat.Stat(image.convert("L")).stddev) > 10, "there is nothing in the picture"
+    assert len({image.tobytes() for image in images}) == len(images)
+    return images
 
 
 @pytest.mark.parametrize(("name", "files"), LARGE.items())
