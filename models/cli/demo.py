@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROMPT = "lake, sunset, pine tree"
+PROMPT = "lake, spring, cherry blossoms"
 WIDTH = 80
 
 

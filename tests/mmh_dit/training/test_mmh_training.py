@@ -14,7 +14,7 @@ from presample.models.mmh_dit import checkpoint, flow
 from presample.models.mmh_dit.config import MMHDiTConfig
 from presample.models.mmh_dit.layers import sdpa
 from presample.models.mmh_dit.model import MMHDiT, init_weights
-from presample.models.mmh_dit.training import batches, pictures, sources, train
+from presample.models.mmh_dit.training import batches, pictures, reading, sources, train
 from presample.models.mmh_dit.training.attention import written_out
 from presample.models.mmh_dit.training.loss import drop, make_loss, mean_text
 from presample.models.mmh_dit.training.world import Bank, Tools, paint_all
@@ -309,8 +309,10 @@ def test_it_learns_and_writes_a_model(bank, tmp_path):
     assert names == ["step-000050.png", "step-000080.png"]
 
 
-def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monkeypatch):
-    straight = train.train(world.options(tmp_path / "straight"), data=world.source(bank))
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monkeypatch, weight):
+    data = world.source(bank, reader=reading.Reader().eval().requires_grad_(False))
+    straight = train.train(world.options(tmp_path / "straight", reading=weight), data=data)
     calls = iter(range(100))
 
     def make(*given, **named):
@@ -326,8 +328,8 @@ def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monk
     with monkeypatch.context() as patched:
         patched.setattr(train, "make_loss", make)
         with pytest.raises(KeyboardInterrupt):
-            train.train(world.options(tmp_path / "broken"), data=world.source(bank))
-    resumed = train.train(world.options(tmp_path / "broken"), data=world.source(bank))
+            train.train(world.options(tmp_path / "broken", reading=weight), data=data)
+    resumed = train.train(world.options(tmp_path / "broken", reading=weight), data=data)
     for name, weight in straight.weights().items():
         assert torch.equal(weight, resumed.weights()[name]), name
 
