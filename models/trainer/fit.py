@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,8 @@ class Hook:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model on every process: its last weights, and their average."""
+    """A trained model on every process: its last weights, and their average; `seconds` is the time that its
+    training took, that of earlier runs which this one went on from included."""
 
     model: torch.nn.Module
     prepared: torch.nn.Module  # the same as accelerate has wrapped it
@@ -74,6 +76,7 @@ class Fitted:
     work: Path
     steps: int
     skipped: int
+    seconds: float
 
     @property
     def main(self) -> bool:
@@ -136,7 +139,9 @@ def fit(
             if run.stopped:
                 raise KeyboardInterrupt
     run.accelerator.wait_for_everyone()
-    return Fitted(run.plain, run.model, run.average, run.accelerator, run.work, run.step, run.skipped)
+    return Fitted(
+        run.plain, run.model, run.average, run.accelerator, run.work, run.step, run.skipped, run.seconds
+    )
 
 
 class _Run:
@@ -151,6 +156,7 @@ class _Run:
         self.work = Path(options.work) if options.work else Path(options.out) / "training"
         self.step = self.batches = self.skipped = self.lost = 0
         self.stopped = False
+        self._begun, self._before = time.perf_counter(), 0.0
         self._batches: Iterator | None = None
         self.place = Place(self.accelerator.process_index, self.accelerator.num_processes)
         self.log = logging.getLogger("presample")
@@ -158,6 +164,10 @@ class _Run:
     @property
     def main(self) -> bool:
         return self.accelerator.is_main_process
+
+    @property
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._begun
 
     @property
     def plain(self) -> torch.nn.Module:
@@ -270,6 +280,7 @@ class _Run:
                 "step": self.step,
                 "batches": self.batches,
                 "skipped": self.skipped,
+                "seconds": self.seconds,
                 "lost": self.lost,
                 "average": self.average.updates if self.average else 0,
                 "guard": self.guard.state(),
@@ -295,6 +306,7 @@ class _Run:
         checkpoint.scatter(tensors, self.plain, self.optimizers, self.average)
         self.step, self.batches = state["step"], state["batches"]
         self.skipped, self.lost = state["skipped"], state["lost"]
+        self._before = state.get("seconds", 0.0)  # older checkpoints do not say
         self.guard.load(state["guard"])
         if self.average:
             self.average.updates = state["average"]

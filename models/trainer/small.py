@@ -95,7 +95,11 @@ def fit_and_save(
     named = {name.removeprefix(begin): t for name, t in weights.items() if name.startswith(begin)}
     save_halves(named, Path(options.out) / FILE)
     fitted.discard_checkpoints()
-    return {"optimizer": title(options), "parameters": sum(p.numel() for p in kept.parameters())}
+    return {
+        "optimizer": title(options),
+        "parameters": sum(p.numel() for p in kept.parameters()),
+        "seconds": round(fitted.seconds),
+    }
 
 
 def save_halves(weights: Mapping[str, Tensor], path: Path) -> None:

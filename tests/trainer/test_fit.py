@@ -70,6 +70,7 @@ def test_a_resumed_training_is_bitwise_an_uninterrupted_one(tmp_path, act):
     resumed = train(broken, data=data)
     assert data.asked == [2 * at]
     (ours, our_state), (theirs, their_state) = tensors(resumed), tensors(straight)
+    assert our_state.pop("seconds") > 0 < their_state.pop("seconds")
     assert our_state == their_state
     assert ours.keys() == theirs.keys()
     assert {name.partition(".")[0] for name in ours} == {"model", "optimizer", "average"}
@@ -193,9 +194,10 @@ def test_another_model_does_not_go_on_from_the_checkpoint(tmp_path):
 
 
 def test_a_training_that_ended_goes_on_when_it_gets_more_steps_and_says_what_is_new(tmp_path, caplog):
-    train(small.options(tmp_path))
+    first = train(small.options(tmp_path))
     with caplog.at_level("INFO", logger="presample"):
         longer = train(small.options(tmp_path, steps=20))
+    assert longer.seconds > first.seconds > 0
     assert "going on after step 14, with other options than before: steps 14 -> 20" in caplog.text
     assert log(longer)[-1]["step"] == 20
     longer.discard_checkpoints()

@@ -167,6 +167,7 @@ def train(options: TrainOptions) -> dict:
         if fitted.average:
             plain.load_state_dict(fitted.weights())
         facts["parameters"] = sum(p.numel() for p in plain.parameters())
+        facts["seconds"] = round(fitted.seconds)
         facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed, count=HELD_OUT)
         _save(plain, folder, facts)
         fitted.discard_checkpoints()
