@@ -124,7 +124,7 @@ def shifted(sampling: Any, by: float) -> Any:
         names = {name: getattr(sampling, name, None) for name in ("multiplier", "audio_shift")}
         made.set_parameters(shift=sampling.shift * more, **known_only(sampling.set_parameters, **names))
     elif isinstance(sampling, kinds.ModelSamplingContinuousEDM) and isinstance(sampling, kinds.V_PREDICTION):
-        bounds = float(sampling.sigma_min), float(sampling.sigma_max) * more
+        bounds = float(sampling.sigma_min) * more, float(sampling.sigma_max) * more
         made.set_parameters(*bounds, sampling.sigma_data)
     else:
         raise ValueError(

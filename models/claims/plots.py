@@ -13,6 +13,7 @@ from .judgement import Line, Panel
 INK, FAINT, GRID = "#20242c", "#767d8a", "#e8eaee"
 COLOURS = ("#2f62c9", "#e07b39", "#3a9d6e", "#b04a8b", "#8a6d3b", "#6c7686", "#c94f4f", "#2aa7b8", "#7a5cc7")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+WHOLE = 12  # most whole numbers on an axis that are all marked
 WIDTH, HEIGHT, ACROSS = 4.2, 3.2, 3  # of a panel; and how many stand beside each other
 
 
@@ -67,9 +68,18 @@ def _dress(axes, panel: Panel) -> None:
 
 
 def _lines(axes, panel: Panel, colours: dict[str, int]) -> None:
+    places = sorted({x for line in panel.lines for x in line.x})
+    if len(places) <= WHOLE and all(x == int(x) for x in places) and not panel.log_x:
+        axes.set_xticks(places)
+    said: set[str] = set()  # a name stands once in the legend
     for line in panel.lines:
         number = colours[line.name]
-        look = {"color": COLOURS[number % len(COLOURS)], "label": line.name, "zorder": 3}
+        look = {
+            "color": COLOURS[number % len(COLOURS)],
+            "label": f"_{line.name}" * (line.name in said) or line.name,
+            "zorder": 3,
+        }
+        said.add(line.name)
         mark = {"marker": MARKS[number % len(MARKS)], "markersize": 3.5}
         if line.formula:
             axes.plot(line.x, line.y, linestyle="--", **look | {"color": INK, "linewidth": 1, "zorder": 4})

@@ -29,7 +29,9 @@ class BalanceOptions:
     """How often the buckets are drawn."""
 
     alpha: float = option(0.5, "A bucket of n pictures is drawn as n^alpha; 1 is as the data.", low=0, high=1)
-    repeats: float = option(4.0, "Most showings of a picture in an epoch.", low=1, high=1000)
+    repeats: float = option(
+        4.0, "Most showings of a picture in an epoch, unless its shape fills no batch.", low=1, high=1000
+    )
     window: int = option(1000, "Batches within which every bucket has at least one.", low=1, high=10**6)
 
     def __post_init__(self):

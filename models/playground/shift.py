@@ -1,7 +1,8 @@
 """More noise for larger pictures: neighbours in them are alike, so the same noise hides less.
 
 Convention: `by` is d / d_0, the side of a picture over that of the resolution that a schedule is for, as
-square roots of areas; 1 changes nothing. All forms move the logarithm of the SNR by -2 ln(by).
+square roots of areas; 1 changes nothing. All forms move the logarithm of the SNR by -2 ln(by): sigmas are
+multiplied. In training the smallest stay as they are, since they are of what no noise hides at any size.
 Sources: Hoogeboom et al. 2023 (arXiv 2301.11093) eq. 3; Esser et al. 2024 (arXiv 2403.03206) eq. 23;
 spec 4.5.
 """

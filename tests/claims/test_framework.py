@@ -172,10 +172,10 @@ def test_the_page_prints_verdicts_failures_and_what_was_not_run(tmp_path):
     skipped = record.skipped(out, "no model", date="2026-01-02")
     record.write(skipped, tmp_path / "docs" / report.FOLDER)
     page = report.publish(tmp_path / "docs", (good, bad, out, waiting)).read_text(encoding="utf-8")
-    assert "| [A demo: new](#a-demo-new) | **holds** | 5 |" in page
-    assert "| [Bad](#bad) | **does not hold** | 5 |" in page
-    assert "| [Out](#out) | not run | 0 |" in page
-    assert "| Late | not run | 0 |" in page
+    assert "| group | [A demo: new](#a-demo-new) | **holds** | 5 |" in page
+    assert "| group | [Bad](#bad) | **does not hold** | 5 |" in page
+    assert "| group | [Out](#out) | not run | 0 |" in page
+    assert "| group | Late | not run | 0 | some 1 |" in page
     assert "**Does not hold** at toy size." in page
     assert "| **no** | gain \\| of new | above 0.5 | 0.1 [0.1, 0.1] |" in page
     assert "**Not run:** no model" in page

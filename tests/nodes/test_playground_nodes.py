@@ -101,11 +101,13 @@ def test_fluxs_shift_is_a_logarithm(nodes, sampling):
     assert made.patches["model_sampling"].shift == pytest.approx(1.15 + math.log(2))
 
 
-def test_edms_largest_sigma_is_multiplied(nodes, sdxl):
+def test_edms_sigmas_are_multiplied_as_edm_sigmas_multiplies_them(nodes, sdxl):
     (model,) = run(nodes, "PlaygroundSampling", model=sdxl)
     made, _ = run(nodes, "ResolutionShift", model=model, **LARGE)
     after = made.patches["model_sampling"]
-    assert (after.sigma_min, after.sigma_max, after.sigma_data) == (0.002, 160.0, 0.5)
+    assert (after.sigma_min, after.sigma_max, after.sigma_data) == (0.004, 160.0, 0.5)
+    ours = karras(10, sigma_min=after.sigma_min, sigma_max=after.sigma_max)
+    torch.testing.assert_close(ours.float(), run(nodes, "EDMSigmas", steps=10, shift=2.0)[0].float())
 
 
 def test_at_the_models_own_size_nothing_changes_and_a_second_shift_replaces_the_first(nodes, sampling):
