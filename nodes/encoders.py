@@ -244,8 +244,13 @@ def _patched(clip: Any, changes: Mapping[str, Tensor]) -> Any:
 def merge_clips(clip: Any, other: Any, w: float) -> Any:
     """Returns a CLIP whose weights are (1 - w) those of the first and w those of the other.
 
-    They are patches as ComfyUI's own merging nodes make them. Raises ValueError for CLIPs of different kinds.
+    They are patches as ComfyUI's own merging nodes make them.
+
+    Raises:
+        ValueError: the CLIPs are of different kinds, or one of them is a mix.
     """
+    if any(isinstance(each, MixedCLIP) for each in (clip, other)):
+        raise ValueError(ONE_SET_OF_WEIGHTS)
     check_alike([clip, other])
     made = clip.clone()
     state = made.cond_stage_model.state_dict()

@@ -1,6 +1,7 @@
 """The nodes of MMH-DiT: text, times, sampling and head counts. The model itself is one of ComfyUI's own."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import comfy.model_management as mm
@@ -82,6 +83,7 @@ class MMHDiTTextEncode(io.ComfyNode):
         words = encoder(clip, name)
         end, pad = (words.end_token, 1.0), (words.pad_token, 1.0)
         row = tokens[name][0]
+        options = replace(options, length=min(options.length, getattr(words, "positions", options.length)))
         empty = text.strip() == "" or not without_end(row, end=end, pad=pad)[words.tokens_start :]
         tokens[name] = [fit(row, end=end, pad=pad, options=options)]
         made = clip.encode_from_tokens_scheduled(tokens)
@@ -190,7 +192,7 @@ class MMHDiTSampler(io.ComfyNode):
         **given: Any,
     ) -> io.NodeOutput:
         config = config_of(model)
-        options = flow.SampleOptions(**given).for_path(config.icfm_sigma)
+        options = flow.SampleOptions(**given)
         begin = started(model, latent_image)
         ts = flow.times(options.steps, options.shift, denoise=options.denoise)
         noise = comfy.sample.prepare_noise(begin, seed, latent_image.get("batch_index"))

@@ -19,6 +19,7 @@ import comfy.patcher_extension
 import comfy.supported_models
 import comfy.supported_models_base
 import torch
+import torch.nn.functional as F
 from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
@@ -113,9 +114,7 @@ class BaseMMHDiT(comfy.model_base.BaseModel):
         out.pop("c_crossattn", None)  # it would repeat tokens to make lengths equal
         if text is None:
             return out
-        if mask is not None and mask.shape[-1] != text.shape[1]:  # of the first of two texts that were joined
-            mask = None
-        text, mask = trim(text, mask)
+        text, mask = trim(text, None if mask is None else _whole(mask, text.shape[1]))
         if text is not None:
             self._check_text(text)
             out["c_crossattn"] = comfy.conds.CONDRegular(text)
@@ -131,6 +130,13 @@ class BaseMMHDiT(comfy.model_base.BaseModel):
                 "connect the text encoder that the model was trained with (T5 v1.1 XXL has 4096: CLIPLoader, "
                 "type mochi; that of the little world comes from Load Tiny World)"
             )
+
+
+def _whole(mask: Tensor, tokens: int) -> Tensor:
+    """Returns the mask (b, tokens) of texts that were joined: ComfyUI keeps that of the first, and which
+    tokens of the others are padding is known to nobody any more, so they all count."""
+    mask = mask[:, :tokens].bool()
+    return F.pad(mask, (0, tokens - mask.shape[1]), value=True)
 
 
 class SupportedMMHDiT(comfy.supported_models_base.BASE):
@@ -191,7 +197,8 @@ def detect(state_dict: Mapping[str, Tensor], prefix: str, metadata: Mapping | No
         raise ValueError(
             f"an MMH-DiT file must state its head counts, which no shape tells; this one has no tensor "
             f"{checkpoint.CONFIG_KEY}, and this ComfyUI was given no metadata of it. Write the file again "
-            "with presample.models.mmh_dit.checkpoint: load(path, heads=(8, 8, ...)), then save(model, path)"
+            f"with the model's own counts, by {checkpoint.STATE_HEADS}; where the file's metadata has them, "
+            "--heads is not needed"
         )
     config = checkpoint.infer_config(tensors, facts)
     if config.in_ch != CHANNELS:

@@ -40,6 +40,8 @@ class TinyWords:
 class TinyRow(comfy.sd1_clip.SDTokenizer):
     """Prompt weights and embeddings as ComfyUI has them; a prompt that is too long loses its end."""
 
+    positions = LENGTH  # of the encoder; MMH-DiT Text Encode fills up and cuts to no more
+
     def __init__(self, embedding_directory=None, tokenizer_data=None):
         folder = bundled_folder() / WORDS
         words = read_words(folder)

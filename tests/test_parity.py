@@ -50,7 +50,7 @@ PANELS = (
     Surface(ExpandOptions, "values", without=("seed", "width", "height")),
     Surface(MixOptions, "mix_values"),
 )
-# Of a picture to paint over, and of the model: no command asks. What an image says: no panel of a WebUI does.
+# Of a picture to paint over, and of the first noise: no command asks. What an image says: no panel does.
 NOWHERE = {"denoise", "icfm_sigma", "seed", "width", "height"}
 
 

@@ -53,6 +53,7 @@ class ShapesSettings:
     collapsed_diversity: float = 0.3
     kept_captions: float = 0.05
     kept_diversity: float = 0.1
+    kept_at_one: float = 0.95
     least_judged: float = 0.5
     most_direct: float = 0.5
 
@@ -83,6 +84,8 @@ ARMS: Mapping[str, Arm] = {
     "k25": Arm(("saturation",), last=25),
 }
 MIX = "mix"
+PAIRS = tuple((a, b) for a in GRID for b in GRID if a + b <= 1)
+"""The weights of the two encoders of the mix; the original one has the rest."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +191,9 @@ def measure(job: Job) -> dict:
     world = open_world(job)
     if job.arm == MIX:
         tuned = [tune(job, world, name) for name in shapes.KINDS]
-        grid = [(w, 1 - w) for w in GRID]
-        return curves(job, world, Gallery(world.base, tuned, craft_options(job.settings, ARMS["size"])), grid)
+        return curves(
+            job, world, Gallery(world.base, tuned, craft_options(job.settings, ARMS["size"])), PAIRS
+        )
     arm, model = ARMS[job.arm], tune(job, world, job.arm)
     options = craft_options(job.settings, arm)
     if arm.tune == "encoder":

@@ -28,6 +28,9 @@ CONFIG_KEY = "mmh_dit_config"
 """Where a file holds the config: in its metadata and, for hosts that hand on tensors only, in a tensor of
 the same text as bytes."""
 
+STATE_HEADS = "`presample convert FILE OUT --heads 8x8,16x8,...`"
+"""The command that writes a file with its head counts, for errors."""
+
 PREFIXES = ("model.diffusion_model.", "diffusion_model.")  # a host's, when it saves a model
 COMPUTED = (torch.float32, torch.bfloat16, torch.float16)
 SHOWN = 4  # names in an error
@@ -180,8 +183,7 @@ def infer_config(
     if "heads" not in stated:
         raise ValueError(
             f"the head counts of {depth} blocks of width {sizes['hidden']} must be known, and no shape tells "
-            f"them; the file's metadata has no {CONFIG_KEY}, so give heads, such as "
-            f"head_allocation('mmh', {depth})"
+            f"them, nor does the file; write it again with the model's own counts, by {STATE_HEADS}"
         )
     patch = stated.get("patch", 2)
     per_token = sizes.pop("patch_dim")
@@ -257,7 +259,11 @@ def compare(renamed: Renamed, config: MMHDiTConfig) -> Report:
     ]
     numbers = [f"{name} holds {tensors[name].dtype}" for name in wanted if not _numbers(tensors.get(name))]
     return Report(
-        matched=sum(name in tensors for name in wanted) - len(mismatched) - len(numbers),
+        matched=sum(
+            tensors[name].shape == shape and tensors[name].is_floating_point()
+            for name, shape in wanted.items()
+            if name in tensors
+        ),
         missing=tuple(name for name in wanted if name not in tensors),
         unmatched=(*renamed.unmatched, *(name for name in tensors if name not in wanted)),
         mismatched=tuple(mismatched),

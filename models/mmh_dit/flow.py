@@ -9,7 +9,7 @@ Sources: Tong et al. 2023 (arXiv 2302.00482), Lipman et al. 2022 (arXiv 2210.027
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -200,7 +200,8 @@ def cfg(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
 def start(noise: Tensor, latent: Tensor | None = None, *, t: float = 0.0, sigma: float = 0.0) -> Tensor:
     """Returns the x_t of t to begin with: t·latent + sqrt((1 - t)² + sigma²)·noise; noise alone at t = 0.
 
-    `sigma` is that of the I-CFM path the model was trained with. Source: the path's marginals, spec 2.6.
+    `sigma` is that of an I-CFM path: samplers have 0 unless another is given, whatever the model was trained
+    with, so that they begin as a host's do. Source: the path's marginals, spec 2.6; the default, spec 2.2.
     """
     if latent is None and t > 0:
         raise ValueError(
@@ -223,7 +224,7 @@ class SampleOptions:
     denoise: float = option(1.0, "How much of a given picture is made anew.", low=0.01, high=1, step=0.01)
     icfm_sigma: float = option(
         0.0,
-        "Sigma of the path that the model was trained with; widens the first noise. 0 is what its file says.",
+        "Widens the first noise to that of a path of this sigma, such as 0.01; 0 is plain noise.",
         low=0,
         high=1,
         step=0.001,
@@ -232,10 +233,6 @@ class SampleOptions:
 
     def __post_init__(self):
         validate(self)
-
-    def for_path(self, icfm_sigma: float) -> "SampleOptions":
-        """Returns the options for a model of such a path: with its sigma, where none is given."""
-        return self if self.icfm_sigma else replace(self, icfm_sigma=icfm_sigma)
 
 
 class Text(NamedTuple):

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..options import option, validate
-from .config import ALLOCATIONS, HEAD_COUNTS, MMHDiTConfig, head_allocation
+from .config import ALLOCATIONS, HEAD_COUNTS, MOST_BLOCKS, MMHDiTConfig, head_allocation
 
 CUSTOM = "custom"
-MOST_BLOCKS = 1024
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Pipeline:
             noise(shape, seeds).to(next(self.model.parameters()).device),
             self.encode(prompts),
             negative=self.encode([negative] * len(prompts)) if negative else EMPTY,
-            options=(options or SampleOptions()).for_path(self.model.config.icfm_sigma),
+            options=options,
             on_step=on_step,
             should_stop=should_stop,
         )

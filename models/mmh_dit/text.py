@@ -19,7 +19,12 @@ Token = tuple[Any, ...]
 class TextOptions:
     """How a prompt is cut and filled up."""
 
-    length: int = option(256, "Tokens that a longer prompt is cut to, its end included.", low=2, high=4096)
+    length: int = option(
+        256,
+        "Tokens that a longer prompt is cut to, its end included; at most 128 for the little world's CLIP.",
+        low=2,
+        high=4096,
+    )
     padding: str = option(
         "none",
         "none hands over the prompt alone; visible fills it up to length, for a model that was trained so.",

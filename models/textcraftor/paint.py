@@ -66,7 +66,7 @@ class MixedPainter:
         if width % STRIDE or height % STRIDE or min(width, height) < STRIDE:
             raise ValueError(f"width and height must be multiples of {STRIDE}, got {width}x{height}")
         mixing = mix_options or MixOptions()
-        options = (options or flow.SampleOptions()).for_path(self.model.config.icfm_sigma)
+        options = options or flow.SampleOptions()
         ts = flow.times(options.steps, options.shift, denoise=options.denoise)
         shape = (self.model.config.in_ch, height // STRIDE, width // STRIDE)
         noise = flow.noise(shape, seeds).to(next(self.model.parameters()).device)

@@ -11,8 +11,10 @@ from presample.models.claims.experiment import Job, Results
 from presample.models.claims.judgement import verdict
 from presample.models.claims.shapes import draw, render
 from presample.models.claims.textcraftor_exact import CONSTRAINED, FREE, ExactSettings, ExactWorld
-from presample.models.claims.textcraftor_trained import ARMS, MIX, ShapesSettings
+from presample.models.claims.textcraftor_trained import ARMS, MIX, PAIRS, Arm, ShapesSettings
+from presample.models.metrics.scorers import Similarity
 from presample.models.textcraftor.chain import Condition
+from presample.models.textcraftor.training.tuning import Tuning
 
 EXACT, TRAINED = textcraftor.EXPERIMENTS
 
@@ -110,7 +112,7 @@ def trained(tmp_path_factory):
 def test_every_arm_of_the_trained_version_is_measured(trained):
     _, cells, folder = trained
     for (arm, _), found in cells.items():
-        points = 2 if arm == "denoiser" else 5
+        points = {"denoiser": 2, MIX: 15}.get(arm, 5)
         assert len(found["captions"]) == points
         assert all(0 <= value <= 1 for value in found["captions"])
         if arm != MIX:
@@ -129,9 +131,10 @@ def test_every_arm_of_the_trained_version_is_measured(trained):
 def test_the_mix_ends_in_each_of_its_encoders(trained):
     _, cells, _ = trained
     mix = cells[MIX, 0]
-    for kind, end in (("saturation", -1), ("size", 0)):
+    for kind, pair in (("saturation", (1.0, 0.0)), ("size", (0.0, 1.0))):
         for key in ("reward saturation", "reward size", "captions"):
-            assert mix[key][end] == pytest.approx(cells[kind, 0][key][-1], abs=1e-5)
+            assert mix[key][PAIRS.index(pair)] == pytest.approx(cells[kind, 0][key][-1], abs=1e-5)
+            assert mix[key][PAIRS.index((0.0, 0.0))] == pytest.approx(cells[kind, 0][key][0], abs=1e-5)
 
 
 def test_the_trained_version_is_judged(trained):
@@ -142,9 +145,89 @@ def test_the_trained_version_is_judged(trained):
     judgement = TRAINED.judge(settings, results)
     assert len(judgement.checks) == 16
     assert not all(check.met for check in judgement.checks)
-    assert len(judgement.tables[0].rows) == len(ARMS)
+    assert [len(table.rows) for table in judgement.tables] == [len(ARMS), len(PAIRS)]
     assert [panel.title for panel in judgement.panels][-1] == "gain by K"
+    assert [[len(line.x) for line in panel.lines] for panel in judgement.panels[2:4]] == [[5, 4, 3]] * 2
     assert verdict(judgement.checks, 5) == "does not hold"
+
+
+def test_a_mix_is_measured_at_every_pair_of_weights_that_leaves_something():
+    assert len(PAIRS) == 15
+    assert all(a + b <= 1 for a, b in PAIRS)
+
+
+def test_an_encoders_own_weight_is_judged_with_the_others_fixed():
+    """What only shuns the other encoder is in order along w, 1 - w, and here it is not."""
+    own, shuns = [a for a, _ in PAIRS], [-b for _, b in PAIRS]
+    assert textcraftor.least_order(own, 0) == pytest.approx(1)
+    assert textcraftor.least_order(shuns, 0) == 0
+    assert textcraftor.least_order([b for _, b in PAIRS], 1) == pytest.approx(1)
+    bent = [a if b != 0.5 else -a for a, b in PAIRS]
+    assert textcraftor.least_order(bent, 0) == pytest.approx(-1)
+
+
+def judged(**more):
+    """Returns which checks are met by five seeds that reach everything, but for `more`, by their titles."""
+    pairs = [[w[place] for w in PAIRS] for place in (0, 1)]
+    cells = {}
+    for seed in range(5):
+        plain = {"gain": 1.0, "judged": 0.8, "lost captions": 0.0, "lost diversity": 0.0}
+        plain |= {"captions": [0.9] * 5, "reward saturation": list(range(5)), "reward size": list(range(5))}
+        known = {arm: dict(plain) for arm in ARMS}
+        known["both-free"] |= {"lost captions": 0.3, "lost diversity": 0.4}
+        known["direct"]["gain"] = 0.2
+        known[MIX] = {"captions": [0.9] * 15, "reward saturation": pairs[0], "reward size": pairs[1]}
+        for arm, change in more.items():
+            known[arm] |= {key: value[seed] for key, value in change.items()}
+        cells |= {(arm, seed): found for arm, found in known.items()}
+    checks = TRAINED.judge(ShapesSettings(), Results(cells, TRAINED.arms)).checks
+    return {check.what: check.met for check in checks}
+
+
+def test_means_meet_thresholds_and_differences_need_their_interval():
+    assert all(judged().values())
+    spread = [0.1, 0.4, 0.6, 0.9, 0.9]  # mean 0.58, an interval that reaches below 0.5
+    assert judged(saturation={"gain": spread}, direct={"gain": [0.0] * 5})["gain of saturation"]
+    assert not judged(saturation={"gain": [-1.0, -1, -1, 3, 3]})["gain of saturation"]
+    assert not judged(saturation={"gain": [0.4] * 5})["gain of saturation"]
+    kept = "captions lost with the constraint"
+    assert judged(both={"lost captions": [0.0, 0.0, 0.0, 0.1, 0.1]})[kept]
+    assert not judged(both={"lost captions": [0.1] * 5})[kept]
+    lost = {"lost captions": [-0.1, 0.0, 0.0, 0.0, 1.2]}
+    assert not judged(**{"both-free": lost})["captions lost without the constraint"]
+
+
+def test_direct_fine_tuning_must_gain_less_than_half_beyond_its_interval():
+    title = "50% of the chain's gain minus that of direct fine-tuning"
+    assert judged()[title]
+    assert not judged(direct={"gain": [0.2, 0.2, 0.2, 0.7, 0.7]})[title], "less on the mean is not enough"
+    assert not judged(saturation={"gain": [-0.1] * 5}, direct={"gain": [-0.5] * 5})[title]
+
+
+def test_noise_is_where_the_base_is():
+    """The meta device stands for a GPU: what lies on two devices cannot be computed with."""
+
+    class Elsewhere(textcraftor_shapes.ShapesBase):
+        def ask(self, denoiser):
+            return lambda x, t, tokens, mask: x * t[0] + (0 if tokens is None else tokens.mean())
+
+    size, generator = textcraftor_trained.toy.Toy(), torch.Generator().manual_seed(0)
+    encoder = textcraftor_shapes.Encoder(size.word, 1).to("meta")
+    eye = textcraftor_shapes.tastes(textcraftor_shapes.Eye(2).to("meta"))
+    clip = Similarity(textcraftor_shapes.Clip(size.word).to("meta"))
+    for method in ("chain", "direct"):
+        tuning = Tuning(
+            Elsewhere(encoder, None, size),
+            {"size": eye["size"]},
+            {"size": 1.0},
+            clip,
+            textcraftor_trained.craft_options(
+                ShapesSettings(ddim_steps=3), Arm(("size",), method=method, last=2)
+            ),
+            encoder,
+        )
+        found = tuning.loss(encoder, textcraftor_trained.prompts(4, generator), generator)
+        assert {value.device.type for value in found.values()} == {"meta"}
 
 
 def test_rewards_learn_to_see_saturation_and_size():

@@ -89,7 +89,7 @@ def test_tensors_that_nobody_asked_for_are_told(written, caplog):
 def test_sizes_follow_from_shapes_and_head_counts_do_not(model, written):
     path = written(config=None)
     with pytest.raises(
-        ValueError, match=r"head counts of 3 blocks of width 48 .* head_allocation\('mmh', 3\)"
+        ValueError, match=r"head counts of 3 blocks of width 48 .*`presample convert FILE OUT --heads"
     ):
         load(path)
     found = load(path, heads=SMALL.heads)
@@ -138,6 +138,15 @@ def test_a_file_that_does_not_fit_says_what_and_what_to_do(written, change, said
     with pytest.raises(ValueError, match=said) as caught:
         load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_tensor_that_is_wrong_in_two_ways_is_one_that_does_not_fit(written):
+    whole = read(written()).report.matched
+    assert whole == len(MMHDiT(SMALL, device="meta").state_dict())
+    report = read(written(put("bos.weight", torch.ones(1, 50, dtype=torch.long)))).report
+    assert report.matched == whole - 1
+    assert (len(report.mismatched), len(report.problems)) == (1, 1)
+    assert read(written(drop("bos.weight"))).report.matched == whole - 1
 
 
 def test_numbers_too_large_for_the_type_asked_for_are_not_finite(written):

@@ -12,6 +12,9 @@ from presample.models.mmh_dit import checkpoint, flow
 from presample.models.mmh_dit.config import MMHDiTConfig
 from presample.models.mmh_dit.model import Hooks, MMHDiT, init_weights
 from presample.models.mmh_dit.rope import Stretch
+from presample.models.mmh_dit.text import PADDINGS, TextOptions
+from presample.models.options import describe
+from presample.models.tinyworld.clip import LENGTH
 
 SMALL = MMHDiTConfig(hidden=48, heads=(2, 4, 12), text_dim=20, mlp_hidden=64, cond_dim=32, gate_init=0.3)
 
@@ -121,7 +124,7 @@ def test_the_config_comes_from_the_tensor_or_the_metadata(registered, state):
     facts = {checkpoint.CONFIG_KEY: bytes(held.tolist()).decode()}
     assert detect(state, "", metadata=facts) == found
     assert detect(state, "", facts) == found
-    with pytest.raises(ValueError, match=r"head counts, which no shape tells.*heads="):
+    with pytest.raises(ValueError, match=r"head counts, which no shape tells.*`presample convert .*--heads"):
         detect(state, "")
 
 
@@ -207,8 +210,24 @@ def test_padding_is_cut_off_and_a_mask_is_kept_where_rows_differ(model):
     assert two["attention_mask"].cond.tolist() == [[True, True, False], [True, True, True]]
     nothing = model.model.extra_conds(cross_attn=text, attention_mask=torch.zeros(1, 4))
     assert not {"c_crossattn", "attention_mask"} & set(nothing)
-    joined = model.model.extra_conds(cross_attn=text, attention_mask=torch.zeros(1, 2))
-    assert torch.equal(joined["c_crossattn"].cond, text)
+
+
+@pytest.mark.parametrize(
+    ("mask", "kept"),
+    [([1, 0], [0, 2, 3]), ([0, 0], [2, 3]), ([1, 1], [0, 1, 2, 3]), ([1, 1, 1, 0, 0, 0], [0, 1, 2])],
+)
+def test_of_joined_texts_the_padding_that_is_known_is_cut_off(model, mask, kept):
+    """Conditioning (Concat) keeps the first one's mask."""
+    text = conditioning(4)[0][0]
+    given = model.model.extra_conds(cross_attn=text, attention_mask=torch.tensor([mask]))
+    assert torch.equal(given["c_crossattn"].cond, text[:, kept])
+    assert "attention_mask" not in given
+
+
+def test_of_joined_texts_whose_rows_differ_the_mask_covers_all(model):
+    text = conditioning(4)[0][0].expand(2, -1, -1)
+    given = model.model.extra_conds(cross_attn=text, attention_mask=torch.tensor([[1, 1], [1, 0]]))
+    assert given["attention_mask"].cond.tolist() == [[True] * 4, [True, False, True, True]]
 
 
 def test_another_text_encoder_is_named(model):
@@ -219,8 +238,8 @@ def test_another_text_encoder_is_named(model):
 class Clip:
     """A T5 whose tokens are letters, filled up to 8 with id 0; a weight of 2 for capitals."""
 
-    def __init__(self, name="t5xxl", *, fixed=False):
-        words = SimpleNamespace(end_token=1, pad_token=0, tokens_start=0, pad_to_max_length=fixed)
+    def __init__(self, name="t5xxl", *, fixed=False, **more):
+        words = SimpleNamespace(end_token=1, pad_token=0, tokens_start=0, pad_to_max_length=fixed, **more)
         self.name, self.tokenizer = name, SimpleNamespace(**{f"clip_{name}": words})
 
     def tokenize(self, text):
@@ -247,6 +266,22 @@ def test_padding_that_is_seen_has_no_mask(nodes):
     assert [token for token, _ in clip.seen] == [97, 98, 1, 0, 0, 0]
     assert "attention_mask" not in made[0][1]
     assert count == 6
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_no_more_tokens_are_given_than_the_encoder_has_places_for(nodes, padding):
+    clip = Clip("tiny_clip", positions=6)
+    made, count = nodes["PresampleMMHDiTTextEncode"].execute(clip, "abcdefgh", padding=padding).args
+    assert [token for token, _ in clip.seen] == [97, 98, 99, 100, 101, 1]
+    assert (count, made[0][0].shape[1]) == (6, 6)
+    short = nodes["PresampleMMHDiTTextEncode"].execute(clip, "ab", length=4, padding=padding).args
+    assert short[1] == (3 if padding == "none" else 4)
+
+
+def test_the_little_worlds_encoder_says_how_many_that_are(comfy):
+    assert comfy.native_tiny_clip.TinyRow.positions == LENGTH
+    (told,) = [fact.help for fact in describe(TextOptions) if fact.name == "length"]
+    assert f"at most {LENGTH} for the little world's CLIP" in told
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
@@ -294,7 +329,7 @@ def test_the_sampler_gives_what_our_own_gives(nodes, model, plain, rule, denoise
     assert set(made) == {"samples", "batch_index"}
 
 
-def test_without_a_sigma_the_first_noise_is_that_of_the_models_path(nodes, model):
+def test_without_a_sigma_the_first_noise_is_plain_whatever_the_models_path_was(nodes, model):
     def made(**options):
         empty = {"samples": torch.zeros(1, 16, 4, 4)}
         return nodes["PresampleMMHDiTSampler"].execute(model, conditioning(), empty, steps=2, **options)
@@ -302,9 +337,8 @@ def test_without_a_sigma_the_first_noise_is_that_of_the_models_path(nodes, model
     plain = made().args[0]["samples"]
     known = model.model.model_config.unet_config
     known["mmh_dit"] = {**known["mmh_dit"], "icfm_sigma": 0.4}
-    own = made().args[0]["samples"]
-    assert torch.equal(own, made(icfm_sigma=0.4).args[0]["samples"])
-    assert not torch.allclose(own, plain)
+    assert torch.equal(made().args[0]["samples"], plain)
+    assert not torch.allclose(made(icfm_sigma=0.4).args[0]["samples"], plain)
 
 
 def test_only_what_the_mask_opens_is_painted(nodes, model):

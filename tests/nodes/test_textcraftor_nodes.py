@@ -148,8 +148,10 @@ def test_a_mix_cannot_be_saved_or_merged_as_one(chain, make, nodes):
     for ask in (mixed.get_sd, mixed.state_dict_for_saving, mixed.get_key_patches):
         with pytest.raises(ValueError, match="use Encoder Merge"):
             ask()
-    with pytest.raises(ValueError, match="one set of weights"):
-        nodes["PresampleEncoderMerge"].execute(make(0), mixed, 0.5)
+    for pair in ((make(0), mixed), (mixed, make(0))):
+        for w in (0.0, 0.5):
+            with pytest.raises(ValueError, match="one set of weights"):
+                nodes["PresampleEncoderMerge"].execute(*pair, w)
 
 
 def test_a_file_is_not_put_into_a_mix(chain, make, nodes, tuned):

@@ -4,10 +4,11 @@ import dataclasses
 
 import pytest
 import torch
-from chain_for_tests import RULES, B, D, M, alphas_cumprod, condition, make_ask, start
+from chain_for_tests import RULES, B, D, M, N, alphas_cumprod, condition, make_ask, start
 
 from presample.models.mmh_dit import flow
 from presample.models.textcraftor.chain import DDIM, Chain, Condition, Flow, mixed
+from presample.models.textcraftor.training.tuning import direct
 
 rules = pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 
@@ -169,13 +170,69 @@ def test_checkpointing_keeps_less():
 
 
 @rules
-def test_the_estimate_of_the_last_step_is_the_way_to_it(rule):
-    chain, said = Chain(rule, make_ask(), cfg=4.0), condition(2)
-    x = chain.early(start(), said, 6)
-    assert torch.equal(x, chain.early(start(), said, 7 - 1))
-    wanted = rule.denoised(x, chain.predict(x, said, 6), 6)
-    assert torch.equal(chain.estimate(x, said, 6), wanted)
-    assert chain.estimate(x, dataclasses.replace(said, tokens=said.tokens.requires_grad_()), 6).requires_grad
+def test_direct_fine_tuning_asks_the_tuned_encoder_once_at_any_step(rule):
+    generator, seen = torch.Generator().manual_seed(0), set()
+    before, after = condition(2), condition(5)
+    after.tokens.requires_grad_()
+    for _ in range(80):
+        calls: list = []
+        chain = Chain(rule, make_ask(calls=calls), cfg=4.0)
+        x = direct(chain, start(), before, after, generator)
+        assert x.requires_grad
+        times, tokens, gradients = zip(*calls, strict=True)
+        i = len(calls) // 2 - 1
+        assert list(times[::2]) == pytest.approx([rule.time(k) for k in range(i + 1)])
+        assert all(said is before.tokens for said in tokens[:-2:2])
+        assert all(said is before.empty for said in tokens[1:-2:2])
+        assert tokens[-2] is after.tokens
+        assert tokens[-1] is after.empty
+        assert list(gradients) == [False] * 2 * i + [True] * 2
+        seen.add(i)
+    assert seen == set(range(rule.steps))
+
+
+@rules
+def test_direct_fine_tuning_foresees_what_an_exact_denoiser_knows(rule):
+    """Pictures of the original's words are points, so the way is straight; the tuned one's are Gaussian."""
+    before, after = condition(2), condition(5)
+    before.tokens[..., N], after.tokens[..., N] = 0, 0.3  # their variances
+    noise, generator = start(), torch.Generator().manual_seed(0)
+    steps = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        i = int(torch.randint(rule.steps, (), generator=steps))
+        found = direct(Chain(rule, exact(rule), cfg=1.0), noise, before, after, generator)
+        first, now = (scales(rule, torch.tensor(rule.time(k))) for k in (0, i))
+        point = before.tokens[:, 0, :N]
+        x = now[0] * point + now[1] * (noise - first[0] * point) / first[1]
+        torch.testing.assert_close(found, posterior(x, after.tokens, *now), rtol=1e-4, atol=1e-5)
+
+
+def exact(rule):
+    """Returns the denoiser of pictures that are normal around what the first token says."""
+
+    def ask(x, t, tokens, mask):
+        alpha, sigma = scales(rule, t[0])
+        x_0 = posterior(x, tokens, alpha, sigma)
+        if isinstance(rule, Flow):
+            return (x_0 - x) / sigma
+        noise = (x - alpha * x_0) / sigma
+        return noise if rule.prediction == "epsilon" else alpha * noise - sigma * x_0
+
+    return ask
+
+
+def scales(rule, t):
+    """Returns what is left of the picture and how much noise there is at a time."""
+    if isinstance(rule, Flow):
+        return t.double(), 1 - t.double()
+    kept = alphas_cumprod()[t]
+    return kept.sqrt(), (1 - kept).sqrt()
+
+
+def posterior(x, tokens, alpha, sigma):
+    """Returns the mean of what x was, of pictures of mean tokens[..., :N] and variance tokens[..., N]."""
+    mean, variance = tokens[:, 0, :N], tokens[:, 0, N:]
+    return mean + alpha * variance / (alpha**2 * variance + sigma**2) * (x - alpha * mean)
 
 
 def test_at_scale_one_the_denoiser_is_asked_once():

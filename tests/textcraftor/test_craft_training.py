@@ -125,13 +125,39 @@ def test_the_denoiser_is_asked_under_the_guidance_of_the_options(tmp_path, base,
     torch.testing.assert_close(answers[0], wanted, atol=1e-4, rtol=1e-4)
 
 
-def test_a_chain_begins_in_the_noise_of_the_denoisers_path(base):
+def test_a_chain_begins_in_plain_noise_as_sampling_does(base):
     wide = copy.copy(base.denoiser)
     wide.config = dataclasses.replace(wide.config, icfm_sigma=0.75)
     draw = torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0))
-    for denoiser, width in ((base.denoiser, 1.0), (wide, 1.25)):
+    for denoiser in (base.denoiser, wide):
         found = dataclasses.replace(base, denoiser=denoiser).noise(2, torch.Generator().manual_seed(0))
-        torch.testing.assert_close(found, width * draw)
+        assert torch.equal(found, draw)
+
+
+def test_an_untuned_encoder_is_as_near_to_pictures_as_the_clip_says(base):
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    prompts = ["lake", "snow", "night, moon"]  # shorter than the denoiser's prompts may be
+    pooled = base.say(base.encoder, prompts).pooled.requires_grad_()
+    found = base.aligned(pooled, images)
+    torch.testing.assert_close(found, Similarity(base.clip).score(images, prompts), rtol=0, atol=1e-6)
+    (gradient,) = torch.autograd.grad(found.sum(), pooled)
+    assert (gradient.norm(dim=1) > 1e-4).all()
+
+
+def test_the_constraint_reaches_the_tuned_texts_alone_where_it_asks_them(tmp_path, base):
+    """Without a step that carries gradients there is no other way to the encoder than what it says."""
+    moved = {}
+    for constraint in ("frozen", "self"):
+        options = craft.options(tmp_path, constraint=constraint, grad_steps=0)
+        encoder = copy.deepcopy(base.encoder).requires_grad_(True)
+        tuning = Tuning(
+            base, {"red": craft.Red()}, {"red": 10.0}, Similarity(base.clip), options, base.encoder
+        )
+        batch = {"numbers": torch.arange(2), "prompts": craft.PROMPTS[:2]}
+        tuning.loss(encoder, batch, torch.Generator().manual_seed(0))["loss"].backward()
+        moved[constraint] = float(sum(weight.grad.abs().sum() for weight in encoder.parameters()))
+    assert moved["frozen"] == 0
+    assert moved["self"] > 1e-3
 
 
 def test_the_constraints_differ(tmp_path, base, studio):
@@ -166,12 +192,43 @@ def test_the_denoiser_is_tuned_with_the_encoder_frozen(tmp_path, base, studio):
         torch.allclose(a, b, atol=1e-2, rtol=1e-2)
         for a, b in zip(written.parameters(), found.model.parameters(), strict=True)
     )
-    measured = measure.measure(options, studio, found.model)
-    assert measured["red"][0] != measured["red"][1]
     encoder = train.tuned_encoder(base, options)
     assert torch.allclose(
         encoder.state_dict()[next(iter(encoder.state_dict()))], next(first.model.parameters()), atol=1e-3
     )
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_denoiser_is_compared_before_and_after_with_the_same_encoder(tmp_path, base, studio, given):
+    first, _ = trained(tmp_path, studio)
+    encoder = first.model if given else base.encoder
+    path = str(tmp_path / "out" / "model.safetensors") if given else ""
+    second = tmp_path / "second"
+    second.mkdir()
+    found, options = trained(second, studio, tune="denoiser", encoder=path, samples=2, lr=1e-2)
+    sheet = Sheet(tmp_path, base, options, encoder, craft.PROMPTS[:2])
+    columns = sheet.gallery(found.model).columns(craft.PROMPTS[:2], [0, 1])
+    whole = [(1.0,)]
+    wanted = [
+        Gallery(base, (encoder,), options, denoiser).sweep(craft.PROMPTS[:2], [0, 1], whole)[0]
+        for denoiser in (base.denoiser, found.model)
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(columns, wanted, strict=True))
+    assert not torch.equal(*columns)
+    measured = measure.measure(options, studio, found.model)
+    assert all(len(values) == 2 for values in measured.values())
+    card = measure.card(options, found)
+    assert set(card.measures) == {"gain red", "alignment", "diversity"}
+    assert "w =" not in card.how + "".join(each.title for each in card.measures.values())
+    assert card.more[0].startswith("| | before | after |\n|---|---|---|\n| red | ")
+
+
+def test_a_denoiser_that_gains_enough_has_no_missed_bound():
+    found = {name: [[0.0, 1.0], [2.0, 3.0]] for name in ("red", "red, judge")}
+    found |= {name: [[1.0, 1.0], [1.0, 1.0]] for name in ("alignment", "captions", "diversity")}
+    rows = measure.measures(found, ["red"], tune="denoiser")
+    assert all(row.reached for row in rows.values())
+    assert rows["captions"].title == "captions, of those before"
 
 
 def test_a_denoiser_is_tuned_by_one_process(tmp_path, studio, monkeypatch):
@@ -270,11 +327,11 @@ def test_a_sheet_shows_the_prompts_from_the_original_to_the_tuned_encoder(tmp_pa
     names = sorted(path.name for path in (tmp_path / "out" / "training" / "samples").iterdir())
     assert names == ["step-000003.png", "step-000004.png"]
     sheet = Sheet(tmp_path, base, options, base.encoder, craft.PROMPTS[:2])
-    columns = sheet.images(found.model)
+    columns = sheet.gallery(found.model).columns(sheet.prompts, [0, 1])
     assert len(columns) == len(GRID)
     assert columns[0].shape == (2, 3, 32, 32)
     assert not torch.equal(columns[0], columns[-1])
-    original = Sheet(tmp_path, base, options, base.encoder, craft.PROMPTS[:2]).images(base.encoder)
+    original = Gallery(base, (), options).sweep(craft.PROMPTS[:2], [0, 1], [()])
     assert torch.equal(columns[0], original[0])
     sheet(Moment(9, found.model, torch.device("cpu"), main=False))
     assert not (tmp_path / "step-000009.png").exists()
@@ -287,7 +344,7 @@ def test_the_card_tells_rewards_before_and_after(tmp_path, studio):
     assert "| red | " in card.more[0]
     assert card.training["options"]["grad_steps"] == 2
     more = dataclasses.replace(options, measured=64)
-    assert measure.card(more, found).how.startswith("On 5 prompts of those it was tuned with ")
+    assert measure.card(more, found).how.startswith("On 5 prompts of those it was tuned with, a seed each, ")
 
 
 def test_the_little_worlds_prompts_and_captions_are_measured(tmp_path, base, monkeypatch):
@@ -354,6 +411,8 @@ def test_a_flag_counts_before_the_preset_even_at_its_default():
         ({"sampling_steps": 3}, "grad_steps must be at most"),
         ({"tune": "denoiser", "grad_steps": 0}, "above 0"),
         ({"base": "folder", "reward": ("aesthetic=3", "clip=100")}, "--clip-weight"),
+        ({"clip_weight": 0.0}, "clip_weight must lie in"),
+        ({"constraint": "none"}, "constraint must be one of"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(wrong, said):

@@ -69,17 +69,18 @@ def test_a_mix_of_equal_encoders_is_one_of_them_for_every_sampler(model, sampler
     assert [(each.step, each.steps) for each in told] == [(i, 5) for i in range(1, 6)]
 
 
-def test_the_models_own_sigma_widens_the_first_noise(model, monkeypatch):
-    def made():
+def test_a_sigma_that_is_given_widens_the_first_noise_and_the_models_own_does_not(model, monkeypatch):
+    def made(sigma):
         painter = MixedPainter(model, [encoder(1), encoder(1)], lambda latents: latents)
-        pipeline = Pipeline(model, encoder(1), painter.decode)
-        found = painter.pictures("lake", [3], [1], **SIZE, mix_options=MixOptions(w=0.0), options=STEPS)
-        assert torch.equal(found, pipeline.pictures(["lake"], [3], **SIZE, options=STEPS))
+        pipeline, options = Pipeline(model, encoder(1), painter.decode), replace(STEPS, icfm_sigma=sigma)
+        found = painter.pictures("lake", [3], [1], **SIZE, mix_options=MixOptions(w=0.0), options=options)
+        assert torch.equal(found, pipeline.pictures(["lake"], [3], **SIZE, options=options))
         return found
 
-    plain = made()
+    plain = made(0.0)
     monkeypatch.setattr(model, "config", replace(model.config, icfm_sigma=0.5))
-    assert not torch.allclose(made(), plain, atol=1e-3)
+    assert torch.equal(made(0.0), plain)
+    assert not torch.allclose(made(0.5), plain, atol=1e-3)
 
 
 def test_a_stop_is_obeyed_before_the_next_question(painter):

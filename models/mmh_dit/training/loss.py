@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import flow
 from .batches import Batch
-from .reading import Reader, foreseen, surprise
+from .reading import Reader, surprise
 
 
 def drop(mask: Tensor | None, text: Tensor | None, share: float, generator: torch.Generator) -> Tensor | None:
@@ -36,7 +36,8 @@ def make_loss(options: flow.FlowOptions, *, share: float, reader: Reader | None 
         if reader is None:
             return {"loss": error}
         asked = batch["asked"] & mask.any(1, keepdim=True)  # (b, a)
-        missed = surprise(reader(foreseen(velocity, example.x_t, example.t)), batch["shown"], asked)
+        foreseen = flow.denoised(example.x_t, example.t, velocity)
+        missed = surprise(reader(foreseen), batch["shown"], asked)
         return {"loss": error + weight * missed, "error": error, "missed": missed}
 
     return loss

@@ -83,11 +83,6 @@ def surprise(scores: Tensor, shown: Tensor, asked: Tensor) -> Tensor:
     return (each * asked).sum() / asked.sum().clamp_min(1)
 
 
-def foreseen(velocity: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """Returns the clean latents (b, c, h, w) at the end of a straight line from x_t at times t (b)."""
-    return x_t + (1 - t.to(x_t.dtype))[:, None, None, None] * velocity.to(x_t.dtype)
-
-
 def reader(bank: Bank, path: Path, *, steps: int, seed: int, accelerator) -> Reader:
     """Returns the frozen reader of a file; trains it first where there is none, in the main process.
 

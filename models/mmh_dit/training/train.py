@@ -1,7 +1,6 @@
 """Trains an MMH-DiT: `presample train mmh-dit`, on the little world or on cached latents and texts.
 
-The same command runs on one CPU and on many GPUs: see docs/training.md. The defaults make the bundled
-mmh-dit-tiny. Source: spec 2.2, 2.6, 2.8, 2.9.
+The same command runs on one CPU and on many GPUs: see docs/training.md. Source: spec 2.2, 2.6, 2.8, 2.9.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ...options import add_flags, from_flags
 from ...seeds import generator_for
 from ...trainer.fit import Fitted, Hook, Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import recipe
+from ...trainer.options import told
 from .. import checkpoint, flow
 from ..config import FULL, MMHDiTConfig
 from ..layers import sdpa
@@ -61,13 +60,13 @@ def shape(options: TrainOptions) -> MMHDiTConfig:
         mlp_hidden=options.mlp,
         text_dim=options.text_dim,
         text_len=options.text_len,
-        icfm_sigma=first_sigma(options),
+        icfm_sigma=path_sigma(options),
         gate_init=options.gate,
     )
 
 
-def first_sigma(options: TrainOptions) -> float:
-    """Returns the sigma that widens the first noise of sampling; Lipman's path has its own at the end."""
+def path_sigma(options: TrainOptions) -> float:
+    """Returns the sigma of I-CFM's path, which the config states; Lipman's has its own at the end."""
     return options.sigma if options.path == "icfm" else 0.0
 
 
@@ -78,7 +77,7 @@ def make_model(options: TrainOptions) -> MMHDiT:
     else:
         model = MMHDiT(shape(options))
         init_weights(model, generator_for(options.seed, 1))
-    model.config = replace(model.config, icfm_sigma=first_sigma(options))
+    model.config = replace(model.config, icfm_sigma=path_sigma(options))
     model.gradient_checkpointing = options.checkpointing
     model.attention = sdpa if torch.cuda.is_available() else written_out
     if options.compile:
@@ -130,7 +129,7 @@ def samples(options: TrainOptions, work: Path, data: Source) -> tuple[Hook, ...]
     mask = None if batch["mask"] is None else batch["mask"][: options.samples]
     text = flow.Text(batch["text"][: options.samples], mask)
     _, channels, *size = batch["latents"].shape
-    how = flow.SampleOptions(cfg=options.cfg, icfm_sigma=first_sigma(options))
+    how = flow.SampleOptions(cfg=options.cfg)
     pictures = Pictures(
         work / "samples", text, tuple(size), how, data.decode, seed=options.seed, channels=channels
     )
@@ -143,11 +142,12 @@ def write(fitted: Fitted, options: TrainOptions, folder: Path) -> None:
     if not fitted.main:
         return
     facts = {
-        "options": recipe(options),
+        "options": told(options),
         "optimizer": title(options),
         "processes": fitted.accelerator.num_processes,
         "parameters": sum(p.numel() for p in fitted.model.parameters()),
         "skipped": fitted.skipped,
+        "seconds": round(fitted.seconds),
     }
     path = folder / "model.safetensors"
     weights = {name: t.to(DTYPES[options.dtype]) for name, t in weights.items()}

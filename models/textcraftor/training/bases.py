@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from ...files import written
-from ...mmh_dit import flow
 from ...mmh_dit.model import MMHDiT
 from ...tinyworld.autoencoder import TinyAutoencoder
 from ...tinyworld.clip import TinyClip, Words
@@ -95,8 +94,7 @@ class TinyBase:
         return Flow(steps)
 
     def noise(self, count: int, generator: torch.Generator) -> Tensor:
-        x = torch.randn(count, self.denoiser.config.in_ch, self.side, self.side, generator=generator)
-        return flow.start(x, sigma=self.denoiser.config.icfm_sigma)
+        return torch.randn(count, self.denoiser.config.in_ch, self.side, self.side, generator=generator)
 
     def say(self, encoder: nn.Module, prompts: Sequence[str]) -> Said:
         ids, mask = self.words.batch(prompts, length=self.denoiser.config.text_len)

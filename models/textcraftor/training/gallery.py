@@ -9,7 +9,7 @@ but for rounding. Source: specification 3.6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,8 @@ from .bases import Base
 from .options import CraftOptions
 
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
+COLUMNS = {"encoder": tuple(f"w {w:g}" for w in GRID), "denoiser": ("before", "after")}
+"""What is compared of an encoder, and of a denoiser."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,19 @@ class Gallery:
             found.append(self.base.decode(z))
         return found
 
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return COLUMNS["encoder" if self.denoiser is None else "denoiser"]
+
+    def columns(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Tensor]:
+        """Returns images (b, 3, H, W) at each w of `GRID`; with a denoiser those by the base's and those by
+        it, the tuned encoder in both."""
+        if self.denoiser is None:
+            return self.sweep(prompts, seeds, [(w,) for w in GRID])
+        before = replace(self, denoiser=None)
+        return [each.sweep(prompts, seeds, [(1.0,)])[0] for each in (before, self)]
+
     def _noise(self, seeds: Sequence[int]) -> Tensor:
         draws = [self.base.noise(1, torch.Generator().manual_seed(seed)) for seed in seeds]
         return torch.cat(draws)
@@ -61,7 +76,8 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Paints prompts from the same noise with w from 0 to 1, and writes `step-000123.png` into `folder`."""
+    """Paints prompts from the same noise, an encoder's with w from 0 to 1 and a denoiser's before and after,
+    and writes `step-000123.png` into `folder`."""
 
     folder: Path
     base: Base
@@ -71,21 +87,22 @@ class Sheet:
 
     def __call__(self, moment: Moment) -> None:
         """Every process paints, as a model that is spread over them needs; the main one writes."""
-        images = self.images(moment.model)
+        gallery = self.gallery(moment.model)
+        images = gallery.columns(self.prompts, [self.options.seed + k for k in range(len(self.prompts))])
         if not moment.main:
             return
         from ...sheet import Cell, Row, draw_sheet, save_png
 
         rows = [
-            Row(prompt, [Cell(column[k], f"w {w:g}") for w, column in zip(GRID, images, strict=True)])
+            Row(
+                prompt, [Cell(column[k], title) for title, column in zip(gallery.titles, images, strict=True)]
+            )
             for k, prompt in enumerate(self.prompts)
         ]
         save_png(draw_sheet(rows), self.folder / f"step-{moment.step:06d}.png", {})
 
-    def images(self, model: nn.Module) -> list[Tensor]:
-        """Returns the images (b, 3, H, W) at each w, of an encoder or a denoiser in training."""
-        encoder = model if self.options.tune == "encoder" else self.encoder
-        denoiser = model if self.options.tune == "denoiser" else None
-        gallery = Gallery(self.base, (encoder,), self.options, denoiser)
-        seeds = [self.options.seed + k for k in range(len(self.prompts))]
-        return gallery.sweep(self.prompts, seeds, [(w,) for w in GRID])
+    def gallery(self, model: nn.Module) -> Gallery:
+        """Returns the pictures of an encoder or a denoiser in training."""
+        if self.options.tune == "encoder":
+            return Gallery(self.base, (model,), self.options)
+        return Gallery(self.base, (self.encoder,), self.options, model)

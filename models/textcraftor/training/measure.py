@@ -1,4 +1,5 @@
-"""Measures a tuned encoder for its card: rewards, alignment and captions over w, on held-out prompts.
+"""Measures what was tuned for its card, on held-out prompts: rewards, alignment and captions, an encoder's
+over w, a denoiser's before and after.
 
 Dimension key: b batch  e shared space of CLIP  H W image
 
@@ -7,7 +8,6 @@ Source: specification 5.5.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,9 +21,9 @@ from ...options import flags
 from ...tinyworld.following import Wanted, followed, share
 from ...tinyworld.pictures import HELD_OUT
 from ...trainer.card import Card, Measure
-from ...trainer.options import recipe
+from ...trainer.options import recipe, told
 from . import parts
-from .gallery import GRID, Gallery
+from .gallery import COLUMNS, GRID, Gallery
 from .options import TINY, CraftOptions, settled
 from .studio import Studio, Trained, tuned_encoder
 
@@ -36,11 +36,12 @@ WHAT = {
     "TextCraftor.",
 }
 HOW = (
-    "On {count} prompts{same} with a seed each, {steps} steps, guidance {cfg:g}. Rewards by the networks "
+    "On {count} prompts {which}, a seed each, {steps} steps, guidance {cfg:g}. Rewards by the networks "
     "that were to be pleased and by those that judge (they learned from other pictures), in standard "
-    "deviations of the pictures at w = 0. Captions: share of what the prompts' tags demand that the oracle "
+    "deviations of the pictures {first}. Captions: share of what the prompts' tags demand that the oracle "
     "reads off the pictures."
 )
+FIRST = {"encoder": "at w = 0", "denoiser": "before"}
 WORLD = " It is of this repository's little world, and knows nothing else."
 DATA = "Prompts alone: {prompts}."
 
@@ -50,44 +51,41 @@ def card(options: CraftOptions, trained: Trained) -> Card:
     tiny, studio = options.base == TINY, trained.studio
     found = measure(options, studio, trained.model) if options.measured else {}
     count = len(found["alignment"][0]) if found else 0  # a text file may have fewer than were asked for
-    chosen = recipe(options) | ({} if tiny else {"base": Path(options.base).name})
+    chosen = told(options) | ({} if tiny else {"base": Path(options.base).name})
     plain = CraftOptions(preset=options.preset)
     usual = recipe(settled(plain) if options.preset or tiny else plain) | {"preset": ""}
+    how = {"which": _which(options), "first": FIRST[options.tune], "cfg": options.cfg}
     return Card(
         what=WHAT[options.tune].format(use_from=options.use_from) + (WORLD if tiny else ""),
         command=f"presample train textcraftor{flags(chosen, CraftOptions, usual=usual)}",
         data=DATA.format(prompts="a text file's" if options.prompts else "the little world's own"),
         training={"options": chosen, **trained.facts},
-        how=HOW.format(same=_same(options), count=count, steps=options.sampling_steps, cfg=options.cfg),
-        measures=measures(found, list(studio.rewards)) if found else {},
-        more=[table(found)] if found else [],
+        how=HOW.format(count=count, steps=options.sampling_steps, **how),
+        measures=measures(found, list(studio.rewards), tune=options.tune) if found else {},
+        more=[table(found, COLUMNS[options.tune])] if found else [],
     )
 
 
-def _same(options: CraftOptions) -> str:
-    return " of those it was tuned with" if parts.too_few(options) else " that it was not tuned with"
+def _which(options: CraftOptions) -> str:
+    return "of those it was tuned with" if parts.too_few(options) else "that it was not tuned with"
 
 
 def measure(options: CraftOptions, studio: Studio, model: nn.Module) -> dict[str, list[list[float]]]:
-    """Returns for every quantity its values at each w of `GRID`, one for each prompt.
+    """Returns for every quantity its values in each column of the gallery, one for each prompt.
 
-    An encoder is read back from the file that was written. A denoiser of w above 0 is `model`.
+    An encoder is read back from the file that was written. A denoiser is `model`.
     """
     gallery = tuned_gallery(options, studio, model)
     prompts, wanted = held_out(options)
     found: dict[str, list[list[float]]] = {}
-    features: list[list[Tensor]] = [[] for _ in GRID]
+    features: list[list[Tensor]] = [[] for _ in gallery.titles]
     for start in range(0, len(prompts), TOGETHER):
         chosen = slice(start, start + TOGETHER)
         seeds = [options.seed + HELD_OUT + start + k for k in range(len(prompts[chosen]))]
-        columns = gallery.sweep(prompts[chosen], seeds, [(w,) for w in GRID])
-        if gallery.denoiser:
-            original = dataclasses.replace(gallery, denoiser=None)
-            columns[0] = original.sweep(prompts[chosen], seeds, [(0.0,)])[0]
-        for k, images in enumerate(columns):
+        for k, images in enumerate(gallery.columns(prompts[chosen], seeds)):
             features[k].append(studio.clip.images(images))
             for name, values in judged(images, prompts[chosen], wanted[chosen], studio).items():
-                found.setdefault(name, [[] for _ in GRID])[k].extend(values)
+                found.setdefault(name, [[] for _ in gallery.titles])[k].extend(values)
     return found | {"diversity": [[spread(torch.cat(each))] for each in features]}
 
 
@@ -133,19 +131,27 @@ def spread(features: Tensor) -> float:
     return float(torch.pdist(features.float()).mean()) if len(features) > 1 else 0.0
 
 
-def measures(found: Mapping[str, list[list[float]]], rewards: Sequence[str]) -> dict[str, Measure]:
-    """Returns the card's rows, with what the little world's encoders should reach (specification 5.5)."""
+def measures(
+    found: Mapping[str, list[list[float]]], rewards: Sequence[str], *, tune: str = "encoder"
+) -> dict[str, Measure]:
+    """Returns the card's rows, with what the little world's encoders should reach (specification 5.5); a
+    denoiser has no w to be in order with."""
     rows = {}
     for name in rewards:
         for which, least in ((name, 0.5), (f"{name}, judge", 0.25)):
             if which in found:
                 rows[f"gain {which}"] = Measure(f"{which}: gain", gain(found[which]), "+.2f", least)
-        order = spearman(GRID, [mean(v) for v in found[name]])
-        rows[f"order {name}"] = Measure(f"{name}: rank correlation with w", order, ".2f", 0.9)
-    rows["alignment"] = Measure("alignment, of that at w = 0", _ratio(found["alignment"]), ".1%", 0.9)
-    rows["diversity"] = Measure("diversity, of that at w = 0", _ratio(found["diversity"]), ".1%", 0.9)
-    if "captions" in found:
-        rows["captions"] = Measure("captions, of those at w = 0", _ratio(found["captions"]), ".1%", 0.95)
+        if tune == "encoder":
+            order = spearman(GRID, [mean(v) for v in found[name]])
+            rows[f"order {name}"] = Measure(f"{name}: rank correlation with w", order, ".2f", 0.9)
+    for name, least, those in (
+        ("alignment", 0.9, "that"),
+        ("diversity", 0.9, "that"),
+        ("captions", 0.95, "those"),
+    ):
+        if name in found:
+            title = f"{name}, of {those} {FIRST[tune]}"
+            rows[name] = Measure(title, _ratio(found[name]), ".1%", least)
     return rows
 
 
@@ -159,10 +165,9 @@ def _ratio(values: Sequence[Sequence[float]]) -> float:
     return mean(values[-1]) / (mean(values[0]) or 1e-6)
 
 
-def table(found: Mapping[str, list[list[float]]]) -> str:
-    """Returns the means over w as Markdown."""
-    head = " | ".join(f"w {w:g}" for w in GRID)
+def table(found: Mapping[str, list[list[float]]], titles: Sequence[str]) -> str:
+    """Returns the means of the columns as Markdown."""
     rows = [
         f"| {name} | " + " | ".join(f"{mean(v):.3f}" for v in values) + " |" for name, values in found.items()
     ]
-    return "\n".join([f"| | {head} |", "|---|" + "---|" * len(GRID), *rows])
+    return "\n".join([f"| | {' | '.join(titles)} |", "|---|" + "---|" * len(titles), *rows])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...options import default, option
+from ...options import default, option, validate
 from ...trainer.options import FitOptions
 from ..loss import CLIP, CONSTRAINTS, OFFICIAL
 from ..rewards import parse_weights
@@ -107,12 +107,14 @@ def settled(options: CraftOptions) -> CraftOptions:
     """Returns the options with what their preset says in the place of what is left at its default.
 
     Raises:
-        ValueError: the options do not fit together.
+        ValueError: the options do not fit together, or one lies out of bounds.
+        TypeError: an option is of another type.
     """
     defaults = {f.name: f.default for f in dataclasses.fields(options)}
     preset = PRESETS.get(options.preset, {})
     kept = {k: v for k, v in preset.items() if getattr(options, k) == defaults[k]}
     options = dataclasses.replace(options, **kept)
+    validate(options)
     if not options.reward and options.base == TINY:
         options = dataclasses.replace(options, reward=("vivid=1",))
     if not options.reward:

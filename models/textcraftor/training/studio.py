@@ -10,10 +10,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...files import fingerprint
+from ...hub import bundled_folder, bundled_weights
+from ...tinyworld import bundled
+from ..loss import CLIP
 from ..rewards import Reward, Towers, parse_weights
 from . import bases, parts
 from .bases import Base
 from .options import TINY, CraftOptions
+
+TINY_FILES = (bundled.MODEL, bundled.CLIP, bundled.AUTOENCODER, bundled.TASTE, bundled.ORACLE)
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,8 @@ class Studio:
     """A frozen base, its rewards by name, and what the CLIP constraint compares with.
 
     To judge what was tuned there are rewards of the same names that learned from other pictures, and a reader
-    that names what pictures (b, 3, H, W) show; where there are none, the card is silent on that.
+    that names what pictures (b, 3, H, W) show; where there are none, the card is silent on that. `files` are
+    the fingerprints of what all of them were read from.
     """
 
     base: Base
@@ -29,6 +36,7 @@ class Studio:
     clip: Towers
     judges: Mapping[str, Reward] = field(default_factory=dict)
     read: Callable[[Tensor], Sequence[Mapping[str, str]]] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,10 +61,27 @@ def open_studio(options: CraftOptions, device: str = "cpu") -> Studio:
     if options.base == TINY:
         base = bases.tiny_base()
         rewards, judges = (tiny_rewards(names, device=device, net=net) for net in ("reward", "judge"))
-        return Studio(base, rewards, base.clip, judges, tiny_reader(device))
+        return Studio(base, rewards, base.clip, judges, tiny_reader(device), fingerprints(options))
     base = bases.diffusers_base(Path(options.base))
     rewards = published(names, options.models, device)
-    return Studio(base, rewards, published(["clip"], options.models, device)["clip"].towers)
+    clip = published([CLIP], options.models, device)[CLIP].towers
+    return Studio(base, rewards, clip, files=fingerprints(options))
+
+
+def fingerprints(options: CraftOptions) -> dict[str, str]:
+    """Returns what tells the files of a base, its rewards and the encoder to begin with from others.
+
+    Raises:
+        FileNotFoundError: one is not there.
+    """
+    found = {"encoder": Path(options.encoder)} if options.encoder else {}
+    if options.base == TINY:
+        found |= {name: bundled_weights(name) for name in TINY_FILES}
+        found[bundled.WORDS] = bundled_folder() / bundled.WORDS / "tokenizer.json"
+    else:
+        names = [*parse_weights(options.reward), CLIP]
+        found |= {"base": Path(options.base), **{name: Path(options.models) / name for name in names}}
+    return {name: fingerprint(path) for name, path in found.items()}
 
 
 def tuned_encoder(base: Base, options: CraftOptions) -> nn.Module:

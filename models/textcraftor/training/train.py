@@ -24,7 +24,7 @@ from ...options import add_flags, describe, from_flags
 from ...trainer.card import write as write_card
 from ...trainer.fit import Fitted, Hook, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import recipe
+from ...trainer.options import told
 from ..rewards import parse_weights
 from . import parts
 from .bases import Base
@@ -124,10 +124,11 @@ def write(fitted: Fitted, options: CraftOptions, studio: Studio, facts: dict) ->
         "parameters": sum(p.numel() for p in fitted.model.parameters() if p.requires_grad),
         "processes": fitted.accelerator.num_processes,
         "skipped": fitted.skipped,
+        **({"fingerprints": dict(studio.files)} if studio.files else {}),
     }
     path = Path(options.out) / "model.safetensors"
     halves = {k: t.half() if t.is_floating_point() else t for k, t in weights.items()}
-    said = {"textcraftor": json.dumps({"options": recipe(options), **facts})}
+    said = {"textcraftor": json.dumps({"options": told(options), **facts})}
     if options.tune == "denoiser":
         studio.base.save(fitted.model, {k: t.contiguous() for k, t in halves.items()}, path, said)
     else:

@@ -43,12 +43,12 @@ class Tuning:
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Returns the loss of `fit`, and every reward's mean."""
         prompts, options = list(batch["prompts"]), self.options
-        noise = self.base.noise(len(prompts), generator).to(batch["numbers"].device)
         tuned = model if options.tune == "encoder" else self.encoder
         denoiser = model if options.tune == "denoiser" else self.base.denoiser
         with torch.no_grad():
             before = self.base.say(self.base.encoder, prompts).condition
         said = self.base.say(tuned, prompts)
+        noise = self.base.noise(len(prompts), generator).to(before.tokens.device)
         chain = Chain(
             self.base.rule(options.sampling_steps),
             self.base.ask(denoiser),

@@ -151,6 +151,8 @@ def no_text_is_bos_alone():
 def conditioning_nodes():
     a, b = cond(3, 9), cond(4, 7)
     joined = call("nodes", "ConditioningConcat", conditioning_to=a, conditioning_from=b)
+    padded = call("nodes", "ConditioningConcat", conditioning_to=cond(3, 9, real=5), conditioning_from=b)
+    real = [[torch.cat([a[0][0][:, :5], b[0][0]], 1), {"pooled_output": None}]]
     area = call("nodes", "ConditioningSetArea", conditioning=a, width=64, height=32, x=0, y=0, strength=1.0)
     late = call("nodes", "ConditioningSetTimestepRange", conditioning=a, start=0.5, end=1.0)
     early = call("nodes", "ConditioningSetTimestepRange", conditioning=b, start=0.0, end=0.5)
@@ -167,6 +169,7 @@ def conditioning_nodes():
     plain = ksample(MODEL, a, steps=4)
     return {
         "concat": apart(ksample(MODEL, joined), ours(PLAIN, MODEL, whole)),
+        "concat, padded": apart(ksample(MODEL, padded), ours(PLAIN, MODEL, real)),
         "finite": all(bool(torch.isfinite(each).all()) for each in made.values()),
         "changed": all(apart(each, plain) > 1e-3 for each in made.values()),
     }
@@ -503,6 +506,8 @@ def sampler_node():
     made = nodes.MMHDiTSampler.execute(MODEL, POSITIVE, latent, seed=7, steps=10, cfg=1.0, denoise=0.4)
     wanted = ours(PLAIN, MODEL, POSITIVE, latent=latent["samples"], steps=10, denoise=0.4)
     found["picture"] = apart(made.args[0]["samples"], wanted)
+    plain = nodes.MMHDiTSampler.execute(MODEL, POSITIVE, noise, seed=7, steps=20, cfg=1.0).args[0]["samples"]
+    found["ksampler"] = apart(plain, BASE)
     return found
 
 

@@ -33,7 +33,11 @@ def test_no_words_are_no_text_with_stock_nodes_and_ours(found):
 
 
 def test_the_text_node_cuts_and_fills_up(found):
-    assert found("padding_that_is_seen") == [[1, 16, 128], False, 16, [1, 4, 128], 4]
+    filled, cut, most, long = found("padding_that_is_seen")
+    assert filled == [[1, 16, 128], False, 16]
+    assert cut == [[1, 4, 128], 4]
+    assert most == [[1, 128, 128], 128]  # what the encoder has places for, of 256
+    assert long == [[1, 24, 128], 24]  # the CLIP's own limit
 
 
 def test_every_kind_of_t5_loader_gives_the_same_tokens_and_states(found):

@@ -31,7 +31,14 @@ autoencoder, clips = part("models.tinyworld.autoencoder"), part("models.tinyworl
 pipeline, tiny, hub = part("models.mmh_dit.pipeline"), part("nodes.tiny_world"), part("models.hub")
 native = part("nodes.native_tiny_clip")
 SHAPE = config.MMHDiTConfig(
-    hidden=96, heads=(2, 4, 12, 8), text_dim=128, text_len=24, mlp_hidden=128, cond_dim=48, gate_init=0.3
+    hidden=96,
+    heads=(2, 4, 12, 8),
+    text_dim=128,
+    text_len=24,
+    mlp_hidden=128,
+    cond_dim=48,
+    icfm_sigma=0.01,
+    gate_init=0.3,
 )
 PROMPTS = ("a lake at night, full moon", "no humans, winter", "A path leads to a house.\\nIt rains.")
 
@@ -132,7 +139,13 @@ def no_words_are_no_text():
 def padding_that_is_seen():
     made, count = nodes.MMHDiTTextEncode.execute(CLIP, "a lake", length=16, padding="visible").args
     cut, few = nodes.MMHDiTTextEncode.execute(CLIP, "a lake, winter, a path", length=4).args
-    return [list(made[0][0].shape), "attention_mask" in made[0][1], count, list(cut[0][0].shape), few]
+    most = nodes.MMHDiTTextEncode.execute(CLIP, "a lake", length=256, padding="visible").args
+    long = nodes.MMHDiTTextEncode.execute(CLIP, ", ".join(["snow"] * 400), length=256).args
+    return [
+        [list(made[0][0].shape), "attention_mask" in made[0][1], count],
+        [list(cut[0][0].shape), few],
+        *[[list(each[0][0].shape), tokens] for each, tokens in (most, long)],
+    ]
 
 
 @check

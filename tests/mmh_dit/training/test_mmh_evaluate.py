@@ -1,7 +1,5 @@
 """The measure of how well pictures follow their prompts."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -17,7 +15,6 @@ class Perfect:
     def __init__(self, asked: list[Request]):
         self.asked = asked
         self.seeds = [r.draw.seed for r in asked]
-        self.model = SimpleNamespace(config=SimpleNamespace(icfm_sigma=0.01))
         self.sizes = []
 
     def pictures(self, prompts, seeds, *, width, height, options):

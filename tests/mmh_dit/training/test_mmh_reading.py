@@ -114,7 +114,7 @@ def test_clean_latents_are_foreseen_of_the_right_velocity(bank):
     x_1 = bank.latents[16, 16][:6].float()
     example = flow.example(x_1, flow.FlowOptions(sigma=0.0), generator_for(2))
     torch.testing.assert_close(
-        reading.foreseen(example.velocity, example.x_t, example.t), x_1, atol=1e-4, rtol=1e-4
+        flow.denoised(example.x_t, example.t, example.velocity), x_1, atol=1e-4, rtol=1e-4
     )
 
 
