@@ -197,6 +197,6 @@ EXPERIMENTS = (
         arms=tuple(ALPHAS),
         measure=measure,
         judge=judge,
-        minutes=2.4,
+        minutes=2.9,
     ),
 )

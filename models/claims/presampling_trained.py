@@ -259,7 +259,7 @@ EXPERIMENTS = (
         arms=tuple(TITLES),
         measure=measure,
         judge=judge,
-        minutes=0.9,
+        minutes=1.4,
         together=True,
     ),
 )

@@ -131,6 +131,6 @@ EXPERIMENTS = (
         arms=tuple(TITLES),
         measure=measure,
         judge=judge,
-        minutes=2.8,
+        minutes=3.5,
     ),
 )

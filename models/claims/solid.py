@@ -340,7 +340,7 @@ EXPERIMENTS = (
         arms=("sigma-14.61", "sigma-80", "sigma-4518"),
         measure=measure_exact,
         judge=judge_exact,
-        minutes=0.03,
+        minutes=0.08,
     ),
     Experiment(
         name="solid",
@@ -355,6 +355,6 @@ EXPERIMENTS = (
         arms=tuple(TITLES),
         measure=measure,
         judge=judge,
-        minutes=2.1,
+        minutes=2.0,
     ),
 )

@@ -239,7 +239,7 @@ EXPERIMENTS = (
         arms=(*ARMS, MIX),
         measure=trained.measure,
         judge=judge,
-        minutes=0.8,
+        minutes=1.2,
         together=True,
     ),
 )
