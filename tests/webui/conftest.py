@@ -3,6 +3,7 @@
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,3 +34,18 @@ def script(shared):
     """A script with nothing remembered."""
     module = importlib.import_module("presample.scripts.webui.tipo")
     return module.PresampleTIPO()
+
+
+@pytest.fixture
+def host(shared, tmp_path):
+    """The fake host with a model, two tuned encoders beside it, and a script that mixes."""
+    from mix_fake import Engine, host_shared, tensors
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "models" / "text_encoder"
+    folder.mkdir(parents=True)
+    for seed, name in ((1, "vivid"), (2, "soft")):
+        save_file(tensors(seed), folder / f"{name}.safetensors")
+    shared.sd_model = host_shared(Engine(0))
+    module = importlib.import_module("presample.scripts.webui.mix")
+    return SimpleNamespace(shared=shared, script=module.PresampleEncoderMix(), folder=folder)

@@ -181,3 +181,11 @@ class Job:
         if of == "uc":
             return [at_step(schedule, step) for schedule in self.uc]
         return [at_step(part.schedules, step) for parts in getattr(self, of).batch for part in parts]
+
+
+def mixed(host, prompts=("lake",), cache=None, job=None, **args):
+    """A job that has been through the script and has computed its conditioning."""
+    p = Job(host.shared, list(prompts), cache=cache, **(job or {}))
+    arguments = {"enabled": True, "encoder_1": "vivid.safetensors", **args} if args else {}
+    host.script.process(p, arguments)
+    return p.setup_conds()

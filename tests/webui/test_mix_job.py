@@ -1,6 +1,5 @@
 """A mix in a job: every step has what it is to have, and nothing of it is left behind."""
 
-import importlib
 import sys
 from copy import copy
 from dataclasses import replace
@@ -8,32 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mix_fake import Engine, Job, encode, host_shared, tensors
+from mix_fake import Engine, Job, encode, host_shared, mixed, tensors
 from safetensors.torch import save_file
 
 from presample.models.textcraftor.options import MixOptions
 
 LAKE, NIGHT = "lake", "(night"
-
-
-@pytest.fixture
-def host(shared, tmp_path):
-    """The fake host with a model, two tuned encoders beside it, and a script that mixes."""
-    folder = tmp_path / "models" / "text_encoder"
-    folder.mkdir(parents=True)
-    for seed, name in ((1, "vivid"), (2, "soft")):
-        save_file(tensors(seed), folder / f"{name}.safetensors")
-    shared.sd_model = host_shared(Engine(0))
-    module = importlib.import_module("presample.scripts.webui.mix")
-    return SimpleNamespace(shared=shared, script=module.PresampleEncoderMix(), folder=folder)
-
-
-def mixed(host, prompts=(LAKE,), cache=None, job=None, **args):
-    """A job that has been through the script and has computed its conditioning."""
-    p = Job(host.shared, list(prompts), cache=cache, **(job or {}))
-    arguments = {"enabled": True, "encoder_1": "vivid.safetensors", **args} if args else {}
-    host.script.process(p, arguments)
-    return p.setup_conds()
 
 
 def alone(seed, text):

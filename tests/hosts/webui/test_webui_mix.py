@@ -93,10 +93,10 @@ def test_at_0_it_is_the_original_and_every_weight_counts(make, base):
 
 
 def test_the_original_leads_the_steps_that_it_is_to_lead(make):
-    two = {"steps": 2}
-    found = [make(others=two, start=start).pixels[0] for start in (0.0, 0.5, 1.0)]
+    four = {"steps": 4}  # the last of two may be too small to be seen
+    found = [make(others=four, start=start).pixels[0] for start in (0.0, 0.5, 1.0)]
     assert len(set(found)) == 3
-    assert make(others=two).pixels == found[2:]
+    assert make(others=four).pixels == found[2:]
 
 
 @pytest.mark.skipif(not os.environ.get("WEBUI_WHOLE"), reason="WEBUI_WHOLE is not set")
