@@ -76,7 +76,7 @@ def _lines(axes, panel: Panel, colours: dict[str, int]) -> None:
         number = colours[line.name]
         look = {
             "color": COLOURS[number % len(COLOURS)],
-            "label": f"_{line.name}" * (line.name in said) or line.name,
+            "label": None if line.name in said else line.name,
             "zorder": 3,
         }
         said.add(line.name)

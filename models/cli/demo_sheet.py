@@ -110,10 +110,10 @@ def _solids(story: Story, studio: Studio) -> Strip:
     by = shift.scale(width, height, base=BASE)
     pipeline = studio.pipeline
     shape = (pipeline.model.config.in_ch, height // 8, width // 8)
+    ask = flow.guided(pipeline.model, pipeline.encode([SOLID]), scale=OPTIONS.cfg)
     images = []
     with progress(len(NOISE) * OPTIONS.steps) as step:
         for sigma in NOISE.values():
-            ask = flow.guided(pipeline.model, pipeline.encode([SOLID]), scale=OPTIONS.cfg)
             latents = samplers.sample(
                 flow.edm_denoiser(ask),
                 flow.noise(shape, story.seeds[:1]),

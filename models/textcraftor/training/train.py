@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -86,7 +85,6 @@ def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None
     weights = parse_weights(options.reward)
     tuning = Tuning(studio.base, studio.rewards, weights, Similarity(studio.clip), options, encoder)
     prompts = parts.training_prompts(options)
-    began = time.perf_counter()
     fitted = fit(
         model,
         make_optimizers(model, options, inner=lambda name: ".layers." in name or "blocks." in name),
@@ -96,7 +94,7 @@ def train(options: CraftOptions, studio: Studio | None = None) -> Trained | None
         hooks=hooks(options, studio.base, encoder, prompts[: options.samples]),
         accelerator=accelerator,
     )
-    facts = {"optimizer": title(options), "seconds": round(time.perf_counter() - began)}
+    facts = {"optimizer": title(options), "seconds": round(fitted.seconds)}
     return write(fitted, options, studio, facts)
 
 
