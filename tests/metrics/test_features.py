@@ -114,6 +114,21 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path, fidelity):
         torch.testing.assert_close(load_inception(path)(x / 255), extractor(x)[0], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_fid_of_two_folders_is_that_of_torchmetrics(folders, tmp_path, fidelity):
+    fid = pytest.importorskip("torchmetrics.image.fid")
+    network = random_inception()
+    torch.save(network.state_dict(), tmp_path / "inception.pth")
+    extractor = load_features("fid", tmp_path / "inception.pth")
+    paths = [find_pictures(folder) for folder in folders]
+    network.num_features = 2048  # what torchmetrics asks of a network
+    theirs = fid.FrechetInceptionDistance(feature=network)
+    for real, each in zip((True, False), paths, strict=True):
+        theirs.update(torch.stack([clean_square(open_picture(path), 299) for path in each]), real=real)
+    found = frechet_distance(*(extractor.of(each) for each in paths))
+    assert found == pytest.approx(float(theirs.compute()), rel=1e-3, abs=1e-3)
+
+
 def test_files_that_hold_another_model_are_refused(tmp_path, folders):
     torch.save({"a": torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(ValueError, match="Inception of FID"):

@@ -64,10 +64,12 @@ def test_stable_diffusions_schedule_and_its_zero_terminal_snr_are_those_of_diffu
 
     theirs = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     ours = sd_alphas_cumprod()
-    torch.testing.assert_close(ours.float(), theirs.alphas_cumprod, rtol=2e-5, atol=1e-7)
+    torch.testing.assert_close(ours.float(), theirs.alphas_cumprod, rtol=0, atol=1e-6)
     assert sigmas_of(ours)[-1].item() == pytest.approx(14.6146, abs=1e-4)
-    rescaled = (1 - rescale_zero_terminal_snr(theirs.betas.double())).cumprod(0)
-    torch.testing.assert_close(zero_terminal_snr(ours), rescaled, rtol=1e-4, atol=1e-9)
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2  # theirs are in float32
+    torch.testing.assert_close((1 - betas).cumprod(0), ours, rtol=1e-12, atol=0)
+    rescaled = (1 - rescale_zero_terminal_snr(betas)).cumprod(0)
+    torch.testing.assert_close(zero_terminal_snr(ours), rescaled, rtol=1e-6, atol=1e-12)
 
 
 def test_zero_terminal_snr_keeps_the_first_step_and_empties_the_last():

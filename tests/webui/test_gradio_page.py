@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ SHOTS = os.environ.get("PRESAMPLE_SHOTS")
 CHROMIUM = os.environ.get("PRESAMPLE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = [name for name in ("gradio", "playwright") if importlib.util.find_spec(name) is None]
 MISSING += [] if CHROMIUM else ["a Chromium (PATH, or PRESAMPLE_CHROMIUM)"]
+if not MISSING and int(version("gradio").split(".")[0]) > 4:
+    MISSING.append("a gradio that WebUIs have, 3.41 or 4.40")
 pytestmark = pytest.mark.skipif(
-    bool(MISSING), reason=f"the panel's page needs {', '.join(MISSING)}; `make webui` has gradio"
+    bool(MISSING), reason=f"the panel's page needs {', '.join(MISSING)}; `make webui` has both"
 )
 
 PART = "#txt2img_presample_"

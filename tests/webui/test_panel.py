@@ -1,4 +1,4 @@
-"""The panel as gradio builds it, 3.41 or 4.40, whichever is there: `make webui` has both."""
+"""The panel as gradio builds it, whichever is there: `make webui` has those of WebUIs, 3.41 and 4.40."""
 
 import importlib
 import re
