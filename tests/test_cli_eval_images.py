@@ -72,6 +72,18 @@ def test_mjhq_is_measured_as_a_whole_and_by_category(mjhq, clip, capsys):
     ]
 
 
+def test_a_set_of_which_pictures_are_missing_is_measured_and_says_so(mjhq, clip, capsys):
+    root, made = mjhq
+    asked = (made, "--mjhq", root, "--metric", f"fd-clip={clip}")
+    assert "fewer" not in run(capsys, *asked)[2]
+    (made / "4.png").unlink()
+    (root / "mjhq30k_imgs" / "art" / "0.png").unlink()
+    code, out, err = run(capsys, *asked)
+    assert code == 0
+    assert out.splitlines()[1].split()[:2] == ["all", "5"]
+    assert "the set has 6 prompts, and pictures are fewer: 5 here, 5 of its own;" in err
+
+
 def test_a_metric_without_a_place_takes_the_model_that_was_fetched(mjhq, clip, tmp_path, capsys, monkeypatch):
     made, own = mjhq[1], _nothing_of_ones_own(tmp_path, monkeypatch)
     prompts = tmp_path / "prompts.json"

@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     against = _against(args, wanted)
     if args.mjhq:
         pictures = _of_mjhq(pictures, wanted)
+        _tell_missing(len(wanted), {"here": len(pictures), "of its own": len(against)})
     _check(asked, against=bool(against), prompts=bool(wanted))
     parts = {OVERALL: list(pictures), **groups(pictures, wanted)}
     results = {each.name: _measure(each, pictures, against, wanted, parts, args) for each in asked}
@@ -135,6 +136,17 @@ def _of_mjhq(pictures: Mapping[str, Path], wanted: Mapping) -> dict[str, Path]:
             f"pictures must be named after ids of meta_data.json, and {pictures[strange[0]]} is not"
         )
     return dict(pictures)
+
+
+def _tell_missing(whole: int, found: Mapping[str, int]) -> None:
+    """Says where pictures are fewer than prompts: published distances are those of all of them."""
+    short = [f"{count:,} {kind}" for kind, count in found.items() if count < whole]
+    if short:
+        print(
+            f"the set has {whole:,} prompts, and pictures are fewer: {', '.join(short)};"
+            " distances of fewer pictures are larger, and none to compare with published ones",
+            file=sys.stderr,
+        )
 
 
 def _check(asked: Sequence[Asked], *, against: bool, prompts: bool) -> None:
