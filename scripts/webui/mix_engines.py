@@ -19,6 +19,10 @@ import torch
 
 Tensors = Mapping[str, torch.Tensor]
 Weighted = tuple[float, Tensors | None]  # an encoder in a mix; None is the engine's own
+Place = tuple[torch.nn.Module, str, torch.nn.Parameter]  # where a tensor stands in, and which
+Text = tuple  # what tells a text from others
+Run = Callable[[], torch.Tensor]
+Mix = Callable[[list, list], torch.Tensor]
 OWN = ("text_processing_engine_l", "text_processing_engine_g", "text_processing_engine")  # Forge, Neo
 A1111_BACKUPS = {"weight": "network_weights_backup", "bias": "network_bias_backup"}
 _HIDDEN = re.compile(r"\bwrapped\.")  # what hosts put around the token embedding, for textual inversion
@@ -41,6 +45,16 @@ class Engine:
     def tensor(self, name: str) -> torch.Tensor:
         module, key = self.names[name][0]
         return module._parameters[key]
+
+    def condition(self) -> tuple:
+        """Returns what differs as soon as a host has moved, converted, merged into or exchanged a tensor."""
+        places = [place for where in self.names.values() for place in where]
+        tensors = [module._parameters[key] for module, key in places]
+        return tuple((id(one), one.data_ptr(), one.device, one.dtype, _version(one)) for one in tensors)
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version  # those that are made for inference have none
 
 
 def engines(model: Any) -> list[Engine]:
@@ -88,20 +102,18 @@ def _backups(model: Any, module: torch.nn.Module) -> Callable[[torch.nn.Module, 
     return of
 
 
-@contextmanager
-def standing_in(engine: Engine, tensors: Tensors) -> Iterator[None]:
-    """Has `tensors` stand in for the engine's own; afterwards those are there again, the same objects."""
-    before = []
-    try:
-        for name, tensor in tensors.items():
-            for part, key in engine.names[name]:
-                own = part._parameters[key]
-                before.append((part, key, own))
-                part._parameters[key] = _like(own, tensor, engine.backup(part, key))
-        yield
-    finally:
-        for part, key, own in reversed(before):
-            part._parameters[key] = own
+def fitted(engine: Engine, tensors: Tensors) -> list[Place]:
+    """Returns what is to stand in for an engine's tensors: like them, where they are, with their LoRAs."""
+    places = []
+    for name, tensor in tensors.items():
+        made: dict[tuple[int, int], torch.nn.Parameter] = {}
+        for part, key in engine.names[name]:
+            own, without_lora = part._parameters[key], engine.backup(part, key)
+            same = (id(own), id(without_lora))  # Forge has the token embedding in two places
+            if same not in made:
+                made[same] = _like(own, tensor, without_lora)
+            places.append((part, key, made[same]))
+    return places
 
 
 def _like(own: torch.Tensor, tensor: torch.Tensor, without_lora: torch.Tensor | None) -> torch.nn.Parameter:
@@ -112,32 +124,76 @@ def _like(own: torch.Tensor, tensor: torch.Tensor, without_lora: torch.Tensor | 
 
 
 @contextmanager
-def mixing(
-    engine: Engine,
-    encoders: Sequence[tuple[float, Tensors | None]],
-    mix: Callable[[list, list], torch.Tensor],
-) -> Iterator[None]:
-    """Has the engine give the weighted sum of what encoders make of the same tokens.
+def standing_in(places: Sequence[Place]) -> Iterator[None]:
+    """Has what is `fitted` stand in for an engine's own; afterwards that is there again, the same objects."""
+    before = [(part, key, part._parameters[key]) for part, key, _ in places]
+    try:
+        for part, key, tensor in places:
+            part._parameters[key] = tensor
+        yield
+    finally:
+        for part, key, own in before:
+            part._parameters[key] = own
 
-    Its own comes first in any case: hosts move the module to its device, and merge LoRAs, when it runs.
+
+class Answers:
+    """What the encoders of an engine make of texts, each asked once, and a tuned one fitted once.
+
+    It is for one piece of conditioning: LoRAs, clip skip and emphasis may be others in the next. A tuned
+    encoder is never the first to be asked there: hosts move the module to its device, and merge LoRAs, when
+    it runs. Once its own has run, and for as long as its tensors stay as it left them, it need not again.
     """
-    host, original = engine.host, engine.host.encode_with_transformers
-    before = host.__dict__.get("encode_with_transformers")
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.states: dict[tuple, torch.Tensor] = {}
+        self.places: dict[int, list[Place]] = {}
+        self.settled: tuple | None = None  # what the engine's tensors were when its own encoder had run
+
+    def ask(self, encoder: Tensors | None, text: Text, run: Run) -> torch.Tensor:
+        """Returns what an encoder makes of a text; `run` has the host's module make it."""
+        asked = (encoder if encoder is None else id(encoder), text)
+        if asked not in self.states:
+            self.states[asked] = self._own(run) if encoder is None else self._tuned(encoder, text, run)
+        return self.states[asked]
+
+    def _own(self, run: Run) -> torch.Tensor:
+        states = run()
+        settled = self.engine.condition()
+        if settled != self.settled:
+            self.settled = settled
+            self.places.clear()
+        return states
+
+    def _tuned(self, encoder: Tensors, text: Text, run: Run) -> torch.Tensor:
+        if self.settled is None or self.settled != self.engine.condition():
+            self.states[None, text] = self._own(run)
+        if id(encoder) not in self.places:
+            self.places[id(encoder)] = fitted(self.engine, encoder)
+        with standing_in(self.places[id(encoder)]):
+            return run()
+
+
+@contextmanager
+def mixing(answers: Answers, encoders: Sequence[Weighted], mix: Mix) -> Iterator[None]:
+    """Has an engine give the weighted sum of what encoders make of the same tokens."""
+    host = answers.engine.host
+    original, before = host.encode_with_transformers, host.__dict__.get("encode_with_transformers")
 
     def encode(tokens: torch.Tensor) -> torch.Tensor:
         inversion = _inversion(host)
-        fixes = getattr(inversion, "fixes", None)  # the first forward pass takes them away
-        own = original(tokens)  # (b, n, d)
-        made = []
-        for _, tensors in encoders:
-            if tensors is None:
-                made.append(own)
-                continue
+        fixes = getattr(inversion, "fixes", None)  # a forward pass takes them away
+
+        def run() -> torch.Tensor:
             if inversion is not None:
                 inversion.fixes = fixes
-            with standing_in(engine, tensors):
-                made.append(original(tokens))
-        return _mixed(own, made, [weight for weight, _ in encoders], mix)
+            return original(tokens)  # (b, n, d)
+
+        text = _text(tokens, fixes)
+        made = [answers.ask(tensors, text, run) for _, tensors in encoders]
+        if inversion is not None:
+            inversion.fixes = None
+        return _mixed(made, [weight for weight, _ in encoders], mix)
 
     object.__setattr__(host, "encode_with_transformers", encode)
     try:
@@ -155,11 +211,27 @@ def _inversion(host: Any) -> Any:
     return keeper if hasattr(keeper, "fixes") else None
 
 
-def _mixed(own: torch.Tensor, made: list[torch.Tensor], weights: list[float], mix: Callable) -> torch.Tensor:
+def _text(tokens: torch.Tensor, fixes: Sequence | None) -> Text:
+    """What tells a text from others: its tokens, and which embeddings go where, for each of a batch."""
+    inserted = tuple(tuple(tuple(fix) for fix in each) for each in (() if fixes is None else fixes))
+    return (tuple(tokens.shape), tuple(tokens.flatten().tolist()), inserted)
+
+
+def _mixed(made: list[torch.Tensor], weights: list[float], mix: Mix) -> torch.Tensor:
     mixed = mix(made, weights)
-    if hasattr(own, "pooled") and not any(mixed is one for one in made):
+    if any(mixed is one for one in made):
+        return _copied(mixed)
+    if hasattr(made[0], "pooled"):
         mixed.pooled = mix([one.pooled for one in made], weights)
     return mixed
+
+
+def _copied(states: torch.Tensor) -> torch.Tensor:
+    """The same for the host alone, with what it noted on it: an answer is given again."""
+    copy = states.clone()
+    for name, value in vars(states).items():
+        setattr(copy, name, value.clone() if isinstance(value, torch.Tensor) else value)
+    return copy
 
 
 def said_by(host: Any) -> dict:

@@ -93,9 +93,10 @@ def _plan(p: Any, options: MixOptions, steps: int, hires: int | None, *, negativ
 
 
 def _tried(p: Any, mixture: Mixture, pairs: Mapping[str, str]) -> list[Fitting]:
-    """Returns the engines of the model that there is something to mix in, and the tensors of each file.
+    """Returns the engines of the model and the tensors of each file for them, and says what does not fit.
 
-    None for a file that has nothing for an engine: there, the model's own encoder stands for it.
+    None for a file that has nothing for an engine: there, the model's own encoder stands for it. Nothing
+    where there is nothing to mix.
     """
     from modules import shared
 
@@ -106,8 +107,7 @@ def _tried(p: Any, mixture: Mixture, pairs: Mapping[str, str]) -> list[Fitting]:
         tell(p, f"the encoders were not mixed: {error}")
         return []
     p.extra_generation_params.update(pairs)
-    columns = zip(there, *parts, strict=True)
-    return [(engine, parts) for engine, *parts in columns if any(part is not None for part in parts)]
+    return [(engine, parts) for engine, *parts in zip(there, *parts, strict=True)]
 
 
 def _calls(p: Any, calls: int, *, hires: bool) -> tuple[int, int]:
@@ -133,13 +133,14 @@ def _mixed(function: Callable, mixture: Mixture, fitting: Sequence[Fitting], pla
 
     def conditioning(*args: Any, **named: Any) -> Any:
         made: dict[float, Any] = {}
+        answers = [mix_engines.Answers(engine) for engine, _ in fitting]
         for w in dict.fromkeys(w for _, w in plan):
             notes = [mix_engines.said_by(engine.host) for engine, _ in fitting]
             noted = [(said, dict(said)) for said in notes]
             with ExitStack() as stack:
-                for engine, parts in fitting if w else ():
+                for each, (_, parts) in zip(answers, fitting, strict=True):
                     encoders = _weighted(mixture.shares(w), parts)
-                    stack.enter_context(mix_engines.mixing(engine, encoders, mix))
+                    stack.enter_context(mix_engines.mixing(each, encoders, mix))
                 made[w] = function(*args, **named)
             for said, before in noted if len(made) > 1 else ():
                 said.clear()
@@ -151,6 +152,8 @@ def _mixed(function: Callable, mixture: Mixture, fitting: Sequence[Fitting], pla
 
 def _weighted(weights: Sequence[float], parts: Sequence[Tensors | None]) -> list[Weighted]:
     """Returns the encoders of an engine with their weights; the model's own has a file's that has no part."""
+    if not any(parts):
+        return [(1.0, None)]  # not the sum of the weights, which need not be 1
     every = list(zip(weights[1:], parts, strict=True))
     own = weights[0] + sum(weight for weight, part in every if part is None)
     others = [(weight, part) for weight, part in every if weight and part is not None]

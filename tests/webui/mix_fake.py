@@ -8,6 +8,7 @@ import torch
 from presample.models.textcraftor.files import weights_of
 
 Entry = namedtuple("Entry", ["end_at_step", "cond"])
+Fix = namedtuple("Fix", ["offset", "embedding"])  # what goes behind the token at `offset`
 LAYERS, WIDTH, WORDS, LENGTH = 2, 8, 32, 6
 
 
@@ -50,7 +51,17 @@ class Wrapped(torch.nn.Module):
     def forward(self, tokens):
         fixes, self.keeper[0].fixes = self.keeper[0].fixes, None
         found = self.wrapped(tokens)
-        return found if fixes is None else found + fixes
+        for row, inserted in zip(found, fixes or [], strict=False):
+            for offset, embedding in inserted:
+                row[offset + 1 : offset + 1 + len(embedding.vec)] = embedding.vec
+        return found
+
+
+class Embedding:
+    """An embedding of textual inversion: vectors in the place of tokens."""
+
+    def __init__(self, value):
+        self.vec = torch.full((2, WIDTH), value)
 
 
 class Engine(torch.nn.Module):
@@ -100,9 +111,14 @@ def host_shared(engine, **others):
 
 
 def encode(model, text):
-    """The conditioning of one text: its letters, with `(` for emphasis twice as strong."""
+    """The conditioning of one text: its letters, with `(` for emphasis twice as strong.
+
+    A model with a conditioner has what each of its embedders makes of it side by side.
+    """
     letters = [ord(letter) % WORDS for letter in text.replace("(", "").ljust(LENGTH)[:LENGTH]]
-    found = model.cond_stage_model.encode_with_transformers(torch.tensor([letters]))
+    embedders = getattr(getattr(model, "conditioner", None), "embedders", None) or [model.cond_stage_model]
+    asked = [one for one in embedders if hasattr(one, "encode_with_transformers")]
+    found = torch.cat([one.encode_with_transformers(torch.tensor([letters])) for one in asked], -1)
     return found[0] * (2 if "(" in text else 1)
 
 

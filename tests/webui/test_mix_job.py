@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mix_fake import Engine, Job, encode, host_shared, mixed, tensors
+from mix_fake import Embedding, Engine, Fix, Job, encode, host_shared, mixed, tensors
 from safetensors.torch import save_file
 
 from presample.models.textcraftor.options import MixOptions
@@ -124,7 +124,7 @@ def test_an_exception_in_the_middle_leaves_nothing(host, monkeypatch):
     encode_own = Engine.encode_with_transformers
 
     def fails(self, tokens):
-        if self.calls == 4:
+        if self.calls == 3:  # the tuned encoder, at the last prompt
             raise RuntimeError("out of memory")
         return encode_own(self, tokens)
 
@@ -206,13 +206,13 @@ def test_embeddings_are_put_in_again_for_each_encoder(host):
     from presample.models.textcraftor.mix import mix
     from presample.scripts.webui import mix_engines
 
-    engine, embedding, tokens = Engine(0), torch.full((1, 1, 8), 0.3), torch.tensor([[1, 2, 3, 4, 5, 6]])
+    engine, other, tokens = Engine(0), Engine(1), torch.tensor([[1, 2, 3, 4, 5, 6]])
+    fixes = [[Fix(1, Embedding(0.3))]]
     (found,) = mix_engines.engines(host_shared(engine))
-    engine.hijack.fixes = embedding
-    with mix_engines.mixing(found, [(0.5, None), (0.5, tensors(1))], mix):
+    engine.hijack.fixes = fixes
+    with mix_engines.mixing(mix_engines.Answers(found), [(0.5, None), (0.5, tensors(1))], mix):
         both = engine.encode_with_transformers(tokens)
-    other = Engine(1)
-    engine.hijack.fixes = other.hijack.fixes = embedding
+    engine.hijack.fixes = other.hijack.fixes = fixes
     wanted = (engine.encode_with_transformers(tokens) + other.encode_with_transformers(tokens)) / 2
     torch.testing.assert_close(both, wanted)
 
@@ -236,7 +236,7 @@ def test_pooled_states_are_mixed_alike(host):
 
     engine, tokens = Engine(0, pooled=True), torch.tensor([[1, 2, 3, 4, 5, 6]])
     (found,) = mix_engines.engines(host_shared(engine))
-    with mix_engines.mixing(found, [(0.25, None), (0.75, tensors(1))], mix):
+    with mix_engines.mixing(mix_engines.Answers(found), [(0.25, None), (0.75, tensors(1))], mix):
         both = engine.encode_with_transformers(tokens)
     torch.testing.assert_close(both.pooled, both[:, -1])
 
@@ -306,7 +306,7 @@ def test_forge_keeps_its_engines_and_weights_elsewhere(host):
     )
     (found,) = mix_engines.engines(model)
     own, tuned = found.tensor(name), tensors(1)
-    with mix_engines.standing_in(found, tuned):
+    with mix_engines.standing_in(mix_engines.fitted(found, tuned)):
         torch.testing.assert_close(found.tensor(name).data, tuned[name] + own)
         other = "text_model.final_layer_norm.weight"
         assert torch.equal(found.tensor(other), tuned[other])
@@ -319,7 +319,7 @@ def test_sdxls_first_encoder_alone_leaves_the_second_as_it_is(host):
     conditioner = SimpleNamespace(embedders=[first, second, SimpleNamespace()])
     host.shared.sd_model = SimpleNamespace(conditioner=conditioner, cond_stage_model=first)
     p = mixed(host, w=1.0, start=0.0)
-    assert equal(p.seen(0), [alone(1, LAKE)])
+    assert equal(p.seen(0), [torch.cat([alone(1, LAKE), alone(9, LAKE)], -1)])
     assert not p.comments
 
 
