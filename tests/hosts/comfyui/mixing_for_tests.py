@@ -15,6 +15,7 @@ FOLDER = Path(sys.argv.pop())  # ComfyUI would take it for an argument of its ow
 from in_comfyui_for_tests import call, comfy, error_of, part, report, torch
 import comfy.hooks
 import comfy.model_management
+import comfy.model_sampling
 import comfy.sd1_clip
 import comfy.sdxl_clip
 import comfy.supported_models_base
@@ -258,6 +259,21 @@ def steps_of_an_interpolation():
         off(negative, [*encode(a, LONG), *quarter, *encode(a, LONG)]),
         ranges,
     ]
+
+
+@check
+def first_steps_of_the_tuned_encoder():
+    """Which step of Stable Diffusion's is the first that the tuned encoder has, and which it is to be."""
+    discrete, mix = comfy.model_sampling.ModelSamplingDiscrete, part("models.textcraftor.mix")
+    model = type("ModelSampling", (discrete, comfy.model_sampling.EPS), {})()
+    start = part("nodes.conditioning").during({}, 0.4, 1.0)["start_percent"]
+    found = {}
+    for schedule in ("normal", "simple", "sgm_uniform", "ddim_uniform", "karras"):
+        for steps in (20, 25, 30, 50):
+            sigmas = comfy.samplers.calculate_sigmas(model, schedule, steps)[:-1]
+            led = int((sigmas > model.percent_to_sigma(start)).sum())
+            found[f"{schedule} {steps}"] = (led, mix.first_step(steps, 0.4))
+    return found
 
 
 @check

@@ -53,6 +53,11 @@ def test_an_interpolation_is_spread_over_the_steps(found):
     assert ended < 0.8
 
 
+def test_the_original_leads_the_steps_of_stable_diffusion_that_it_is_to_lead(found):
+    for schedule, (led, wanted) in found("first_steps_of_the_tuned_encoder").items():
+        assert led == wanted, schedule
+
+
 def test_a_sweep_is_a_list_of_interpolations(found):
     assert found("a_sweep") == [0.0, [0.0, 0.5, 1.0], ["w 0", "w 0.5", "w 1"]]
 
