@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from presample.models.cli import main
-from presample.models.metrics.scorers import Similarity
+from presample.models.metrics.scorers import Similarity, Towers
 from presample.models.mmh_dit import checkpoint, flow
 from presample.models.options import add_flags, from_flags
 from presample.models.textcraftor.chain import Chain, Condition
@@ -479,6 +479,40 @@ def test_a_pipeline_of_diffusers_is_tuned(tmp_path, stable):
     assert set(measured) == {"red", "alignment", "diversity"}
 
 
+def clip_of(encoder, seed):
+    """A CLIP of transformers with random weights, whose text tower has an encoder's shape."""
+    from transformers import CLIPConfig, CLIPModel
+
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        text, vision = encoder.config.to_dict(), {**vision, "image_size": 16, "patch_size": 4}
+        model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).eval()
+    return model.requires_grad_(False)
+
+
+def test_the_constraint_self_compares_with_what_the_tuned_encoder_says(tmp_path, stable):
+    model = clip_of(stable.encoder, seed=1)
+    clip = Towers(model, stable.pipeline.tokenizer, lambda images: images)
+    with pytest.raises(ValueError, match="needs a CLIP whose text tower the pipeline's encoder was"):
+        stable.with_clip(clip)
+    own = {name.removeprefix("text_model."): t for name, t in stable.encoder.state_dict().items()}
+    model.text_model.load_state_dict(own)
+    base, prompts = stable.with_clip(clip), ["lake", "night"]
+    images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    found = base.aligned(base.say(base.encoder, prompts).pooled, images)
+    assert torch.allclose(found, (clip.texts(prompts) * clip.images(images)).sum(-1), atol=1e-5)
+    folders = {name: tmp_path / name for name in ("self", "frozen")}
+    for folder in folders.values():
+        folder.mkdir()
+    made = [
+        trained(folder, craft.studio(base, clip), base="sd", constraint=name, steps=1)[0].model
+        for name, folder in folders.items()
+    ]
+    assert all(changed(stable.encoder, each) for each in made)
+    assert changed(*made), "what the encoder says has a gradient, too"
+
+
 def test_both_prompts_of_guidance_come_from_the_tuned_encoder(stable):
     said = stable.say(stable.encoder, ["lake", "night"])
     assert said.condition.tokens.shape == said.condition.empty.shape == (2, 77, 32)
@@ -523,5 +557,5 @@ def test_pickled_weights_of_a_pipeline_are_never_read(tmp_path, stable):
 def test_what_a_pipeline_lacks_is_said(tmp_path, stable):
     with pytest.raises(FileNotFoundError, match="model_index"):
         bases.diffusers_base(tmp_path)
-    with pytest.raises(ValueError, match="constraint frozen"):
+    with pytest.raises(ValueError, match="call with_clip first"):
         stable.aligned(torch.zeros(1, 32), torch.zeros(1, 3, 8, 8))

@@ -8,8 +8,8 @@ called as transformers' CLIPTextModel is. Source: specification 3.3, 5.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ...files import written
+from ...metrics.scorers import Towers
 from ...mmh_dit.model import MMHDiT
 from ...tinyworld.autoencoder import TinyAutoencoder
 from ...tinyworld.clip import TinyClip, Words
@@ -25,6 +26,7 @@ from ..chain import DDIM, Ask, Condition, Flow, Rule
 Weights = dict[str, Tensor]
 Facts = dict[str, str]  # of a file's metadata
 SIDE = 16  # latent cells of the little world's square
+SAME = 0.9  # mean cosine of the words of an encoder and of what it was tuned from, at least
 
 
 class Said(NamedTuple):
@@ -145,12 +147,12 @@ def tiny_base(folder: Path | None = None) -> TinyBase:
 
 @dataclass(frozen=True)
 class DiffusersBase:
-    """A pipeline of diffusers of the Stable Diffusion 1 and 2 family; `projections` (text's and pictures'
-    CLIP) is needed for the constraint `self` alone."""
+    """A pipeline of diffusers of the Stable Diffusion 1 and 2 family; `clip`, whose text tower its encoder
+    was, is needed for the constraint `self` alone."""
 
     pipeline: Any
     side: int
-    projections: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    clip: Towers | None = None
 
     @property
     def encoder(self) -> nn.Module:
@@ -189,9 +191,22 @@ class DiffusersBase:
         return (vae.decode(latents / vae.config.scaling_factor).sample.float() / 2 + 0.5).clamp(0, 1)
 
     def aligned(self, pooled: Tensor, images: Tensor) -> Tensor:
-        if self.projections is None:
-            raise ValueError("the constraint self needs CLIP's projections; use --constraint frozen")
-        return nn.functional.cosine_similarity(*self.projections(pooled, images), dim=-1)
+        if self.clip is None:
+            raise ValueError("the constraint self needs a CLIP's projections: call with_clip first")
+        texts = self.clip.model.text_projection(pooled)
+        return nn.functional.cosine_similarity(self.clip.images(images), texts.float(), dim=-1)
+
+    def with_clip(self, clip: Towers) -> DiffusersBase:
+        """Returns the base for the constraint `self`; raises ValueError for a CLIP of another encoder."""
+        ours = self.encoder.get_input_embeddings().weight
+        theirs = clip.model.text_model.embeddings.token_embedding.weight.to(ours)
+        if ours.shape != theirs.shape or nn.functional.cosine_similarity(ours, theirs).mean() < SAME:
+            raise ValueError(
+                "the constraint self needs a CLIP whose text tower the pipeline's encoder was (of Stable"
+                f" Diffusion 1: openai/clip-vit-large-patch14), got one of {tuple(theirs.shape)} for"
+                f" {tuple(ours.shape)}; put that one into clip/ of --models, or use --constraint frozen"
+            )
+        return replace(self, clip=clip)
 
     def save(self, denoiser: nn.Module, weights: Weights, path: Path, facts: Facts) -> None:
         from safetensors.torch import save_file

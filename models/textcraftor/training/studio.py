@@ -65,6 +65,7 @@ def open_studio(options: CraftOptions, device: str = "cpu") -> Studio:
     base = bases.diffusers_base(Path(options.base))
     rewards = published(names, options.models, device)
     clip = published([CLIP], options.models, device)[CLIP].towers
+    base = base.with_clip(clip) if options.constraint == "self" else base
     return Studio(base, rewards, clip, files=fingerprints(options))
 
 
