@@ -137,10 +137,11 @@ def _of_reforge(inner: Any) -> Iterator[tuple[Any, str, Any]]:
 
 
 def _of_a1111(model: Any) -> Iterator[tuple[Any, str, Any]]:
-    names = ("decode_first_stage", "encode_first_stage", "scale_factor")
-    decode, encode, scale = (_of_host(model, name) for name in names)
+    names = ("decode_first_stage", "get_first_stage_encoding", "scale_factor")
+    decode, encoding, scale = (_of_host(model, name) for name in names)
     yield model, "decode_first_stage", lambda z, *args, **how: decode(scale * from_network(z), *args, **how)
-    yield model, "encode_first_stage", lambda x, *args, **how: to_network(encode(x, *args, **how) / scale)
+    # What SD 1's own encoder gives is a distribution; this makes of it what is sampled, for SDXL too.
+    yield model, "get_first_stage_encoding", lambda encoded: to_network(encoding(encoded) / scale)
 
 
 class Denoiser(torch.nn.Module):

@@ -40,7 +40,10 @@ class Model(torch.nn.Module):
         return z / self.scale_factor
 
     def encode_first_stage(self, x):
-        return x * self.scale_factor
+        return SimpleNamespace(mean=x)  # a distribution, as SD 1's is
+
+    def get_first_stage_encoding(self, encoded):
+        return encoded.mean * self.scale_factor
 
     def apply_model(self, x, t, cond=None):
         return 2 * x + t.view(-1, 1, 1, 1)
@@ -194,7 +197,8 @@ def test_a1111_gets_a_denoiser_and_the_latents(script, shared, a1111, tmp_path):
     wanted = denoise(lambda x, t: model.apply_model(x, t), latent, sigma, PLAYGROUND)
     torch.testing.assert_close(denoiser(latent, sigma, cond=None), wanted)
     torch.testing.assert_close(model.decode_first_stage(latent), from_network(latent))
-    torch.testing.assert_close(model.encode_first_stage(model.decode_first_stage(latent)), latent)
+    encoded = model.encode_first_stage(model.decode_first_stage(latent))
+    torch.testing.assert_close(model.get_first_stage_encoding(encoded), latent)
     job(script, shared, model, "off")
     torch.testing.assert_close(model.decode_first_stage(latent), latent / 0.5)
     assert not hasattr(model, "create_denoiser")
@@ -280,7 +284,7 @@ def test_a_host_that_lacks_a_part_of_it_is_told_which_and_left_as_it_is(
         put("backend.modules.k_prediction")
     elif lacking == "scale_factor":
         model.__class__ = type(
-            "Older", (torch.nn.Module,), {"decode_first_stage": 1, "encode_first_stage": 1}
+            "Older", (torch.nn.Module,), {"decode_first_stage": 1, "get_first_stage_encoding": 1}
         )
     else:
         put("ldm_patched")
