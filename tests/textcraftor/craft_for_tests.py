@@ -9,6 +9,7 @@ import torch
 from presample.models.hub import bundled_folder
 from presample.models.mmh_dit.config import MMHDiTConfig
 from presample.models.mmh_dit.model import MMHDiT, init_weights
+from presample.models.textcraftor.training import train
 from presample.models.textcraftor.training.bases import TinyBase
 from presample.models.textcraftor.training.options import CraftOptions
 from presample.models.textcraftor.training.studio import Studio
@@ -143,3 +144,15 @@ class Towers:
     def texts(self, prompts):
         draws = [torch.randn(12, generator=torch.Generator().manual_seed(sum(map(ord, p)))) for p in prompts]
         return torch.nn.functional.normalize(torch.stack(draws), dim=-1)
+
+
+def trained(folder, studio, **more):
+    """Returns what was tuned, and its options."""
+    asked = options(folder, **more)
+    return train.train(asked, studio), asked
+
+
+def changed(before, after):
+    """Returns the names of the weights that differ."""
+    names = dict(before.named_parameters())
+    return {name for name, t in after.named_parameters() if not torch.equal(t, names[name])}

@@ -29,9 +29,8 @@ from .studio import Studio, Trained, tuned_encoder
 
 TOGETHER = 8  # prompts painted together
 WHAT = {
-    "encoder": "A text encoder that was tuned by rewards, with everything else frozen (TextCraftor). The "
-    "original one begins a picture, this one takes over after {use_from:.0%} of the steps; between the two, "
-    "what they say may be mixed by any weight w.",
+    "encoder": "A text encoder that was tuned by rewards, with everything else frozen (TextCraftor). "
+    "{begins}; between the two, what they say may be mixed by any weight w.",
     "denoiser": "A denoiser that was tuned by rewards, with its text encoder frozen: the second stage of "
     "TextCraftor.",
 }
@@ -42,6 +41,8 @@ HOW = (
     "reads off the pictures."
 )
 FIRST = {"encoder": "at w = 0", "denoiser": "before"}
+BEGINS = "The original one begins a picture, this one takes over after {share:.0%} of the steps"
+AT_ONCE = "It stands in for the original one from the first step on"
 WORLD = " It is of this repository's little world, and knows nothing else."
 DATA = "Prompts alone: {prompts}."
 
@@ -55,8 +56,9 @@ def card(options: CraftOptions, trained: Trained) -> Card:
     plain = CraftOptions(preset=options.preset)
     usual = recipe(settled(plain) if options.preset or tiny else plain) | {"preset": ""}
     how = {"which": _which(options), "first": FIRST[options.tune], "cfg": options.cfg}
+    begins = BEGINS.format(share=options.use_from) if options.use_from else AT_ONCE
     return Card(
-        what=WHAT[options.tune].format(use_from=options.use_from) + (WORLD if tiny else ""),
+        what=WHAT[options.tune].format(begins=begins) + (WORLD if tiny else ""),
         command=f"presample train textcraftor{flags(chosen, CraftOptions, usual=usual)}",
         data=DATA.format(prompts="a text file's" if options.prompts else "the little world's own"),
         training={"options": chosen, **trained.facts},
