@@ -138,7 +138,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(trainer, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         trainer.train(tiny(trainer, tmp_path / "broken"))
     monkeypatch.setattr(trainer, "loss", loss)
-    assert trainer.train(tiny(trainer, tmp_path / "broken")) == straight
+    again = trainer.train(tiny(trainer, tmp_path / "broken"))
+    assert again | {"seconds": 0} == straight | {"seconds": 0}
     files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("straight", "broken")]
     assert files[0] == files[1]
 
