@@ -75,6 +75,11 @@ class Base(Protocol):
         ...
 
 
+def _aligned(clip: TinyClip | Towers, pooled: Tensor, images: Tensor) -> Tensor:
+    texts = clip.model.text_projection(pooled)
+    return nn.functional.cosine_similarity(clip.images(images), texts.float(), dim=-1)
+
+
 @dataclass(frozen=True)
 class TinyBase:
     """The little world's MMH-DiT with its CLIP and autoencoder, at 128 x 128 pixels."""
@@ -111,8 +116,7 @@ class TinyBase:
         return self.autoencoder.decode(latents).float()
 
     def aligned(self, pooled: Tensor, images: Tensor) -> Tensor:
-        texts = self.clip.model.text_projection(pooled)
-        return nn.functional.cosine_similarity(self.clip.images(images), texts.float(), dim=-1)
+        return _aligned(self.clip, pooled, images)
 
     def save(self, denoiser: nn.Module, weights: Weights, path: Path, facts: Facts) -> None:
         from ...mmh_dit import checkpoint
@@ -193,8 +197,7 @@ class DiffusersBase:
     def aligned(self, pooled: Tensor, images: Tensor) -> Tensor:
         if self.clip is None:
             raise ValueError("the constraint self needs a CLIP's projections: call with_clip first")
-        texts = self.clip.model.text_projection(pooled)
-        return nn.functional.cosine_similarity(self.clip.images(images), texts.float(), dim=-1)
+        return _aligned(self.clip, pooled, images)
 
     def with_clip(self, clip: Towers) -> DiffusersBase:
         """Returns the base for the constraint `self`; raises ValueError for a CLIP of another encoder."""

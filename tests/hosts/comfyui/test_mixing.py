@@ -54,7 +54,9 @@ def test_an_interpolation_is_spread_over_the_steps(found):
 
 
 def test_the_original_leads_the_steps_of_stable_diffusion_that_it_is_to_lead(found):
-    for schedule, (led, wanted) in found("first_steps_of_the_tuned_encoder").items():
+    steps = found("first_steps_of_the_tuned_encoder")
+    assert len(steps) == 20
+    for schedule, (led, wanted) in steps.items():
         assert led == wanted, schedule
 
 
