@@ -136,7 +136,7 @@ EXPERIMENTS = (
         arms=tuple(WORDS),
         measure=measure,
         judge=judge,
-        minutes=1.5,
+        minutes=0.7,
         bundled=READ,
     ),
 )
