@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from comfy.ldm.modules.attention import optimized_attention
 from torch import Tensor
 
+from ..models.latents import CHANNELS
 from ..models.mmh_dit import checkpoint, flow
 from ..models.mmh_dit.config import MMHDiTConfig
 from ..models.mmh_dit.key_map import Renamed
@@ -32,7 +33,6 @@ from .native_tiny_clip import NAME, clip_target
 
 IMAGE_MODEL = "presample_mmh_dit"
 OURS = ("bos.weight", "image_in.weight", "text_in.w1.weight", "blocks.0.attn.qkv.weight")
-CHANNELS = 16  # of the latent format below
 KERNEL_HEADS = (64, 96, 128)  # head sizes that low-precision attention kernels have
 MARK = "presample_detect"  # on our wrapper, and on every wrapper that somebody puts around it
 

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..latents import STRIDE
 from ..lm.memory import give_back
 from ..mmh_dit.config import FULL, MMHDiTConfig, head_allocation
 from ..mmh_dit.layers import sdpa
 from ..mmh_dit.model import Hooks, MMHDiT, init_weights
-from ..mmh_dit.pipeline import STRIDE
 from .alone import resident_bytes
 from .lm import facts_of_machine
 

@@ -29,9 +29,14 @@ class Transformers:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                path, local_files_only=True, trust_remote_code=False
+            )
             model = transformers.LlamaForCausalLM.from_pretrained(
-                path, torch_dtype=getattr(torch, precision), attn_implementation="sdpa"
+                path,
+                local_files_only=True,
+                torch_dtype=getattr(torch, precision),
+                attn_implementation="sdpa",
             )
         except (ImportError, ValueError) as error:  # a package that transformers itself needs
             raise Unavailable(f"transformers cannot load a LLaMA here: {error}") from error

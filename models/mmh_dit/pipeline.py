@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..latents import latent_shape
 from .flow import EMPTY, Progress, SampleOptions, Text, noise, sample
 from .model import MMHDiT
-
-STRIDE = 8  # pixels of a latent cell
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,9 @@ class Pipeline:
         An empty negative prompt is no text at all. Raises ValueError for sizes that are no multiples of 8 or
         another number of seeds than of prompts, and Interrupted when `should_stop` returns True.
         """
-        if width % STRIDE or height % STRIDE or min(width, height) < STRIDE:
-            raise ValueError(f"width and height must be multiples of {STRIDE}, got {width}x{height}")
+        shape = latent_shape(width, height, channels=self.model.config.in_ch)
         if len(seeds) != len(prompts):
             raise ValueError(f"there must be a seed for each prompt, got {len(seeds)} for {len(prompts)}")
-        shape = (self.model.config.in_ch, height // STRIDE, width // STRIDE)
         latents = sample(
             self.model,
             noise(shape, seeds).to(next(self.model.parameters()).device),

@@ -14,9 +14,9 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from ..latents import latent_shape
 from ..mmh_dit import flow
 from ..mmh_dit.model import MMHDiT
-from ..mmh_dit.pipeline import STRIDE
 from .mix import mix, shares, w_of_step
 from .options import MixOptions
 
@@ -63,12 +63,10 @@ class MixedPainter:
         and for a denoise below 1, since there is no picture to paint over; Interrupted when `should_stop`
         returns True.
         """
-        if width % STRIDE or height % STRIDE or min(width, height) < STRIDE:
-            raise ValueError(f"width and height must be multiples of {STRIDE}, got {width}x{height}")
+        shape = latent_shape(width, height, channels=self.model.config.in_ch)
         mixing = mix_options or MixOptions()
         options = options or flow.SampleOptions()
         ts = flow.times(options.steps, options.shift, denoise=options.denoise)
-        shape = (self.model.config.in_ch, height // STRIDE, width // STRIDE)
         noise = flow.noise(shape, seeds).to(next(self.model.parameters()).device)
         x_t = flow.start(noise, t=float(ts[0]), sigma=options.icfm_sigma)
         known: dict[tuple[str, int], flow.Text] = {}

@@ -1,9 +1,8 @@
 """The little world's autoencoder: 16 latent channels at an eighth of the size, in the layout of TAESD.
 
-Convention: images are (b, 3, H, W) in 0..1, H and W multiples of 8; latents are (b, 16, h, w) with h = H/8,
-at unit scale, as a flow model sees them. A file also says how FLUX's latents are scaled, which is
-z = (raw - shift) * scale, so ComfyUI's VAE Loader reads it as it reads TAESD's own.
-Source: madebyollin/taesd (names and sizes of the layers); black-forest-labs/flux (scale and shift).
+Convention: images are (b, 3, H, W) in 0..1, H and W multiples of 8; latents are (b, 16, h, w), h = H/8, at
+unit scale. A file also says how FLUX's latents are scaled, so ComfyUI's VAE Loader reads it as it reads
+TAESD's own. Source: madebyollin/taesd (names and sizes of the layers).
 
 b batch  c channels  H W image  h w latent
 """
@@ -13,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-CHANNELS, WIDTH, STRIDE = 16, 64, 8
-SCALE, SHIFT = 0.3611, 0.1159  # FLUX's
+from ..latents import CHANNELS, SCALE, SHIFT, STRIDE
+
+WIDTH = 64  # channels of the layers
 LIMIT = 3.0  # the decoder sees latents bent into -3..3
 
 

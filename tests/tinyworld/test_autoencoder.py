@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from presample.models.tinyworld.autoencoder import CHANNELS, TinyAutoencoder, load_autoencoder
+from presample.models.latents import CHANNELS
+from presample.models.tinyworld.autoencoder import TinyAutoencoder, load_autoencoder
 
 
 @pytest.fixture(scope="module")

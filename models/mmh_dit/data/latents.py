@@ -1,9 +1,8 @@
 """Encodes the kept pictures into latents once, at the sizes of a stage.
 
-Convention: latents are (16, h, w) at an eighth of the size, scaled as FLUX's, z = (enc - 0.1159) * 0.3611,
-float16 on disk; a part has one tensor a size, `512x512` (n, 16, 64, 64), and `places512x512` (n,), the items
-of its rows; of each row a line of JSON says key, captions and which part of the picture it shows.
-Source: spec 2.2, 2.9.5; black-forest-labs/flux.
+Convention: latents are (16, h, w) as `models/latents.py` describes them, float16 on disk; a part has one
+tensor a size, `512x512` (n, 16, 64, 64), and `places512x512` (n,), the items of its rows; of each row a line
+of JSON says key, captions and which part of the picture it shows. Source: spec 2.2, 2.9.5.
 
 b batch  n items of a size  h w latent  H W picture
 """
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...latents import CHANNELS, SCALE, SHIFT
 from ...metrics.pretrained import load_pretrained
 from .embed import NOT_FINITE
 from .images import LeftOut, open_image, read_bytes
@@ -27,8 +27,6 @@ from .selection import Selection
 from .stages import Cut, Stage, cut, plan
 from .steps import Candidate, Step
 from .work import Work
-
-SHIFT, SCALE, CHANNELS = 0.1159, 0.3611, 16
 
 Encode = Callable[[Tensor], Tensor]  # images (b, 3, H, W) in 0..1 -> scaled latents (b, 16, h, w)
 
@@ -106,7 +104,7 @@ def load_flux(folder: Path, *, device: str = "auto", precision: str = "float32")
     config = AutoencoderKL.load_config(folder, local_files_only=True)
     facts = config.get("latent_channels"), config.get("shift_factor"), config.get("scaling_factor")
     if facts != (CHANNELS, SHIFT, SCALE):
-        wanted = f"16 channels, shift {SHIFT} and scale {SCALE}"
+        wanted = f"{CHANNELS} channels, shift {SHIFT} and scale {SCALE}"
         raise ValueError(
             f"{folder} must be FLUX's autoencoder with {wanted}, got {facts}; use that of FLUX.1"
         )

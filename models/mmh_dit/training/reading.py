@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...files import written
+from ...latents import CHANNELS
 from ...seeds import generator_for
-from ...tinyworld.autoencoder import CHANNELS
 from ...tinyworld.oracle import by_attribute, values_count
 from .world import NOTHING, Bank
 

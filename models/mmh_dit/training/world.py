@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from ...files import check_same, write_json, written
+from ...latents import STRIDE
 from ...tinyworld import oracle
 from ...tinyworld.following import visible_demands
 from ...tinyworld.pictures import VERSION, Draw, draws, prompt
 from ...tinyworld.solids import solid_picture, solid_prompt, solids
 from ...trainer.fit import Place
-from ..pipeline import STRIDE
 
 CHUNK = 256
 NOTHING = 255  # the number of an attribute's value on a canvas, which shows none

@@ -25,13 +25,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ...latents import CHANNELS, STRIDE
 from ...options import default, option
 from ...seeds import generator_for
 from ...trainer.card import Measure
 from ...trainer.fit import Place, make_accelerator
 from ...trainer.options import FitOptions
 from ...trainer.small import FILE, Small, fit_and_save
-from ..autoencoder import CHANNELS, STRIDE, Block, TinyAutoencoder, load_autoencoder
+from ..autoencoder import Block, TinyAutoencoder, load_autoencoder
 from ..bundled import AUTOENCODER
 from ..pictures import HELD_OUT, draws, images_of
 from .painted import PaintedOptions, shards
