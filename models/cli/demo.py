@@ -15,7 +15,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `demo`."""
     parser = subparsers.add_parser("demo", help="expand a prompt with the bundled models and paint it")
     parser.add_argument("prompt", nargs="?", default=PROMPT, help=f"another prompt than {PROMPT!r}")
-    parser.add_argument("--seed", type=int, default=2, help="another seed than 2")
+    parser.add_argument("--seed", type=int, default=5, help="another seed than 5")
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo.txt"), help="file for the variations [out/demo.txt]"
     )
