@@ -30,6 +30,7 @@ class Page:
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=backend.address)
         self.page = self.context.new_page()
         self.page.set_default_timeout(4000)
+        self.page.set_default_navigation_timeout(20_000)  # a busy machine
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(f"{error}\n{error.stack}"))
         self.page.route("**/*", self._only_here)

@@ -79,6 +79,7 @@ class Panel:
         self.errors = []
         self.page = browser.new_page()
         self.page.set_default_timeout(4000)
+        self.page.set_default_navigation_timeout(20_000)  # a busy machine
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(f"http://127.0.0.1:{host.server_port}/sub/?language={language}")
         self.root = self.page.locator("#txt2img_presample_shown")
