@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..latents import latent_shape
 from ..mmh_dit import flow
 from ..textcraftor.mix import sweep
 from ..textcraftor.options import MixOptions
@@ -109,7 +110,7 @@ def _solids(story: Story, studio: Studio) -> Strip:
     width, height = SIZES["square"]
     by = shift.scale(width, height, base=BASE)
     pipeline = studio.pipeline
-    shape = (pipeline.model.config.in_ch, height // 8, width // 8)
+    shape = latent_shape(width, height, channels=pipeline.model.config.in_ch)
     ask = flow.guided(pipeline.model, pipeline.encode([SOLID]), scale=OPTIONS.cfg)
     images = []
     with progress(len(NOISE) * OPTIONS.steps) as step:
