@@ -42,3 +42,10 @@ def open_whole(file: IO[bytes]) -> Image:
         except Exception as error:  # decoders raise nearly anything on damaged files
             raise NoPicture("no whole picture") from error
     return image
+
+
+def eight_bits(image: Image) -> Image:
+    """Returns the picture with grey of 16 bits brought to 8; PIL's own way to RGB would cut them off."""
+    if not image.mode.startswith("I"):
+        return image
+    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..pictures import FORMATS, NoPicture, open_whole
+from ..pictures import FORMATS, NoPicture, eight_bits, open_whole
 from .inception import SIDE, load_inception
 from .preprocess import IMAGENET, clean_square
 from .pretrained import load_pretrained, model_type
@@ -75,7 +75,7 @@ def open_picture(path: Path) -> Any:
     """Returns a picture of Pillow in RGB; raises ValueError where the file is none, or is too large."""
     try:
         with open(path, "rb") as file:
-            return open_whole(file).convert("RGB")
+            return eight_bits(open_whole(file)).convert("RGB")
     except (NoPicture, OSError) as why:
         kinds = ", ".join(FORMATS)
         raise ValueError(f"{path} must be a whole picture ({kinds}): {why}; remove or replace it") from why

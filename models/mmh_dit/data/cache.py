@@ -11,6 +11,7 @@ b batch  n items  m text tokens  d width of the text encoder  h w latent
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections import OrderedDict
@@ -99,6 +100,13 @@ class LatentCache:
                 rows = torch.stack([torch.full((count,), part), torch.arange(count)], dim=1)
                 found.setdefault((width, height), []).append(rows)
         return {size: torch.cat(places) for size, places in sorted(found.items())}
+
+    @property
+    def text_shape(self) -> tuple[int, int]:
+        """The most tokens that a text was given, and the width of their states."""
+        files = (self._opened(self.texts.file(part), _spans)[0] for part in itertools.count())
+        states = next(file.get_slice("states") for file in files if "states" in file.keys())  # noqa: SIM118
+        return self.texts.settings["length"], states.get_shape()[1]
 
     def row(self, size: Size, part: int, row: int) -> Row:
         """Returns an item."""

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...pictures import NoPicture, open_whole
+from ...pictures import NoPicture, eight_bits, open_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,23 +29,33 @@ def read_bytes(item: Item, roots: list[Path]) -> bytes:
 
     Raises:
         LeftOut: the file is not there, cannot be read, is cut short or larger than 256 MiB.
-        FileNotFoundError: the whole source is gone, as when a disk was lost: no reason to drop its items.
+        FileNotFoundError: the whole source or shard is gone, as when a disk was lost: no reason to drop its
+            items.
     """
     try:
         with open(roots[item.source] / item.file, "rb") as file:
             file.seek(item.offset)
             data = file.read(min(MOST_BYTES + 1, item.size) if item.size >= 0 else MOST_BYTES + 1)
     except OSError as error:
-        if not roots[item.source].is_dir():
-            raise FileNotFoundError(
-                f"{roots[item.source]} cannot be reached; bring it back, run again"
-            ) from error
+        if lost := _lost(item, roots[item.source]):
+            raise FileNotFoundError(f"{lost} cannot be reached; bring it back, run again") from error
         raise LeftOut(f"cannot be read: {error.strerror or 'input or output error'}") from error
     if len(data) > MOST_BYTES or item.size > MOST_BYTES:
         raise LeftOut("larger than 256 MiB")
     if len(data) < item.size:
         raise LeftOut("cut short")
     return data
+
+
+def _lost(item: Item, root: Path) -> Path | None:
+    """What is gone beside the item: its source, of which a lost disk leaves an empty folder, or its shard."""
+    try:
+        if not any(root.iterdir()):
+            return root
+    except OSError:
+        return root
+    shard = root / item.file
+    return shard if item.size >= 0 and not shard.exists() else None
 
 
 def open_image(data: bytes) -> Image:
@@ -72,8 +82,7 @@ def open_image(data: bytes) -> Image:
 def _opaque(image: Image) -> Image:
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits of grey; PIL's own way to RGB cuts them off
-        image = image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    image = eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

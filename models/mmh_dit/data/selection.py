@@ -25,6 +25,7 @@ from .work import Folder, NotReady, Work, save
 
 EMBEDDINGS, SCORES = "embeddings", "scores"
 DEDUP, DEDUP_FACTS, TAGS = "dedup.safetensors", "dedup.json", "tags.json"
+ROUNDS = "dedup.rounds.safetensors"  # while it is being found out who is a duplicate
 SELECT, SELECT_FACTS = "select.safetensors", "select.json"
 DUPLICATE, LOW = "near duplicate", "low score"
 UNFIT, UNCHOSEN = "a caption that does not fit", "not among the chosen"
@@ -53,6 +54,9 @@ class Selection:
                 raise NotReady(
                     f"{folder.path} is not finished; run `presample data {command}` to its end, or remove it"
                 )
+        rounds = self.work.folder / ROUNDS
+        if rounds.is_file():
+            raise NotReady(f"{rounds} is not finished; run `presample data dedup` to its end, or remove it")
         if self._selected and _told(self._select, "base") != json.dumps(self._base, sort_keys=True):
             raise NotReady(
                 f"{self._select} chose among other pictures than dedup and score leave now; run"
@@ -157,7 +161,7 @@ def drop_duplicates(
     finished is not done again.
     """
     asked = json.dumps({**settings, **asdict(options)})
-    half = work.folder / "dedup.rounds.safetensors"
+    half = work.folder / ROUNDS
     with alone(work.folder):
         if _asked(work.folder / DEDUP) == asked:
             return

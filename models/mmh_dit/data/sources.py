@@ -20,7 +20,7 @@ from typing import Any
 
 from ...files import within
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 # Named as left out, since people would wonder; other files are passed over.
 NOT_READ = {
     **dict.fromkeys(
@@ -77,6 +77,8 @@ def _folder(root: Path, number: int, prefix: str, field: str, on_problem: Proble
     told: dict[str, tuple[str, ...]] = {}
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for linked in (Path(folder, name) for name in folders if Path(folder, name).is_symlink()):
+            on_problem(prefix + linked.relative_to(root).as_posix(), "a linked folder: give it as a source")
         told |= _metadata(root, Path(folder), names, field, on_problem)
         for name in sorted(names):
             path = Path(folder, name)

@@ -59,7 +59,7 @@ class Work:
     def roots(self) -> list[Path]:
         """The folders that items' files are in."""
         paths = [Path(source) for source in self.facts["sources"]]
-        return [path if path.is_dir() else path.parent for path in paths]
+        return [path.parent if path.suffix == ".tar" and not path.is_dir() else path for path in paths]
 
     def items(self, part: int) -> list[Item]:
         """Returns the items of a part, in their order."""

@@ -14,12 +14,16 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import torch
 from torch import Tensor
 
 from ...trainer.fit import Place
+from ..config import MMHDiTConfig
+
+if TYPE_CHECKING:
+    from ..data.cache import LatentCache
 
 
 class Captioned(TypedDict):
@@ -80,11 +84,28 @@ def _stage(text: str) -> Stage:
 
 def cached(stage: Stage, place: Place, *, batch: int, seed: int, balance: float = 1.0) -> Batches:
     """Returns the batches of a stage's folders, which `presample data` has made."""
-    from ..data.cache import LatentBatches, LatentCache
+    from ..data.cache import LatentBatches
 
-    cache = LatentCache.open(Path(stage.latents), Path(stage.texts) if stage.texts else None)
     how = {"seed": seed, "rank": place.rank, "count": place.count, "balance": balance}
-    return LatentBatches(cache, stage.batch or batch, **how)
+    return LatentBatches(_cache(stage), stage.batch or batch, **how)
+
+
+def _cache(stage: Stage) -> LatentCache:
+    from ..data.cache import LatentCache
+
+    return LatentCache.open(Path(stage.latents), Path(stage.texts) if stage.texts else None)
+
+
+def check_texts(stages: Sequence[Stage], config: MMHDiTConfig) -> None:
+    """Raises ValueError where a model of this shape does not read the texts of a stage."""
+    for stage in (stage for stage in stages if stage.texts):
+        length, width = _cache(stage).text_shape
+        if (length, width) != (min(length, config.text_len), config.text_dim):
+            raise ValueError(
+                f"{stage.texts} has texts of up to {length} tokens of width {width}, and the model reads "
+                f"{config.text_len} of width {config.text_dim}: give --text-len {length} --text-dim {width} "
+                "or --config full, or make the texts again with what the model reads"
+            )
 
 
 @dataclass(frozen=True)

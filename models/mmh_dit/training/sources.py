@@ -12,7 +12,8 @@ from torch import Tensor
 from ...files import fingerprint
 from ...hub import bundled_folder, bundled_weights
 from ...trainer.fit import Place
-from .batches import Staged, cached, parse_stages
+from ..config import MMHDiTConfig
+from .batches import Staged, cached, check_texts, parse_stages
 from .options import TrainOptions
 from .pictures import Decode, preview
 from .reading import Reader
@@ -33,14 +34,15 @@ class Source:
     reader: Reader | None = None
 
 
-def source(options: TrainOptions, work: Path, accelerator) -> Source:
+def source(options: TrainOptions, config: MMHDiTConfig, work: Path, accelerator) -> Source:
     """Returns the source that the options name; makes the little world's files where they are missing.
 
     Raises:
-        ValueError: the stages or the files' settings make no sense.
+        ValueError: the stages or the files' settings make no sense, or do not fit a model of this shape.
         OSError: a file is missing.
     """
     stages = parse_stages(options.stage)
+    check_texts(stages, config)
     decode = _decoder(Path(options.decoder)) if options.decoder else preview
     if not stages:
         return _world(options, work, accelerator)
@@ -101,7 +103,7 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
 
     reader = None
     if options.reading:
-        path = folder / f"reader-{options.reader_steps}.safetensors"
+        path = folder / f"reader-{options.pictures}-{options.reader_steps}.safetensors"
         reader = make_reader(
             bank, path, steps=options.reader_steps, seed=options.seed, accelerator=accelerator
         )

@@ -106,7 +106,7 @@ def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:
     model = make_model(options)
     folder = Path(options.out)
     work = Path(options.work) if options.work else folder / "training"
-    data = data or source(options, work, accelerator)
+    data = data or source(options, model.config, work, accelerator)
     optimizers = make_optimizers(model, options, inner=lambda name: name.startswith("blocks."))
     fitted = fit(
         model,

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 
 from presample.models.metrics.heads import make_head
 from presample.models.mmh_dit.data import dedup as clustering
+from presample.models.mmh_dit.data import selection
 from presample.models.mmh_dit.data.cache import LatentBatches, LatentCache
 from presample.models.mmh_dit.data.work import Folder
 
@@ -204,6 +205,27 @@ def test_an_unfinished_step_is_named_before_latents_are_made(run, pictures, mode
     code, _, err = run("latents", work, "--autoencoder", models / "tiny.safetensors")
     assert code == 1
     assert "presample data score" in err
+
+
+def test_an_interrupted_dedup_of_embeddings_is_named_before_latents_are_made(
+    run, pictures, models, tmp_path, monkeypatch
+):
+    work = tmp_path / "work"
+    latents = ("latents", work, "--autoencoder", models / "tiny.safetensors")
+    run("scan", pictures, "--work", work)
+    save_file({"embeddings": torch.ones(13, 2)}, tmp_path / "e.safetensors")
+    with monkeypatch.context() as patched:
+        patched.setattr(selection, "write_json", interrupted)  # after the rounds, before the end
+        assert run("dedup", work, "--embeddings", tmp_path / "e.safetensors")[0] == 130
+    code, _, err = run(*latents)
+    assert code == 1
+    assert "presample data dedup" in err
+    run("dedup", work, "--embeddings", tmp_path / "e.safetensors")
+    assert run(*latents, "--sizes", "96x80")[0] == 0
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_latents_of_another_selection_are_refused(run, pictures, models, tmp_path):

@@ -1,5 +1,6 @@
 """Pictures from strangers are opened upright and opaque, or named with a reason; nothing else can happen."""
 
+import shutil
 import struct
 import zlib
 
@@ -7,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from pictures_for_tests import encoded, picture
+from pictures_for_tests import encoded, folder_of, picture, shard_of
 
 from presample.models.mmh_dit.data.images import LeftOut, open_image, read_bytes
 from presample.models.mmh_dit.data.sources import Item
+from presample.models.mmh_dit.data.work import scan
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need presample[data]")
 
@@ -97,9 +99,21 @@ def test_bytes_are_those_of_the_item_or_a_reason(tmp_path):
             read_bytes(item, [tmp_path])
 
 
-def test_a_lost_disk_stops_a_run_and_drops_nothing(tmp_path):
-    with pytest.raises(FileNotFoundError, match="bring it back"):
-        read_bytes(Item("k", 0, "f"), [tmp_path / "disk"])
+@pytest.mark.parametrize("mounted", [False, True])
+def test_a_lost_disk_stops_a_run_and_drops_nothing(tmp_path, mounted):
+    disk = folder_of(tmp_path / "disk", 2)
+    members = [("a.jpg", b"a"), ("a.txt", b"a"), ("b.jpg", b"b"), ("b.txt", b"b")]
+    shard = shard_of(tmp_path / "0.tar", members)
+    work = scan([disk, shard], tmp_path / "work")
+    shutil.rmtree(disk)
+    shard.unlink()
+    if mounted:
+        disk.mkdir()  # what a mount point looks like without its disk
+    items = work.items(0)
+    assert len(items) == 4
+    for item in items:
+        with pytest.raises(FileNotFoundError, match=r"(disk|0\.tar) cannot be reached; bring it back"):
+            read_bytes(item, work.roots)
 
 
 def test_opening_leaves_pils_limit_and_torchs_generator_alone():

@@ -25,7 +25,7 @@ def captions(items):
 
 
 def test_a_folder_is_walked_in_the_order_of_names_with_captions_beside(tmp_path):
-    for name in ("b/2.jpg", "b/10.PNG", "a.webp", "b/c/1.bmp"):
+    for name in ("b/2.jpg", "b/10.PNG", "a.webp", "b/c/1.bmp", "b/c/2.jfif"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "b/2.txt").write_text("\ufeffa  cat\n on a mat \n", encoding="utf-8")
@@ -38,8 +38,9 @@ def test_a_folder_is_walked_in_the_order_of_names_with_captions_beside(tmp_path)
         "b/10.PNG": ("one", "two"),
         "b/2.jpg": ("a cat on a mat",),
         "b/c/1.bmp": (),
+        "b/c/2.jfif": (),
     }
-    assert list(captions(items)) == ["a.webp", "b/10.PNG", "b/2.jpg", "b/c/1.bmp"]
+    assert list(captions(items)) == ["a.webp", "b/10.PNG", "b/2.jpg", "b/c/1.bmp", "b/c/2.jfif"]
     assert problems == []
 
 
@@ -131,11 +132,15 @@ def test_links_that_leave_the_folder_are_not_followed(tmp_path):
         os.symlink("../secret.jpg", root / "out.jpg")
         os.symlink("../secret.txt", root / "real.txt")
         os.symlink("real.jpg", root / "within.jpg")
+        os.symlink("..", root / "more", target_is_directory=True)
     except OSError:
         pytest.skip("this system makes no links")
     items, problems = found(root)
     assert captions(items) == {"real.jpg": (), "within.jpg": ()}
-    assert problems == [("out.jpg", "a link that leaves its folder")]
+    assert problems == [
+        ("more", "a linked folder: give it as a source"),
+        ("out.jpg", "a link that leaves its folder"),
+    ]
 
 
 def test_metadata_that_is_no_plain_file_is_named_and_stops_nothing(tmp_path):

@@ -182,7 +182,7 @@ def test_chunks_do_not_outgrow_their_size(work):
     assert max(sizes) <= steps.CHUNK
 
 
-def test_a_fingerprint_follows_names_sizes_and_beginnings(tmp_path):
+def test_a_fingerprint_follows_names_sizes_and_content(tmp_path):
     (tmp_path / "a").write_bytes(b"one")
     first = fingerprint(tmp_path)
     assert fingerprint(tmp_path) == first
@@ -190,3 +190,13 @@ def test_a_fingerprint_follows_names_sizes_and_beginnings(tmp_path):
     assert fingerprint(tmp_path) != first
     with pytest.raises(FileNotFoundError):
         fingerprint(tmp_path / "gone")
+
+
+def test_files_that_differ_in_their_middle_alone_have_other_fingerprints(tmp_path):
+    for name, at in (("a", None), ("b", 2_500_000), ("c", 3_999_999)):
+        data = bytearray(4_000_000)
+        if at:
+            data[at] = 1
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model").write_bytes(data)
+    assert len({fingerprint(tmp_path / name) for name in "abc"}) == 3

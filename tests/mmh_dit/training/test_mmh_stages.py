@@ -31,7 +31,7 @@ def folders(root, name, sizes, *, count=12, dim=12):
     encoded = {"places": number[:-1].clone(), "captions": number, "starts": 3 * number, "states": states}
     both = (latents, Made(tensors, {"rows": rows}, {})), (texts, Made(encoded, {"captions": captions}, {}))
     for folder, made in both:
-        folder.open({"selection": "s"})
+        folder.open({"selection": "s", "length": 8})
         folder.write(0, made)
         write_index(folder, range(1))
     return f"latents={latents.path} texts={texts.path}"
@@ -88,6 +88,13 @@ def test_stages_follow_each_other_and_resume(command, tmp_path, monkeypatch, cap
     assert [line["lr"] for line in lines] == pytest.approx([0, 5e-3, 1e-2, 2e-2 / 3, 1e-2 / 3])
     assert (tmp_path / "model" / "training" / "samples" / "step-000005.png").exists()
     assert checkpoint.load(tmp_path / "model" / "model.safetensors").config.heads == (2, 6)
+
+
+@pytest.mark.parametrize("other", [("--text-dim", "16"), ("--text-len", "4")])
+def test_texts_that_the_model_does_not_read_are_named_before_the_first_step(command, tmp_path, capsys, other):
+    assert cli.main([*command, *other, "--steps", "5", "--out", str(tmp_path / "model")]) == 1
+    assert "texts of up to 8 tokens of width 12" in capsys.readouterr().err
+    assert not list(tmp_path.glob("model/training/checkpoint-*"))
 
 
 def test_a_folder_that_is_not_there_is_named(command, tmp_path, capsys):

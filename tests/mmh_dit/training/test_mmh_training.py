@@ -93,12 +93,12 @@ def test_latents_of_another_autoencoder_are_not_trained_on(random_world_folder, 
     monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: bundled)
     monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
     for _ in range(2):
-        sources.source(chosen, tmp_path / "work", make_accelerator(chosen))
+        sources.source(chosen, train.shape(chosen), tmp_path / "work", make_accelerator(chosen))
     weights = bundled / "tiny-autoencoder" / "model.safetensors"
     tensors = load_file(weights)
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
     with pytest.raises(ValueError, match="was made with autoencoder"):
-        sources.source(chosen, tmp_path / "work", make_accelerator(chosen))
+        sources.source(chosen, train.shape(chosen), tmp_path / "work", make_accelerator(chosen))
 
 
 def test_a_reader_lies_beside_what_it_has_read_and_one_of_other_steps_is_another(
@@ -110,9 +110,10 @@ def test_a_reader_lies_beside_what_it_has_read_and_one_of_other_steps_is_another
     for steps in (1, 2, 2):
         chosen = world.options(tmp_path, reading=0.1, reader_steps=steps)
         object.__setattr__(chosen, "pictures", 2)
-        assert sources.source(chosen, tmp_path / "work", make_accelerator(chosen)).reader is not None
+        made = sources.source(chosen, train.shape(chosen), tmp_path / "work", make_accelerator(chosen))
+        assert made.reader is not None
     found = sorted((tmp_path / "work/world").glob("reader-*"))
-    assert [path.name for path in found] == ["reader-1.safetensors", "reader-2.safetensors"]
+    assert [path.name for path in found] == ["reader-2-1.safetensors", "reader-2-2.safetensors"]
     assert found[0].read_bytes() != found[1].read_bytes()
 
 
