@@ -210,9 +210,14 @@ class MMHDiT(nn.Module):
         bos = self.bos(torch.zeros(1, 1, dtype=torch.long, device=like.device)).to(like.dtype)
         bos = bos.expand(len(like), -1, -1)
         if text is None:
-            return bos
+            return bos + self._untouched() if self.training else bos
         text = text if mask is None else text.masked_fill(~mask[..., None], 0)  # no NaN may come from padding
         return torch.cat((bos, self.text_in(text.to(like.dtype))), 1)
+
+    def _untouched(self) -> Tensor:
+        """Zero, made of the weights that texts go through: processes that train together wait for the
+        gradients of all weights."""
+        return 0 * sum(weight.sum() for weight in self.text_in.parameters())
 
     def run_blocks(
         self, tokens: Tensor, cond: Tensor, positions: Tensor, mask: Tensor | None, start: int, hooks: Hooks

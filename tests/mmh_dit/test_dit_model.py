@@ -163,6 +163,19 @@ def test_first_matrices_are_uniform_with_variance_2_over_in_and_out():
             assert weight.std() == pytest.approx(std, rel=0.05 if len(weight) > 1 else 0.2), name
 
 
+@pytest.mark.parametrize("text", [None, torch.zeros(2, 5, SMALL.text_dim)])
+def test_every_weight_has_a_gradient_where_no_picture_has_a_text(text):
+    """Processes that train together wait for all of them."""
+    model = small_model().requires_grad_(True)
+    x, t, _ = inputs()
+    mask = None if text is None else torch.zeros(text.shape[:2], dtype=torch.bool)
+    found = model.train()(x, t, text, mask)
+    torch.testing.assert_close(found, model.eval()(x, t), rtol=0, atol=0)
+    found.square().sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+    assert not any(weight.grad.any() for weight in model.text_in.parameters())
+
+
 def test_gradients_are_the_same_with_checkpointing():
     x, t, text = inputs()
     found = []
