@@ -125,7 +125,8 @@ def fit(
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
         FloatingPointError: the loss is not finite any more.
-        ValueError: the checkpoint in the folder is of another model.
+        ValueError: the checkpoint in the folder is of another model, or of a training that has ended with
+            other options.
     """
     run = _Run(model, optimizers, loss=loss, options=options, accelerator=accelerator)
     run.resume()
@@ -278,7 +279,6 @@ class _Run:
         if self.main or self._sharded:
             state = {
                 "step": self.step,
-                "batches": self.batches,
                 "skipped": self.skipped,
                 "seconds": self.seconds,
                 "lost": self.lost,
@@ -304,18 +304,23 @@ class _Run:
         rank = self.place.rank if self._sharded else 0
         tensors, state = checkpoint.read(path / f"{rank}.safetensors")
         checkpoint.scatter(tensors, self.plain, self.optimizers, self.average)
-        self.step, self.batches = state["step"], state["batches"]
+        self.step = state["step"]
+        self.batches = self.step * self.options.accumulate
         self.skipped, self.lost = state["skipped"], state["lost"]
         self._before = state.get("seconds", 0.0)  # older checkpoints do not say
         self.guard.load(state["guard"])
         if self.average:
             self.average.updates = state["average"]
-        if not self.main:
-            return
         now = recipe(self.options)
-        other = [f"{k} {v} -> {now[k]}" for k, v in state["recipe"].items() if k in now and now[k] != v]
-        changed = f", with other options than before: {', '.join(other)}" if other else ""
-        self.log.info("going on after step %d%s", self.step, changed)
+        other = {k: f"{k} {v} -> {now[k]}" for k, v in state["recipe"].items() if k in now and now[k] != v}
+        changed = f", with other options than before: {', '.join(other.values())}" if other else ""
+        if self.step > now["steps"] or (self.step == now["steps"] and other.keys() - {"steps"}):
+            raise ValueError(
+                f"{path} is of step {self.step}, and --steps {now['steps']} asks for none after it{changed}; "
+                "give more --steps, or train anew with --no-resume or another --out"
+            )
+        if self.main:
+            self.log.info("going on after step %d%s", self.step, changed)
 
 
 def _to(batch: Any, device: torch.device) -> Any:

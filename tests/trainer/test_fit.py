@@ -193,6 +193,30 @@ def test_another_model_does_not_go_on_from_the_checkpoint(tmp_path):
         train(small.options(tmp_path, steps=20), model=torch.nn.Sequential(torch.nn.Linear(8, 4)))
 
 
+def test_a_stage_begins_at_its_step_where_more_batches_make_a_step_than_before(tmp_path):
+    train(small.options(tmp_path))
+    data = small.Batches()
+    train(small.options(tmp_path, steps=15, accumulate=4), data=data)
+    assert data.asked == [14 * 4]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"), [({"lr": 0.5}, "lr 0.01 -> 0.5"), ({"steps": 5}, "steps 14 -> 5")]
+)
+def test_a_training_that_ended_is_not_given_the_name_of_another(tmp_path, other, said):
+    train(small.options(tmp_path))
+    with pytest.raises(ValueError, match=rf"of step 14.*{said}.*--no-resume"):
+        train(small.options(tmp_path, **other))
+    assert train(small.options(tmp_path, resume=False, **other)).steps == other.get("steps", 14)
+
+
+def test_a_training_that_was_stopped_ends_where_it_is_when_asked_for_no_more_steps(tmp_path):
+    chosen = small.options(tmp_path, save_every=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(chosen, loss=at_batch(8, interrupt))
+    assert train(small.options(tmp_path, steps=8)).steps == 8
+
+
 def test_a_training_that_ended_goes_on_when_it_gets_more_steps_and_says_what_is_new(tmp_path, caplog):
     first = train(small.options(tmp_path))
     with caplog.at_level("INFO", logger="presample"):
