@@ -42,6 +42,8 @@ def source(options: TrainOptions, config: MMHDiTConfig, work: Path, accelerator)
         OSError: a file is missing.
     """
     stages = parse_stages(options.stage)
+    if stages and options.out == TrainOptions.out:
+        raise ValueError(f"--out must name a folder of your own: {options.out} has the little world's model")
     check_texts(stages, config)
     decode = _decoder(Path(options.decoder)) if options.decoder else preview
     if not stages:

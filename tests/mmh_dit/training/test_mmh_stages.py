@@ -97,6 +97,11 @@ def test_texts_that_the_model_does_not_read_are_named_before_the_first_step(comm
     assert not list(tmp_path.glob("model/training/checkpoint-*"))
 
 
+def test_data_of_ones_own_do_not_become_the_bundled_model(command, capsys):
+    assert cli.main([*command, "--steps", "5"]) == 1
+    assert "--out must name a folder of your own" in capsys.readouterr().err
+
+
 def test_a_folder_that_is_not_there_is_named(command, tmp_path, capsys):
     assert cli.main(["train", "mmh-dit", "--stage", "latents=/nowhere/at/all", "--out", str(tmp_path)]) == 1
     assert "/nowhere/at/all" in capsys.readouterr().err
