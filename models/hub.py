@@ -17,7 +17,7 @@ from .published.known import Known, KnownFile, page_of
 from .published.scorers import KNOWN_SCORERS, KnownScorer, known_scorer
 from .published.tipo import KnownModel, identify, known_model
 
-Kind = Literal["folder", "gguf", "safetensors"]
+Kind = Literal["folder", "gguf"]
 
 DEPTH = 2  # a model may lie in a folder of a folder: models/tipo/KBlueLeaf/TIPO-200M
 SCORERS = "scorers"  # the folder of scorers among other models
@@ -53,7 +53,14 @@ class FoundModel:
     @property
     def is_published(self) -> bool:
         """Whether it is that very model, by the name of its file; others only follow its rules."""
-        return self.known is not None and self.name.rpartition("/")[2].lower() in self.known.local_names
+        return published_model(self.name) is not None
+
+
+def published_model(name: str) -> KnownModel | None:
+    """Returns the known model that a file, folder or repository called `name` is; None where it only follows
+    one's rules, or none's."""
+    known = identify(name)
+    return known if known and name.rpartition("/")[2].lower() in known.local_names else None
 
 
 # Where to look
@@ -117,16 +124,16 @@ def search_folders(given: Sequence[Path] = (), *, base: Path | None = None) -> t
 def find_models(folders: Iterable[Path]) -> list[FoundModel]:
     """Returns the models in `folders` in their order, the first of each name; a missing folder is empty.
 
-    A model is a folder with `config.json` and safetensors weights, a `.gguf` file, or a `.safetensors`
-    file named after a known model. Among what is bundled and in the hub's cache only known models count.
-    Links are followed, for people keep models on other disks, and no workflow can make one.
+    A model is a folder with `config.json` and safetensors weights, or a `.gguf` file; weights alone cannot
+    run. Among what is bundled and in the hub's cache only known models count. Links are followed, for people
+    keep models on other disks, and no workflow can make one.
     """
     found: dict[str, FoundModel] = {}
     for folder in map(Path, folders):
         known_only = folder == bundled_folder()
         for name, path, kind in (*_in_folder(folder), *_in_cache(folder)):
             known = identify(name)
-            if known or not (known_only or kind == "safetensors"):
+            if known or not known_only:
                 found.setdefault(name, FoundModel(name, path, kind, known, folder, _size(path)))
     return list(found.values())
 
@@ -142,8 +149,6 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Path, Kind]]:
                 yield name, path, "folder"
         elif path.suffix.lower() == ".gguf":
             yield name, path, "gguf"
-        elif path.suffix.lower() == ".safetensors" and not _is_model(path.parent):
-            yield name, path, "safetensors"
 
 
 def _in_cache(cache: Path) -> Iterator[tuple[str, Path, Kind]]:

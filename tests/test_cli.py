@@ -11,6 +11,7 @@ import pytest
 from presample.models import cli
 from presample.models.cli import eval as cli_eval
 from presample.models.cli import train as cli_train
+from presample.models.cli.expand import one_line
 
 SECOND = [("train", name) for name in cli_train.TRAINERS] + [("eval", name) for name in cli_eval.MEASURES]
 SHORT = ["--tag-length", "very_short", "--prose-length", "none"]
@@ -54,6 +55,32 @@ def test_standard_input_can_be_the_prompt(run, monkeypatch):
     assert out.startswith("1girl,\nlake, ")
 
 
+def test_a_tag_that_was_copied_with_invisible_characters_is_known_and_stays_as_it_was_typed(run):
+    prompt = "\u200e1girl\u200b, \u200bla\u00adke"
+    record = json.loads(run("expand", prompt, "--json", *SHORT)[1])
+    typed, clean = record["regions"], json.loads(run("expand", "1girl, lake", "--json", *SHORT)[1])["regions"]
+    assert record["prompt"].startswith(f"{prompt}, ")
+    assert typed[0]["user_tags"]["special"] == ["\u200e1girl\u200b"]
+    assert typed[0]["added_tags"] == clean[0]["added_tags"]
+
+
+def test_pipes_and_redirected_files_are_utf_8_whatever_the_locale_is():
+    environ = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "presample.models.cli", "expand", "--file", "-", *SHORT]
+    done = subprocess.run(command, input="\ufeff猫\r\nlake\r\n".encode(), capture_output=True, env=environ)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(",")[0] for line in done.stdout.decode().splitlines()] == ["猫", "lake"]
+
+
+@pytest.mark.parametrize(("terminal", "encoding"), [(True, "cp1252"), (False, "utf-8")])
+def test_a_terminal_keeps_its_own_encoding(monkeypatch, terminal, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert cli.main(["expand", "a", "--n", "0"]) == 1
+    assert stream.encoding == encoding
+
+
 def test_a_list_is_one_line_each_and_goes_on_where_it_was_cut(run, tmp_path):
     prompts, out = tmp_path / "prompts.txt", tmp_path / "out.txt"
     prompts.write_text("1girl\nlake\ncastle, night\n", encoding="utf-8")
@@ -74,6 +101,43 @@ def test_going_on_with_a_list_writes_nothing_of_it_again(run, tmp_path, monkeypa
     first, second = out.read_text(encoding="utf-8").splitlines()
     assert first == "a finished line"
     assert second.startswith("1girl, ")
+
+
+def test_a_list_has_the_lines_that_an_editor_shows(run, tmp_path):
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out.txt"
+    prompts.write_bytes("\ufeff1girl\r\nlake\u2028night\n\nsky\x0cnight\x85day\n".encode())
+    assert run("expand", "--file", str(prompts), "--out", str(out), *SHORT)[0] == 0
+    lines = out.read_bytes().decode().split("\n")
+    assert len(lines) == 5
+    assert [line.split(",")[0] for line in lines[:2]] == ["1girl", "lake\u2028night"]
+    assert lines[3].startswith("sky\x0cnight\x85day, ")
+
+
+def test_a_prompt_of_several_lines_is_listed_without_what_a_comment_would_take_in(run, tmp_path):
+    out = tmp_path / "out.txt"
+    run("expand", "1girl # the girl\nred hair, lake", "--out", str(out), *SHORT)
+    assert out.read_text(encoding="utf-8").startswith("1girl red hair, lake, ")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "line"),
+    [
+        ("1girl", "1girl"),
+        ("lake # mine ", "lake # mine "),
+        ("1girl\nlake # mine", "1girl lake"),
+        ("1girl,\r\n  lake \n\nsky", "1girl, lake sky"),
+        ("# one\n// two\n1girl", "1girl"),
+        ("1girl // one\nlake", "1girl lake"),
+        ("ball #1\nhttps://x\nlake", "ball #1 https://x lake"),
+        ("1girl /* one\n# two */ lake\nsky", "1girl /* one # two */ lake sky"),
+        ("{ red # warm\n| {blue # cold\n|green}}, lake", "{ red | {blue |green}}, lake"),
+        ("{#1\n|b}", "{#1 |b}"),
+        ("[red # warm\n:blue:0.5], [a // b\n|c]", "[red :blue:0.5], [a |c]"),
+        ("(red # warm\n:1.2)\nlake", "(red :1.2) lake"),
+    ],
+)
+def test_a_prompt_on_one_line_says_what_it_said(prompt, line):
+    assert one_line(prompt) == line
 
 
 def test_a_file_that_is_there_is_not_written_over(run, tmp_path):

@@ -1,10 +1,11 @@
 """The command line: `presample COMMAND`. Only the command that is asked for is imported.
 
-Convention: results go to stdout, progress and messages to stderr; exit code 0, 1 after an error whose message
-says what to do, 2 for a wrong command line, 130 after Ctrl-C.
+Convention: results go to stdout, progress and messages to stderr; pipes and redirected files are UTF-8; exit
+code 0, 1 after an error whose message says what to do, 2 for a wrong command line, 130 after Ctrl-C.
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv` (sys.argv by default) and returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    _use_utf8()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("presample").setLevel(logging.INFO)
     arguments = _parser().parse_args(argv)
@@ -44,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"presample: {error}", file=sys.stderr)
         return 1
+
+
+def _use_utf8() -> None:
+    """Makes standard input and output UTF-8 unless they are a terminal: a locale may lack letters."""
+    for stream in (sys.stdin, sys.stdout):
+        piped = isinstance(stream, io.TextIOWrapper) and not stream.isatty()
+        if piped and stream.encoding.lower() != "utf-8":  # once something was read it cannot be set again
+            stream.reconfigure(encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,8 +15,12 @@ from pathlib import Path
 from typing import TextIO
 
 from ..options import add_flags, from_flags
+from ..prompt.syntax import Kind, Span, lex
+from ..prompt.units import is_line_comment
 from ..tipo.options import ExpandOptions
 from . import expand_bulk
+
+FOLDED = (Kind.VARIANT, Kind.EDIT, Kind.ALTERNATE)  # spans that may have comments in them
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -85,14 +89,19 @@ def _prompts(args: argparse.Namespace) -> list[str]:
     if args.file is None:
         return [_read(sys.stdin, "standard input") if args.prompt == "-" else args.prompt]
     if args.file == "-":
-        return _read(sys.stdin, "standard input").splitlines()
+        return _lines(_read(sys.stdin, "standard input"))
     with open(args.file, encoding="utf-8") as file:
-        return _read(file, args.file).splitlines()
+        return _lines(_read(file, args.file))
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text that an editor shows; `splitlines` would cut at U+2028 and form feeds too."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _read(file: TextIO, name: str) -> str:
     try:
-        return file.read()
+        return file.read().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} must be UTF-8 text: {error}; save it as UTF-8") from error
 
@@ -140,11 +149,26 @@ def _expand_all(prompts: Sequence[str], done: int, options: ExpandOptions, tipo,
                 record = {"prompt_number": number, "variation": variation, **expansion.as_dict()}
                 print(json.dumps(record, ensure_ascii=False), file=out, flush=True)
             elif listed:
-                print(" ".join(expansion.prompt.split("\n")), file=out, flush=True)
+                print(one_line(expansion.prompt), file=out, flush=True)
             else:
                 print(("\n" if variation else "") + expansion.prompt, file=out, flush=True)
         for note in dict.fromkeys(note for expansion in expansions for note in expansion.notes):
             bar.write(f"note: {note}", file=sys.stderr)
+
+
+def one_line(prompt: str) -> str:
+    """Returns a prompt on one line; of several, without the comments that would take in what follows them."""
+    if "\n" not in prompt:
+        return prompt
+    todo, kept = lex(prompt)[::-1], []
+    while todo:
+        span = todo.pop()
+        if span.kind in FOLDED and "\n" in span.text:  # without its end it is taken apart
+            todo += [Span(Kind.TEXT, span.text[-1], span.end - 1), *reversed(lex(span.text[:-1]))]
+        elif not is_line_comment(span):
+            kept.append(span.text)
+    lines = (line.strip() for line in "".join(kept).split("\n"))
+    return " ".join(filter(None, lines))
 
 
 def _streamer():

@@ -5,6 +5,7 @@ something to a host however it is written (`#`, `//`, `BREAK`, `__x__`, `<lora:.
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from .syntax import ESCAPABLE, Kind, lex
@@ -36,7 +37,13 @@ def unescape(text: str) -> str:
 
 @lru_cache(maxsize=REMEMBERED)
 def canonical(tag: str) -> str:
-    """Returns the key by which tags are compared: unescaped, in lower case, blanks collapsed, and with blanks
-    for underscores from four characters on, so that `^_^` and `o_o` stay what they are."""
-    key = " ".join(unescape(tag).lower().split())
+    """Returns the key by which tags are compared: unescaped, in lower case, without invisible characters,
+    blanks collapsed, and with blanks for underscores from four characters on, so that `^_^` and `o_o` stay
+    what they are."""
+    key = " ".join(_visible(unescape(tag)).lower().split())
     return " ".join(key.replace("_", " ").split()) if len(key) >= 4 else key
+
+
+def _visible(text: str) -> str:
+    """The text without marks of format, as a copy from a page has them: zero-width blanks, soft hyphens, …"""
+    return text if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf")

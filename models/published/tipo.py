@@ -52,8 +52,7 @@ class KnownModel(Known):
     def local_names(self) -> frozenset[str]:
         """Lower-case names under which this very model is stored, KGen's among them."""
         files = {name for file in self.gguf for name in (file.name, file.local)}
-        single = {f"{self.name}.safetensors", f"{self.name}.gguf"}
-        return frozenset(name.lower() for name in {self.name} | files | single)
+        return frozenset(name.lower() for name in {self.name, f"{self.name}.gguf"} | files)
 
     def rating(self, word: str) -> str:
         """Returns this model's own rating word for `word`, such as "nsfw, explicit" for "explicit"."""

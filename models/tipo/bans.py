@@ -1,10 +1,10 @@
 r"""Bans: which additions a user never wants to see.
 
-Convention: one pattern a line or comma. Plain text bans the tag it equals (case, `_` for a blank and prompt
-escapes make no difference), and in sentences its words and their plural. `*` stands for any characters,
-`/.../` is a regular expression for a whole tag (`/.../i`: upper and lower case alike; a comma inside belongs
-to it). `:)`, `^_^` and `?` are plain text. Bans concern additions only: whoever calls `match` never asks
-about the user's own words.
+Convention: one pattern a line or comma (`，` and `、` too). Plain text bans the tag it equals (case, `_` for
+a blank and prompt escapes make no difference), and in sentences its words and their plural. `*` stands for
+any characters, `/.../` is a regular expression for a whole tag (`/.../i`: upper and lower case alike; a comma
+inside belongs to it). `:)`, `^_^` and `?` are plain text. Bans concern additions only: whoever calls `match`
+never asks about the user's own words.
 Source: what users of KGen's ban list ran into: `hat` also banned "that girl", and `:)` was a crash.
 `mode="substring"` keeps KGen's reach: a part of a tag is enough, or a bare expression at its start.
 """
@@ -23,7 +23,9 @@ MAX_PARTS = 5_000  # states of all expressions of one list together
 META = frozenset("[](){}*+?.|^$")
 _HISSES = re.compile(r"(?:s|x|z|ch|sh)\Z")
 _IN_Y = re.compile(r"[^\Waeiou_]y\Z")
-_CLOSE = re.compile(r"\\.|(/)[gimsuxy]*\s*(?=,|$)")  # an escaped character, or a slash before a pattern's end
+_COMMA = re.compile("[,，、]")  # those that part the tags of a prompt
+# An escaped character, or a slash before a pattern's end.
+_CLOSE = re.compile(rf"\\.|(/)[gimsuxy]*\s*(?={_COMMA.pattern}|$)")
 
 
 class BadPattern(ValueError):
@@ -109,8 +111,8 @@ def compile_bans(text: str, *, mode: str = "tag", exact: Iterable[str] = ()) -> 
     rules: dict[str, Rule] = {}
     parts = 0
     for written, source, flags in _entries(text):
-        if source is None and "*" not in written:
-            plain.setdefault(canonical(written), written)
+        if source is None and "*" not in written and (key := canonical(written)):
+            plain.setdefault(key, written)
         if written in rules:
             continue
         rule = _rule(written, source, flags=flags, mode=mode)
@@ -151,18 +153,24 @@ def _expression(written: str, source: str, *, reach: str, ignore_case: bool) -> 
     return Rule(written, tag, words, reach=reach, spelled=True)
 
 
+def list_words(text: str) -> list[str]:
+    """Returns the words of a list that has no patterns, one a line or comma."""
+    words = _COMMA.sub("\n", text).split("\n")
+    return [word.strip() for word in words if word.strip()]
+
+
 def _entries(text: str) -> Iterator[tuple[str, str | None, str]]:
     """Yields each pattern as written; for `/source/flags` also its two parts, else None and ""."""
     for line in text.split("\n"):
         closes = [found.start(1) for found in _CLOSE.finditer(line) if found[1]]
         at = 0
         while at < len(line):
-            if line[at] == "," or line[at].isspace():
+            if _COMMA.match(line, at) or line[at].isspace():
                 at += 1
                 continue
             close = _closing(line, at, closes) if line[at] == "/" else None
-            end = line.find(",", at if close is None else close)
-            end = len(line) if end < 0 else end
+            comma = _COMMA.search(line, at if close is None else close)
+            end = comma.start() if comma else len(line)
             written = line[at:end].strip()
             if close is not None:
                 yield written, line[at + 1 : close], line[close + 1 : end].strip()
@@ -180,7 +188,7 @@ def _closing(line: str, at: int, closes: list[int]) -> int | None:
 
 
 def _spelled(tag: str) -> str:
-    """Returns `tag` as `canonical` does, with its upper case."""
+    """Returns `tag` unescaped and with the blanks that `canonical` gives it, in its own case."""
     plain = unescape(tag)
     return " ".join((plain.replace("_", " ") if len(plain) >= 4 else plain).split())
 

@@ -35,6 +35,7 @@ _ZTIPO_NAMES = {
     "top_k": "top_k",
     "model": "model",
 }
+_ZTIPO_LENGTHS = ("tag_length", "nl_length")  # with a blank, as in `very short`
 _QUOTES_SWAPPED = str.maketrans("'\"", "\"'")
 
 _SIZE = re.compile(r"\d+x\d+\s*")
@@ -140,7 +141,9 @@ def _read_ztipo(pairs: Mapping[str, Any]) -> Record:
     facts = {fact.name: fact for fact in _facts()}
     options: dict[str, Any] = {"ban_mode": "substring"}
     for theirs, ours in _ZTIPO_NAMES.items():
-        value = _typed(facts[ours], str(said[theirs])) if theirs in said else None
+        text = str(said.get(theirs, ""))
+        text = text.replace(" ", "_") if theirs in _ZTIPO_LENGTHS else text
+        value = _typed(facts[ours], text) if theirs in said else None
         if value is not None:
             options[ours] = model_name(value) if ours == "model" else value
     prompt, prose = pairs.get(ZTIPO_PROMPT), pairs.get(ZTIPO_PROSE)

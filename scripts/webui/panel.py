@@ -11,10 +11,12 @@ from typing import Any
 
 import gradio as gr
 
+from ...models.hub import find_models, published_model
 from ...models.options import Option
+from ...models.tipo.choices import label_now, model_labels, model_name
 from ...models.tipo.infotext import Record, read
 from . import actions, model_list, values
-from .keeper import labels, setting
+from .keeper import folders, labels, setting
 from .work import Running
 
 EXACT, ONWARD = "this exact picture", "go on generating"
@@ -184,10 +186,10 @@ class Panel:
         return get
 
     def values(self, record: Record) -> dict[str, Any]:
-        """Returns what an infotext states for the widgets; a model that is not here is left out."""
+        """Returns what an infotext states for the widgets; a model that is not in the list is left out."""
         found = values.widget_values(record)
-        if found.get("model") not in labels():
-            found.pop("model", None)
+        if "model" in found and (chosen := _listed(found.pop("model"))):
+            found["model"] = chosen
         return found
 
     def _prompt_field(self) -> list:
@@ -208,6 +210,14 @@ def _is_onward(pairs: Mapping[str, Any]) -> bool | None:
     if mode(pairs) == EXACT:
         return False
     return True if read(pairs) else None
+
+
+def _listed(name: str) -> str | None:
+    """The label of the model that an infotext names, None where the list has no such model."""
+    found = find_models(folders())
+    listed = {model_name(label): label for label in model_labels(found)}
+    known = published_model(name)
+    return listed.get(name) or (listed.get(label_now(known.name, found)) if known else None)
 
 
 def _template(layout: str) -> dict:

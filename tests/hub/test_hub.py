@@ -41,13 +41,12 @@ def _names(*folders: Path) -> list[str]:
 # Finding
 
 
-def test_folders_gguf_files_and_named_safetensors_are_found_and_nothing_else(tmp_path):
+def test_folders_and_gguf_files_are_found_and_nothing_else(tmp_path):
     _model_folder(tmp_path / "mine")
     _model_folder(tmp_path / "KBlueLeaf" / "TIPO-500M")
     (tmp_path / "mine" / "small.gguf").write_bytes(b"GGUF")
     (tmp_path / "TIPO-200M-ft_TIPO-200M-ft-F16.gguf").write_bytes(b"GGUF1234")
-    (tmp_path / "tipo-tiny.safetensors").write_bytes(b"1")
-    (tmp_path / "lora.safetensors").write_bytes(b"1")
+    (tmp_path / "TIPO-200M.safetensors").write_bytes(b"1")  # says nothing of its shape and its tokens
     (tmp_path / "TIPO-100M-F16.gguf.0123456789ab.part").write_bytes(b"1")
     (tmp_path / ".hidden.gguf").write_bytes(b"1")
     (tmp_path / "notes.txt").write_text("no")
@@ -58,13 +57,11 @@ def test_folders_gguf_files_and_named_safetensors_are_found_and_nothing_else(tmp
         "TIPO-200M-ft_TIPO-200M-ft-F16.gguf",
         "mine",
         "mine/small.gguf",
-        "tipo-tiny.safetensors",
     ]
     ft = found["TIPO-200M-ft_TIPO-200M-ft-F16.gguf"]
     assert (ft.kind, ft.known.name, ft.size, ft.folder) == ("gguf", "TIPO-200M-ft", 8, tmp_path)
     assert (found["mine"].kind, found["mine"].known, found["mine"].size) == ("folder", None, 5)
     assert found["KBlueLeaf/TIPO-500M"].known.name == "TIPO-500M"
-    assert found["tipo-tiny.safetensors"].kind == "safetensors"
 
 
 def test_a_folder_that_is_a_model_itself_is_found_by_its_own_name(tmp_path):
@@ -207,6 +204,32 @@ def test_a_known_name_means_its_published_files_in_whichever_format_is_here(name
     kgens = tmp_path / "TIPO-200M_TIPO-200M-40Btok-F16.gguf"
     kgens.write_bytes(b"1")
     assert hub.resolve(name, [tmp_path]) == kgens
+
+
+def test_weights_alone_are_not_taken_for_the_model_that_lies_whole_in_a_later_folder(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder, name in ((first, "TIPO-200M.safetensors"), (second, "TIPO-200M-F16.gguf")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"")
+    assert hub.resolve("TIPO-200M", [first, second]) == second / "TIPO-200M-F16.gguf"
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("TIPO-200M", "TIPO-200M"),
+        ("kblueleaf/tipo-200m", "TIPO-200M"),
+        ("TIPO-200M-F16.gguf", "TIPO-200M"),
+        ("sub/TIPO-200M_TIPO-200M-40Btok-F16.gguf", "TIPO-200M"),
+        ("TIPO-200M-ft", "TIPO-200M-ft"),
+        ("TIPO-200M-mine-Q8_0.gguf", None),
+        ("TIPO-200M/", None),
+        ("nobody", None),
+    ],
+)
+def test_a_published_model_is_told_by_the_names_of_its_files(name, model):
+    found = hub.published_model(name)
+    assert (found and found.name) == model
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,15 @@ def test_an_escaped_text_changes_nothing_around_it(text, style):
         ("o_o", "o_o"),
         ("score_9", "score 9"),
         ("", ""),
+        ("\ufeff1girl", "1girl"),
+        ("1girl\u200b", "1girl"),
+        ("\u200e1girl\u200f", "1girl"),
+        ("long\u00ad_hair", "long hair"),
+        ("^_^\u200b", "^_^"),
+        ("\u200b", ""),
+        ("\U0001f469\u200d\U0001f680", "\U0001f469\U0001f680"),
+        ("猫", "猫"),
+        ("é", "é"),
     ],
 )
 def test_tags_are_compared_by_their_canonical_key(tag, key):

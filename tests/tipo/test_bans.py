@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presample.models.tipo.bans import BadPattern, compile_bans
+from presample.models.prompt.escape import canonical
+from presample.models.tipo.bans import BadPattern, compile_bans, list_words
 
 TABLE = [
     # pattern, banned, left alone
@@ -76,6 +77,26 @@ def test_patterns_are_listed_by_lines_and_commas():
     assert matched == ["hat", ":)", "/a{1,2}, b/i", "blue_*", "^_^", None, None]
 
 
+def test_the_commas_of_other_writing_part_patterns_too_but_for_those_in_an_expression():
+    bans = compile_bans("boat，tree、lake, /[x，y]+/、/a/i，blue_*、")
+    matched = [bans.match(tag) for tag in ("boat", "tree", "lake", "x，y", "A", "blue sky", "boat，tree")]
+    assert matched == ["boat", "tree", "lake", "/[x，y]+/", "/a/i", "blue_*", None]
+
+
+def test_words_are_listed_by_lines_and_commas():
+    assert list_words(" red hair，lake、sky,\n\r\n , a/b,") == ["red hair", "lake", "sky", "a/b"]
+    assert list_words("") == []
+
+
+@pytest.mark.parametrize("mode", ["tag", "substring"])
+@pytest.mark.parametrize("text", ["____", "\u200b"])
+def test_what_is_no_tag_bans_nothing(text, mode):
+    bans = compile_bans(text, mode=mode)
+    assert not bans
+    assert bans.match("boat") is None
+    assert bans.match_sentence("A boat.") is None
+
+
 def test_a_tag_is_banned_by_the_first_of_the_patterns_that_say_the_same():
     assert compile_bans("Blue_Hair, blue hair").match("blue hair") == "Blue_Hair"
 
@@ -101,7 +122,10 @@ def test_any_text_is_a_list_of_bans_or_a_clear_error(text, mode):
     assert error is None or repr(error.pattern) in str(error)
 
 
-@given(st.text(st.characters(exclude_characters="*/,\n\r\\"), min_size=1).map(str.strip).filter(bool))
+PLAIN = st.text(st.characters(exclude_characters="*/,，、\n\r\\"), min_size=1)
+
+
+@given(PLAIN.map(str.strip).filter(canonical))
 def test_plain_text_bans_itself_in_both_modes(text):
     assert compile_bans(text).match(text) == text
     assert compile_bans(text, mode="substring").match(f"a {text} b" if len(text) > 3 else text) == text

@@ -148,8 +148,8 @@ def test_what_z_tipo_extension_wrote_is_read():
     said = {
         "seed": 5,
         "timing": "BEFORE",
-        "tag_length": "short",
-        "nl_length": "very_long",
+        "tag_length": "very short",
+        "nl_length": "very long",
         "ban_tags": "hat, it's",
         "format": "<|general|>,\n<|extended|>.",
         "temperature": 0.35,
@@ -163,7 +163,7 @@ def test_what_z_tipo_extension_wrote_is_read():
     assert record.options == {
         "ban_mode": "substring",
         "seed": 5,
-        "tag_length": "short",
+        "tag_length": "very_short",
         "prose_length": "very_long",
         "ban": "hat, it's",
         "layout": "<|general|>,\n<|extended|>.",

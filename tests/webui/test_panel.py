@@ -7,6 +7,9 @@ import pytest
 
 gradio = pytest.importorskip("gradio", reason="the panel needs gradio; `make webui` has it")
 
+KGENS = "TIPO-500M-ft_TIPO-500M-ft-F16.gguf"
+MISSING = "TIPO-100M (not downloaded, 202 MB, Apache-2.0)"
+
 # Hosts hand arguments over by their place: names are only ever added at the end.
 ORDER = re.findall(
     r"\w+",
@@ -104,6 +107,45 @@ def test_a_pasted_infotext_sets_plain_values(build):
     assert got["temperature"] == 0.5
     assert not any(isinstance(value, dict) for value in got.values())
     assert all(get({}) in (None, False) for _, get in script.infotext_fields)
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen"),
+    [
+        ("tipo-tiny", "tipo-tiny"),
+        (KGENS, KGENS),
+        ("TIPO-500M-ft", KGENS),
+        ("kblueleaf/tipo-500m-ft", KGENS),
+        ("KBlueLeaf/TIPO-500M-ft | TIPO-500M-ft-F16.gguf", KGENS),
+        ("TIPO-100M", MISSING),
+        ("KBlueLeaf/TIPO-100M | TIPO-100M-F16.gguf", MISSING),
+        ("TIPO-100M_TIPO-100M-F16.gguf", MISSING),  # a file of another machine
+        ("TIPO-100M-mine-Q8_0.gguf", None),
+        ("nobody", None),
+        ("../secret.gguf", None),
+        ("../TIPO-500M-ft/../secret.gguf", None),
+        ("", None),
+    ],
+)
+def test_a_pasted_model_is_the_same_of_the_list_whatever_it_is_called_there(
+    build, tmp_path, monkeypatch, said, chosen
+):
+    from presample.models.tipo.choices import model_name
+    from presample.models.tipo.infotext import write
+    from presample.models.tipo.options import ExpandOptions
+
+    monkeypatch.setenv("PRESAMPLE_MODELS", "/nowhere")
+    monkeypatch.setenv("HF_HOME", "/nowhere")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / KGENS).write_bytes(b"1")
+    (tmp_path / "secret.gguf").write_bytes(b"1")
+    (script, _), _ = build(folder=str(tmp_path / "models"))
+    model = script.panel.widgets["model"]
+    get = next(get for widget, get in script.infotext_fields if widget is model)
+    listed = [choice[0] if isinstance(choice, tuple) else choice for choice in model.choices]
+    assert get(write(ExpandOptions(model=model_name(said)), "lake")) == chosen
+    assert get({"TIPO Parameters": str({"model": said})}) == chosen
+    assert chosen is None or chosen in listed
 
 
 @pytest.mark.parametrize(
