@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...models.tipo.expansion import Expansion, Request
-from ...models.tipo.held import Words, added_words, holds, prompt_words
+from ...models.tipo.held import Made, holds, made_words, prompt_words
 from ...models.tipo.infotext import read
 from ...models.tipo.tags import load_tags
 
@@ -36,14 +36,14 @@ class Done:
 class Memory:
     """Expansions of this session: a text that is one already is not expanded again, nor a job made twice.
 
-    `texts` has what the infotext says of each; `added` what it added, and how much of it a changed text must
-    hold; `images` the expansion of a prompt for the seed of an image; `pictures` the expansions of a job by
-    the infotexts of its pictures; `last` is the last job, which comes again for every cell of a grid and
-    every tile of a picture.
+    `texts` has what the infotext says of each; `added` what it was made of, and how much of that a changed
+    text must hold; `images` the expansion of a prompt for the seed of an image; `pictures` the expansions of
+    a job by the infotexts of its pictures; `last` is the last job, which comes again for every cell of a grid
+    and every tile of a picture.
     """
 
     texts: OrderedDict[str, Pairs] = field(default_factory=OrderedDict)
-    added: OrderedDict[str, tuple[Words, float]] = field(default_factory=OrderedDict)
+    added: OrderedDict[str, tuple[Made, float]] = field(default_factory=OrderedDict)
     images: OrderedDict[tuple[str, int], str] = field(default_factory=OrderedDict)
     pictures: OrderedDict[str, tuple[Expansion, ...]] = field(default_factory=OrderedDict)
     last: Done | None = None
@@ -62,7 +62,7 @@ class Memory:
         if not self.added:
             return False
         said = prompt_words(request, tags=load_tags())
-        return any(holds(said, added, share=share) for added, share in self.added.values())
+        return any(holds(said, made, share=share) for made, share in self.added.values())
 
     def made(self, infotexts: Sequence[str]) -> list[Expansion]:
         """Returns what the jobs made that pictures with these infotexts come from."""
@@ -80,7 +80,7 @@ class Memory:
         """Remembers what an expansion added; a changed text that holds this share of it is still that one."""
         text = _bare(made.prompt)
         _, least = self.added.get(text, (None, share))
-        self.added[text] = added_words(made, tags=load_tags()), min(share, least)
+        self.added[text] = made_words(made, tags=load_tags()), min(share, least)
         self._forget()
 
     def add_pictures(self, infotexts: Sequence[str], made: Sequence[Expansion]) -> None:

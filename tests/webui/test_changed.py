@@ -36,9 +36,25 @@ def test_an_expansion_that_was_changed_is_not_expanded_again(script):
 def test_half_of_what_was_added_is_an_expansion_still_and_less_is_none(script):
     tags, _ = written(script)
     half = (len(tags) + 1) // 2
-    assert half > 4
+    assert half > 6
     assert not is_expanded(script, "1girl", *tags[-half:])
     assert is_expanded(script, "1girl", *tags[: half - 1])
+
+
+OWN = "1girl, red dress, black boots, forest, autumn, river, boat, tree, cloud, bird, hat, basket, bag, mill"
+VERY_SHORT = {"tag_length": "very_short"}
+
+
+@pytest.mark.parametrize("written_first", [True, False])
+def test_a_few_common_tags_that_were_added_are_in_other_prompts_too(script, written_first):
+    if written_first:
+        tags, _ = written(script, OWN, **VERY_SHORT)
+    else:
+        p = Processing(OWN).run(script, {**SHORT, **VERY_SHORT})
+        tags = p.all_prompts[0].removeprefix(OWN + ", ").split(", ")
+    assert 3 <= len(tags) < 6
+    assert is_expanded(script, "1girl", *tags, "kimono", "temple")
+    assert not is_expanded(script, OWN.replace("mill", "bridge"), *tags)
 
 
 def test_spelling_weights_and_order_make_no_difference(script):
