@@ -3,17 +3,18 @@
 Convention: an axis is a question about the picture (what hour, which hair colour), and a tag leaves some of
 its answers open; a tag contradicts the prompt when no answer is left for both. People are counted in
 `people`; questions about one person (hair, clothes, pose) are not asked once there are two. The user's own
-terms are never judged: where two of them disagree, both stay open.
+terms are never judged: where two of them disagree, both stay open. Parts of one picture share its people and
+its scene; what one says of a person is its own.
 Source: what the words mean on Danbooru; where its pictures often carry both words, nothing is said here.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
 from ..prompt.document import canonical
-from .people import PEOPLE, SOME, Asked, People, mentions, people_in_prose
+from .people import MENTIONS, NUMBERS, PARTED, PEOPLE, SOME, Asked, People, mentions, people_in_prose
 
 # Axis -> answers that stay open -> the tags that say so.
 SCENE = {
@@ -130,6 +131,14 @@ PARTS = PERSON_PARTS | SCENE_PARTS
 # "white hair ornament" in a sentence says nothing about the hair.
 THINGS = frozenset(("ornament", "ribbon", "band", "bow", "clip", "tie", "pin", "flower", "lace", "trim"))
 
+# Tags that say who is there: `two girls kiss`, `cute girl`, `woman in red`. `man bun` and `boy's love` do
+# not, and `girl on top` does not say all.
+_SOMEBODY = rf"\b(?:{'|'.join(MENTIONS)})\b(?!['’])"
+_COUNTED = rf"(?:{'|'.join(word for word, number in NUMBERS.items() if number)})\b"
+_NEXT = rf"(?:{'|'.join(PARTED)}|without|\w\w+ing|\w\w+ed)\b"
+_SAYS_WHO = re.compile(rf"{_COUNTED}.*{_SOMEBODY}|(?!no |without ).*{_SOMEBODY}(?:\W*$| (?!on top$){_NEXT})")
+_JOINED = re.compile(r"\b(?!1\w+s\b)(\d)\+?(?=(?:girl|boy)s?\b)")  # `1girls` is a slip, not a plural
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -190,49 +199,75 @@ def people(key: str) -> Asked:
     return PEOPLE.get(key, {})
 
 
+Count = tuple[str, Asked]
+"""Who asks for people, and for how many."""
+
+
+def _counts(key: str) -> bool:
+    """Returns whether a tag that is none of `PEOPLE` counts people as a sentence does."""
+    return not people(key) and (_is_long(key) or _SAYS_WHO.match(_parted(key)) is not None)
+
+
+def _is_long(key: str) -> bool:
+    return key.count(" ") >= 5
+
+
+def _parted(text: str) -> str:
+    """Returns a text with the number of `2girls` as a word of its own."""
+    return _JOINED.sub(r"\1 ", text)
+
+
+def _no_fewer(counts: Iterable[Count], than: Iterable[Count]) -> list[Count]:
+    """Returns the counts but those of fewer people: `a girl` beside `2girls` is one of them."""
+    least: dict[str, float] = {}
+    for _, asked in than:
+        for kind, (low, _) in asked.items():
+            least[kind] = max(low, least.get(kind, 0))
+    kept = ((who, {k: v for k, v in asked.items() if v[1] >= least.get(k, 0)}) for who, asked in counts)
+    return [(who, asked) for who, asked in kept if asked]
+
+
 class Conflicts:
     """What is settled about one picture: by the user's terms and prose, then by every tag that is added.
 
     `user_terms` are plain tags; a term of six words or more is read as prose, as `prose` is. Prose counts
-    people, too.
+    people, too, and so does a shorter term that says who is there, but none of `names`, such as the series
+    `one punch man`. In a part of a picture, what the `picture` has settled holds as well.
     """
 
-    def __init__(self, user_terms: Iterable[str] = (), *, prose: str = ""):
+    def __init__(self, user_terms: Iterable[str] = (), *, prose: str = "", names: Iterable[str] = ()):
         terms = [(term, canonical(term)) for term in user_terms]
-        self._own = {key for _, key in terms}
+        keys, named = dict.fromkeys(key for _, key in terms), set(map(canonical, names))
+        counts = [(f"your {term!r}", asked) for term, key in terms if (asked := people(key))]
+        in_words = (*(key for key in keys if _counts(key) and key not in named), prose)
+        found = people_in_prose(" and ".join(map(_parted, in_words)))
+        counts += _no_fewer([(f"your {word!r}", asked) for word, asked in found], counts)
+        said = [(f"your {term!r}", claim) for term, key in terms for claim in claims(key)]
+        for text in (prose, *filter(_is_long, keys)):
+            said += [(f"your {phrase!r}", claim) for phrase, claim in _in_prose(text)]
+        self._start(frozenset(keys), tuple(counts), tuple(said))
+
+    def _start(self, own: Set[str], counts: Sequence[Count], said: Sequence[tuple[str, Claim]]) -> None:
+        """Settles what the user says: the canonical terms, which are never judged, and what they mean."""
+        self.own, self.counts, self.said = own, counts, said
+        self.picture: Picture | None = None
         self._open: dict[str, frozenset[str]] = {}
         self._said: dict[str, list[tuple[str, frozenset[str]]]] = {}
         self._free: set[str] = set()
         self._people = People()
-        for term, key in terms:
-            self._people.count(f"your {term!r}", people(key))
-            for claim in claims(key):
-                self._say(f"your {term!r}", claim)
-        for text in (prose, *(key for _, key in terms if key.count(" ") >= 5)):
-            for word, asked in people_in_prose(text):
-                self._people.count(f"your {word!r}", asked)
-            for phrase, claim in _in_prose(text):
-                self._say(f"your {phrase!r}", claim)
+        for who, asked in counts:
+            self._people.count(who, asked)
+        for who, claim in said:
+            self._say(who, claim)
         self._people.settle()
 
     def reason(self, tag: str) -> str | None:
         """Returns why `tag` cannot be added, as in "contradicts your 'blue hair'"; None when it can."""
-        key = canonical(tag)
-        if key in self._own:
-            return None
-        if not self._people.allow(asked := people(key)):
-            return self._people.reason(asked)
-        return next(filter(None, map(self._contradicted, claims(key))), None)
+        return self._reason(canonical(tag)) or (self.picture.reason(tag) if self.picture else None)
 
     def prose_reason(self, text: str) -> str | None:
         """Returns why the sentence, or the words so far, `text` cannot be added; None when it can."""
-        for phrase, claim in _in_prose(text):
-            if phrase not in self._own and (reason := self._contradicted(claim)):
-                return reason
-        for asked in mentions(text):
-            if not self._people.allow(asked):
-                return self._people.reason(asked)
-        return None
+        return self._prose_reason(text) or (self.picture.prose_reason(text) if self.picture else None)
 
     def add(self, tag: str) -> None:
         """Takes `tag` as added: later ones must agree with it too."""
@@ -240,11 +275,31 @@ class Conflicts:
         self._people.count(who, people(key))
         for claim in claims(key):
             self._say(who, claim)
+        if self.picture:
+            self.picture.add(tag)
 
     def add_prose(self, text: str) -> None:
         """Takes a sentence as added: what follows must agree with it too."""
         for phrase, claim in _in_prose(text):
             self._say(f"the added {phrase!r}", claim)
+        if self.picture:
+            self.picture.add_prose(text)
+
+    def _reason(self, key: str) -> str | None:
+        if key in self.own:
+            return None
+        if not self._people.allow(asked := people(key)):
+            return self._people.reason(asked)
+        return next(filter(None, map(self._contradicted, claims(key))), None)
+
+    def _prose_reason(self, text: str) -> str | None:
+        for phrase, claim in _in_prose(text):
+            if phrase not in self.own and (reason := self._contradicted(claim)):
+                return reason
+        for asked in mentions(text):
+            if not self._people.allow(asked):
+                return self._people.reason(asked)
+        return None
 
     def _contradicted(self, claim: Claim) -> str | None:
         still = self._open.get(claim.axis)
@@ -262,6 +317,25 @@ class Conflicts:
             self._open.pop(claim.axis, None)
         else:
             self._open[claim.axis] = still & claim.open or still | claim.open | {"mixed"}
+
+
+class Picture(Conflicts):
+    """What the parts of one picture settle together: who is there and the scene, but nothing of one person.
+
+    Where the user's parts disagree, both stay open, but of people the larger count holds: the one girl of a
+    part is among the two of another. Each part heeds its picture from now on.
+    """
+
+    def __init__(self, parts: Sequence[Conflicts]):
+        counts = [count for part in parts for count in part.counts]
+        said = dict.fromkeys(each for part in parts for each in part.said)
+        self._start(frozenset().union(*(part.own for part in parts)), _no_fewer(counts, counts), tuple(said))
+        for part in parts:
+            part.picture = self
+
+    def _say(self, who: str, claim: Claim) -> None:
+        if not claim.person:
+            super()._say(who, claim)
 
 
 @lru_cache(1024)

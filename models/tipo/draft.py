@@ -72,8 +72,10 @@ class Draft:
         self.user_prose = self.region.prose
         self.seen = {canonical(term) for term in self.region.tags}
         self.told = {sentence_key(sentence) for sentence in split_sentences(self.user_prose)}
-        avoid = self.rules.options.avoid_conflicts
-        self.conflicts = Conflicts(self.region.tags, prose=self.user_prose) if avoid else None
+        self.conflicts = None
+        if self.rules.options.avoid_conflicts:
+            names = (term for term in self.region.tags if not self.counts_tag(term))
+            self.conflicts = Conflicts(self.region.tags, prose=self.user_prose, names=names)
 
     def fork(self) -> "Draft":
         """Returns a draft that goes on from here by itself."""

@@ -15,6 +15,7 @@ from ..prompt.layout import find_layout
 from ..published.tipo import KnownModel
 from .bans import compile_bans
 from .branches import Branch, Branches, GroupGuide
+from .conflicts import Picture
 from .draft import Draft, Rules, closed, shortened
 from .expansion import (
     Expansion,
@@ -26,7 +27,7 @@ from .expansion import (
     ShouldStop,
 )
 from .guide import ProseGuide, TagGuide
-from .layouts import lay_out_regions, read_request
+from .layouts import lay_out_regions, of_one_picture, read_request
 from .lengths import limits
 from .options import MAX_SEED
 from .plan import TRAINED, Inputs, Pass, plan, plan_task
@@ -79,6 +80,7 @@ class Expander:
             )
         seeds = [(self.options.seed + k) % (MAX_SEED + 1) for k in range(count)]
         self.drafts = [[Draft(region, seed, rules) for seed in seeds] for region in self.document.regions]
+        self.join_parts()
         for place in self.places:
             for draft in self.drafts[place]:
                 draft.keep(request.kept(place, first=place == self.places[0]))
@@ -95,6 +97,17 @@ class Expander:
                 yield from self.run_pass(place, passes, step)
         seconds = time.perf_counter() - start
         self.found = tuple(self.expansion(k, seconds) for k in range(self.count))
+
+    def join_parts(self) -> None:
+        """Lets the parts of one picture heed what the user says in the others, and what was added there.
+
+        What the variations of a tree add to a part differs, while their next part may share a tree again: it
+        heeds the user's words alone.
+        """
+        parts = of_one_picture(self.document)
+        if self.options.avoid_conflicts and len(parts) > 1:
+            for k in range(self.count):
+                Picture([self.drafts[part][k].conflicts for part in parts])
 
     @cached_property
     def places(self) -> list[int]:

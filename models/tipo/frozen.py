@@ -6,12 +6,10 @@ no language model is needed; what of a prompt is the user's own is found by comp
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..prompt.document import Region, canonical, split_sentences
-from ..prompt.layout import Additions
 from .expansion import Expansion, RegionExpansion, Request
-from .layouts import gather_prose, gather_tags, lay_out_regions, read_prompt, read_request
+from .layouts import Stored, lay_out_regions, read_prompt, read_request, unexpanded
 from .options import MAX_SEED
 from .prose import sentence_key
 from .tags import TagTable
@@ -34,9 +32,7 @@ def frozen_expansions(request: Request, text: str, *, tags: TagTable) -> tuple[E
             "a frozen prompt must have a text, and it is empty; generate once and freeze the result, or write"
             " a prompt"
         )
-    document = read_request(request, tags)
-    own = [_region(region.text, region.tags, region.prose, tags) for region in document.regions]
-    plain = lay_out_regions(request, document, own, seed=request.options.seed)
+    plain = unexpanded(request, read_request(request, tags), tags)
     return tuple(_frozen(plain, prompt, k, tags=tags) for k, prompt in enumerate(_PARTED.split(text)))
 
 
@@ -48,16 +44,18 @@ def _frozen(plain: Expansion, prompt: str, variation: int, *, tags: TagTable) ->
         own = plain.regions[number : number + 1] if same else plain.regions
         regions.append(_told_apart(region, own, tags))
     made = lay_out_regions(plain.request, document, regions, seed=plain.seed)
-    whole = [Additions()] * len(regions)  # what was added stands in the document
-    return replace(
-        made,
-        tags=gather_tags(document, whole),
-        prose=gather_prose(document, whole),
+    whole = unexpanded(plain.request, document, tags)  # what was added stands in the document
+    return Stored(
+        request=plain.request,
         original=plain.original,
         prompt=prompt,
-        notes=(),
         user_prompt=plain.user_prompt,
+        added=made.added,
+        tags=whole.tags,
+        prose=whole.prose,
         seed=(plain.seed + variation) % (MAX_SEED + 1),
+        regions=made.regions,
+        text=prompt,
     )
 
 
@@ -66,16 +64,10 @@ def _told_apart(region: Region, own: Sequence[RegionExpansion], tags: TagTable) 
     words = {canonical(tag) for each in own for terms in each.user_tags.values() for tag in terms}
     said = {sentence_key(sentence) for each in own for sentence in split_sentences(each.user_prose)}
     sentences = split_sentences(region.prose)
-    mine = _region(
+    return RegionExpansion(
         region.text,
-        [tag for tag in region.tags if canonical(tag) in words],
+        tags.classify([tag for tag in region.tags if canonical(tag) in words]),
+        tags.classify([tag for tag in region.tags if canonical(tag) not in words]),
         " ".join(sentence for sentence in sentences if sentence_key(sentence) in said),
-        tags,
+        tuple(sentence for sentence in sentences if sentence_key(sentence) not in said),
     )
-    new = tags.classify([tag for tag in region.tags if canonical(tag) not in words])
-    added = tuple(sentence for sentence in sentences if sentence_key(sentence) not in said)
-    return replace(mine, added_tags=new, continued=added)
-
-
-def _region(text: str, words: Sequence[str], prose: str, tags: TagTable) -> RegionExpansion:
-    return RegionExpansion(text, tags.classify(words), {}, prose)

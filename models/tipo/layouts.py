@@ -1,19 +1,30 @@
 """From a request to its regions, and from expanded regions to the texts of an expansion, without a model.
 
 Convention: what `lay_out_regions` makes depends on the request and the regions alone, so an expansion can be
-laid out again, by `lay_out`, long after the model has gone.
+laid out again, by `lay_out`, long after the model has gone. A stored text has its additions in it, and what
+the request says by now may be something else: it is laid out as if its user had written all of it.
 """
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..prompt.document import Document, Region, escape, read
 from ..prompt.layout import Additions, fill, find_layout, gather, turns_round
+from .bans import list_words
 from .expansion import Expansion, RegionExpansion, Request
 from .prose import join_sentences
 from .tags import TagTable
 
+_TAKEN_AWAY = re.compile(r":\s*-")
 AHEAD = "what was added stands first, for your text leaves a bracket, a <...> or a comment open"
+
+
+@dataclass(frozen=True)
+class Stored(Expansion):
+    """An expansion that was read from a `text`, which is its prompt until it is laid out."""
+
+    text: str = ""
 
 
 def read_prompt(request: Request, prompt: str, tags: TagTable) -> Document:
@@ -34,11 +45,26 @@ def read_request(request: Request, tags: TagTable) -> Document:
     return Document(tuple(parts))
 
 
+def of_one_picture(document: Document) -> list[int]:
+    """Returns the numbers of the regions that one picture is to show together.
+
+    These are all of them but those of a prompt that AND takes away, by a weight below zero.
+    """
+    shown, prompt, number = [], [], 0
+    for part in document.parts:
+        if isinstance(part, Region):
+            prompt.append(number)
+            number += 1
+        elif part.startswith(":") or part.endswith("AND"):
+            shown += [] if _TAKEN_AWAY.match(part) else prompt
+            prompt = []
+    return shown + prompt
+
+
 def _reading(request: Request, tags: TagTable) -> dict:
-    words = request.options.protect.replace(",", "\n").split("\n")
     return {
         "comments": request.comments,
-        "protect": [word.strip() for word in words if word.strip()],
+        "protect": list_words(request.options.protect),
         "known": lambda text: tags.lookup(text) != "general",
     }
 
@@ -56,8 +82,23 @@ def lay_out(expansion: Expansion, layout: str, *, tags: TagTable) -> Expansion:
     Raises ValueError for a text that is neither.
     """
     request = replace(expansion.request, options=replace(expansion.request.options, layout=layout))
-    new = lay_out_regions(request, read_request(request, tags), expansion.regions, seed=expansion.seed)
-    return replace(expansion, request=request, prompt=new.prompt, user_prompt=new.user_prompt)
+    asked = read_request(request, tags)
+    if isinstance(expansion, Stored):
+        prompt = unexpanded(request, read_prompt(request, expansion.text, tags), tags).prompt
+        user_prompt = unexpanded(request, asked, tags).user_prompt
+    else:
+        new = lay_out_regions(request, asked, expansion.regions, seed=expansion.seed)
+        prompt, user_prompt = new.prompt, new.user_prompt
+    return replace(expansion, request=request, prompt=prompt, user_prompt=user_prompt)
+
+
+def unexpanded(request: Request, document: Document, tags: TagTable) -> Expansion:
+    """Returns the texts of an expansion that adds nothing to `document`."""
+    regions = [
+        RegionExpansion(region.text, tags.classify(region.tags), {}, region.prose)
+        for region in document.regions
+    ]
+    return lay_out_regions(request, document, regions, seed=request.options.seed)
 
 
 def lay_out_regions(

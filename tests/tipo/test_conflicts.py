@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from presample.models.tinyworld.scene import sample_many
 from presample.models.tinyworld.tags import tags_of
 from presample.models.tinyworld.text import long_caption, short_caption
-from presample.models.tipo.conflicts import COLOUR_NAMES, NAMED, PARTS, PEOPLE, Conflicts
+from presample.models.tipo.conflicts import COLOUR_NAMES, NAMED, PARTS, PEOPLE, Conflicts, Picture
 
 TABLE = [
     # the user's terms, additions that contradict them, additions that do not
@@ -246,6 +246,92 @@ def test_people_are_counted_in_prose(prose, wrong, right):
         assert [tag for tag in wrong.split(", ") if tag and not conflicts.reason(tag)] == []
         assert [tag for tag in right.split(", ") if conflicts.reason(tag)] == []
     assert (Conflicts(prose="a girl").prose_reason("The boy sits.")) == "contradicts your 'girl'"
+
+
+@pytest.mark.parametrize(
+    ("user", "wrong", "right"),
+    [
+        ("2 girls, beach", "no humans, solo, 1girl, 3girls, 1boy", "2girls, multiple girls, duo"),
+        ("1 girl, lake", "no humans, 2girls, 1boy, crowd", "solo, 1girl"),
+        ("two girls at the beach, sunset", "no humans, solo, 1boy", "2girls"),
+        ("two_girls kiss", "no humans, solo, 1boy", "2girls, yuri"),
+        ("a girl, lake", "no humans, 2girls, 1boy", "solo, 1girl"),
+        ("a girl, a boy", "no humans, solo, 2girls", "1girl, 1boy, hetero, duo"),
+        ("one girl, one girl sitting", "no humans, 1boy, 3girls", "1girl, 2girls, solo"),
+        ("1girl and 1boy, park", "no humans, solo, 2girls, crowd", "1girl, 1boy, hetero"),
+        ("6+girls dancing", "no humans, solo, 1girl", "6+girls, multiple girls"),
+        ("man, lake", "no humans, 1girl", "solo, 1boy, 2boys"),
+        ("cute girls", "no humans, solo, 1boy", "2girls, 6+girls"),
+        ("woman in red, street", "no humans, 1boy", "1girl, solo"),
+        ("lady dressed in silk", "no humans, 1boy", "1girl"),
+        ("girl without a hat", "no humans, 1boy", "1girl"),
+        ("2girls, a girl with red hair", "no humans, solo, 1girl, 1boy", "2girls, duo"),
+        ("1girl, two girls", "no humans, 3girls, 1boy", "1girl, 2girls"),
+        ("girl on top", "", "1girl, 1boy, no humans"),
+        ("man made lake, boy's love, woman's hat", "", "1girl, 1boy, solo, 2girls, no humans"),
+        ("girls’ room, girl power, lady luck", "", "1girl, 1boy, solo, 2girls, no humans"),
+        ("no men, 1girls", "", "1girl, 2girls, solo"),
+        ("blue hair, girl and a red hat", "1boy", "red hat"),  # its colours are not read
+    ],
+)
+def test_people_are_counted_in_a_tag_that_says_who_is_there(user, wrong, right):
+    conflicts = Conflicts(user.split(", "))
+    assert [tag for tag in wrong.split(", ") if tag and not conflicts.reason(tag)] == []
+    assert [tag for tag in right.split(", ") if conflicts.reason(tag)] == []
+
+
+def test_a_name_counts_nobody():
+    for name in ("one_punch man", "the girl who leapt through time", "girl on the moon"):
+        assert Conflicts([name], names=[name]).reason("no humans") is None
+        assert Conflicts([name]).reason("no humans")
+
+
+@pytest.mark.parametrize(
+    ("parts", "part", "wrong", "right"),
+    [
+        ("1girl, kimono | lake", 1, "no humans, 2girls, 1boy", "1girl, solo, red kimono"),
+        ("1girl, red hair | lake", 1, "no humans", "red hair, blue hair, short hair, standing"),
+        ("1girl | 1boy", 0, "solo, no humans, 2girls, 1boy", "1girl"),
+        ("1girl | 1boy", 1, "solo, no humans, 2boys", "1boy, male focus"),
+        ("lake | 1girl | 1boy", 0, "solo, no humans, crowd", "1girl, 1boy, hetero, duo"),
+        ("2girls | 1girl, red hair | 1girl, blue hair", 0, "solo, 1girl, 1boy", "2girls, duo"),
+        ("2girls | 1girl, red hair | 1girl, blue hair", 1, "solo, 2girls, blue hair, 1boy", "1girl"),
+        ("two girls | a girl with red hair | lake", 2, "solo, no humans, 1boy", "2girls, red hair"),
+        ("night | lake", 1, "day, sunlight, blue sky", "starry sky, moon"),
+        ("orange sky | lake", 1, "blue sky", "dusk"),
+        ("lake | It is a winter night.", 0, "day, summer", "night, winter"),
+        ("day | night | lake", 0, "night", "day, blue sky"),
+        ("day | night | lake", 1, "day, blue sky", "night"),
+        ("day | night | lake", 2, "", "day, night, blue sky, moon"),
+        ("no humans | 1girl | lake", 2, "", "no humans, 1girl"),
+        ("1girl, standing | 1girl, sitting", 0, "sitting", "standing"),
+    ],
+)
+def test_parts_of_one_picture_share_its_people_and_its_scene(parts, part, wrong, right):
+    said = [text.split(", ") for text in parts.split(" | ")]
+    every = [Conflicts(terms, prose="".join(t for t in terms if t.endswith("."))) for terms in said]
+    Picture(every)
+    assert [tag for tag in wrong.split(", ") if tag and not every[part].reason(tag)] == []
+    assert [tag for tag in right.split(", ") if every[part].reason(tag)] == []
+
+
+@given(st.lists(st.lists(st.sampled_from(sorted(NAMED) + sorted(PEOPLE) + ["red hair", "two girls"]))))
+def test_no_part_is_contradicted_by_another(user):
+    parts = [Conflicts(terms) for terms in user]
+    Picture(parts)
+    assert not [t for part, terms in zip(parts, user, strict=True) for t in terms if part.reason(t)]
+
+
+def test_what_is_added_to_a_part_holds_in_the_next_but_for_what_it_says_of_a_person():
+    first, second = every = [Conflicts(["1girl"]), Conflicts(["lake"])]
+    Picture(every)
+    for tag in ("solo", "summer", "long hair"):
+        first.add(tag)
+    first.add_prose("It is a clear day in the forest and she wears a red dress.")
+    assert second.reason("winter") == "contradicts the added 'summer'"
+    assert second.prose_reason("It is night.") == "contradicts the added 'day'"
+    assert second.prose_reason("A boy stands there.").startswith("contradicts your '1girl' with ")
+    assert [second.reason(tag) for tag in ("short hair", "blue dress")] == [None, None]
 
 
 def test_what_an_added_sentence_says_holds_for_the_tags_after_it():

@@ -19,8 +19,8 @@ BOTH = "1girl, lake, night\nA girl stands by the water."
 TWO = "lake, night\nBREAK\nforest, autumn"
 
 
-def request(prompt, *, keep=(), drop=(), **options):
-    return Request(prompt, options=ExpandOptions(**options), keep=tuple(keep), drop=tuple(drop))
+def request(prompt, *, prose="", keep=(), drop=(), **options):
+    return Request(prompt, prose, options=ExpandOptions(**options), keep=tuple(keep), drop=tuple(drop))
 
 
 def region_tags(region):
@@ -152,6 +152,38 @@ def test_an_edited_frozen_text_is_read_as_it_stands():
     assert first.added == "new moon"
     assert second.prompt == "lake"
     assert second.added == ""
+
+
+LORA = "1girl, night sky, <lora:x:1>, (tree:1.3) # a note"
+TWO_FROZEN = "1girl, lake, night sky BREAK forest, tree"
+
+
+@pytest.mark.parametrize("layout", ["verbatim", "additions_first", "<|tags|>, <|prompt|>\n<|prose|>"])
+@pytest.mark.parametrize("asked", ["1girl, lake", "1girl BREAK lake BREAK night", ""])
+@pytest.mark.parametrize("text", [TWO_FROZEN, LORA, "2girls, river", "lake\nA boat, adrift, waits."])
+def test_a_frozen_text_is_laid_out_as_it_stands_whatever_the_prompt_is_now(text, asked, layout):
+    (frozen,) = frozen_expansions(request(asked, seed=3), text, tags=load_tags())
+    new = lay_out(frozen, layout, tags=load_tags())
+    assert new.prompt == text
+    assert new.user_prompt == asked
+    assert (new.original, new.seed, new.regions) == (asked, 3, frozen.regions)
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        (TWO_FROZEN, "score, 1girl, lake, night sky. BREAK score, forest, tree."),
+        ("A boat waits.\nnight, 1girl, <lora:x:1>", "<lora:x:1>, score, 1girl, night. A boat waits."),
+        ("2girls, river", "score, 2girls, river."),
+    ],
+)
+def test_a_layout_arranges_a_frozen_text_and_another_one_begins_anew(text, prompt):
+    (frozen,) = frozen_expansions(request("1girl, lake", prose="It snows."), text, tags=load_tags())
+    first = lay_out(frozen, "<|kept|>, score, <|special|>, <|general|>. <|prose|>", tags=load_tags())
+    assert first.prompt == prompt
+    assert first.user_prompt == "score, 1girl, lake. It snows."
+    again = lay_out(first, "verbatim", tags=load_tags())
+    assert (again.prompt, again.user_prompt) == (text, "1girl, lake\nIt snows.")
 
 
 def test_an_empty_frozen_text_is_refused():
