@@ -30,7 +30,9 @@ SCENE = {
         "night": "night, midnight, night sky, moonlight",
     },
     "season": {
-        "spring": "spring (season), cherry blossoms",
+        # In sentences the bare word may be a well or a coil.
+        "spring": "spring (season), cherry blossoms, springtime, in spring, early spring, late spring, "
+        "spring has come, spring day, spring morning, spring afternoon, spring evening, spring night",
         "summer": "summer",
         "autumn": "autumn, autumn leaves",
         "winter": "winter",

@@ -175,6 +175,7 @@ PROSE = [
     ("a light blue sky over the sea on a winter morning", "red sky, night, summer, dark blue sky"),
     ("She wears a black and white dress, red lips", "green dress, blue lips"),
     ("a woman in a white silk dress", "red dress"),
+    ("By now spring has come to the lake, and birds are back", "winter, autumn leaves"),
 ]
 
 
@@ -193,6 +194,7 @@ def test_prose_of_the_user_is_read_for_colours_hours_and_places(prose, wrong):
         ("from day to night", "day, night"),
         ("a dark blue sky", "night"),
         ("a green forest background", "outdoors"),
+        ("steam over the hot spring behind the house", "winter, autumn leaves"),
     ],
 )
 def test_prose_that_says_nothing_forbids_nothing(prose, right):
