@@ -203,7 +203,7 @@ def with_weights(clip: Any, changes: Mapping[str, Tensor]) -> Any:
     numbers = {True: 0, False: 0}
     for name, tensor in state.items():
         numbers[name.startswith(tuple(inside))] += tensor.numel()
-    if numbers[False] > HEAVY * numbers[True]:
+    if numbers[False] > HEAVY * numbers[True] or _is_bound(clip):
         return _patched(clip, changes)
     try:
         return _copied(clip, changes)
@@ -212,6 +212,17 @@ def with_weights(clip: Any, changes: Mapping[str, Tensor]) -> Any:
             "this ComfyUI's CLIP cannot be copied; the tuned weights become patches, which is slower"
         )
         return _patched(clip, changes)
+
+
+def _is_bound(clip: Any) -> bool:
+    """Whether a copy of the CLIP's model would do harm or lack something.
+
+    DynamicVRAM keeps memory by its address on the model, which two owners would both free, even where a
+    later patcher is not dynamic; and a bypass LoRA's injections reach into the modules of that one model.
+    """
+    patcher, model = clip.patcher, clip.cond_stage_model
+    dynamic = getattr(patcher, "is_dynamic", lambda: False)() or hasattr(model, "dynamic_pins")
+    return dynamic or bool(_injections(patcher))
 
 
 def _copied(clip: Any, changes: Mapping[str, Tensor]) -> Any:
@@ -235,10 +246,17 @@ def _copied(clip: Any, changes: Mapping[str, Tensor]) -> Any:
 
 def _patched(clip: Any, changes: Mapping[str, Tensor]) -> Any:
     made = clip.clone()
+    made.cond_stage_model = made.patcher.model  # Select CLIP Device leaves another, which no patch reaches
     made.add_patches({name: ("diff", (tensor,)) for name, tensor in changes.items()}, 1.0, 0.0)
-    for name in changes:  # the LoRA patches that were there come behind the new weights
-        made.patcher.patches[name].insert(0, made.patcher.patches[name].pop())
+    for name in changes:  # in place of those of an earlier file, and before the LoRA patches that were there
+        *before, new = made.patcher.patches[name]
+        made.patcher.patches[name] = [new, *(patch for patch in before if not _replaces(patch))]
     return made
+
+
+def _replaces(patch: Sequence[Any]) -> bool:
+    """Whether it is a patch of `_patched`; merges, which may leave nothing of a weight either, are lists."""
+    return patch[2] == 0 and isinstance(patch[1], tuple)
 
 
 def merge_clips(clip: Any, other: Any, w: float) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..hub import bundled_folder
@@ -20,6 +21,7 @@ from ..metrics.pretrained import read_pickle
 SUFFIXES = (".safetensors", ".pth")
 BUNDLED = "tiny-clip-"  # what the names of bundled tuned encoders begin with
 SHOWN = 3  # names in an error
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # others need scales beside them
 
 # Layers and width of the encoders that image models use, and where those are found.
 KINDS = {(4, 128): "tiny CLIP", (12, 768): "CLIP-L", (32, 1280): "CLIP-G"}
@@ -228,7 +230,7 @@ def check_fit(
     Every weight of the encoder must be in the file; only the projection may be missing and then stays.
 
     Raises:
-        ValueError: the encoder is of another kind or shape, or a weight is not a number.
+        ValueError: the encoder is of another kind or shape, or quantised, or a weight is not a number.
     """
     shapes = {name: tuple(shape) for name, shape in shapes.items()}
     if _WHOLE not in shapes:
@@ -250,6 +252,11 @@ def check_fit(
             raise ValueError(
                 f"{file.name} is a {file.kind}, but its {name} is {tuple(tensor.shape)} and {host}'s is "
                 f"{shapes.get(name)}; use an encoder that was tuned from the same one"
+            )
+        if tensor.dtype not in PRECISIONS:
+            raise ValueError(
+                f"{file.name} must be in float16, bfloat16 or float32, and its {name} is in "
+                f"{str(tensor.dtype).removeprefix('torch.')}; get the float16 file"
             )
         if not tensor.isfinite().all():
             raise ValueError(f"{file.name}: {name} holds numbers that are not finite; get it again")

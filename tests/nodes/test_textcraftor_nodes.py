@@ -275,6 +275,52 @@ def test_where_weights_cannot_be_copied_they_are_patches(nodes, make, tuned, com
     assert made.cond_stage_model is base.cond_stage_model
 
 
+class Native:
+    """What holds memory by its address; two of the same address free it twice."""
+
+    def __deepcopy__(self, memo):
+        raise AssertionError("memory got a second owner")
+
+
+@pytest.mark.parametrize("why", ["dynamic", "was dynamic", "bypass LoRA"])
+def test_a_model_that_can_have_one_owner_only_is_patched(nodes, make, tuned, why):
+    base, before = make(0), encode(make(0))
+    base.cond_stage_model.native = Native()
+    if why == "dynamic":
+        base.patcher.is_dynamic = lambda: True
+    elif why == "was dynamic":  # as ComfyUI's patchers are on a processor
+        base.cond_stage_model.dynamic_pins = {"cuda:0": base.cond_stage_model.native}
+    else:
+        base.patcher.injections["bypass_lora"] = ["what reaches into the model's modules"]
+    made = nodes["PresampleTextEncoderLoader"].execute(base, tuned).args[0]
+    assert same(encode(made), encode(make(5)))
+    assert same(encode(base), before)
+    assert made.cond_stage_model is base.cond_stage_model
+    assert made.patcher.injections == base.patcher.injections
+
+
+def test_of_two_files_the_later_one_counts_and_lora_stays(comfy, make):
+    name = "clip_l.transformer.text_model.final_layer_norm.weight"
+    made, wanted = make(0), make(6)
+    for clip in (made, wanted):
+        clip.add_patches({name: ("diff", (torch.ones(8),))}, 0.5, 1.0)
+    made.cond_stage_model.dynamic_pins = {}
+    for seed in (5, 6):
+        made = comfy.encoders.with_weights(made, make(seed).cond_stage_model.state_dict())
+    assert same(encode(made), encode(wanted))
+
+
+def test_a_clip_whose_patcher_has_another_model_gets_the_weights_there(nodes, make, tuned, comfy):
+    """As ComfyUI's Select CLIP Device leaves it."""
+    base, other = make(0), make(0)
+    base.cond_stage_model.dynamic_pins = {}
+    base.patcher = other.patcher
+    made = nodes["PresampleTextEncoderLoader"].execute(base, tuned).args[0]
+    name = "clip_l.transformer.text_model.final_layer_norm.weight"
+    assert made.cond_stage_model is other.cond_stage_model
+    assert name in made.patcher.patches
+
+
 def test_a_file_that_does_not_fit_or_is_not_there_is_named(nodes, make, tuned, comfy):
     node = nodes["PresampleTextEncoderLoader"]
     with pytest.raises(

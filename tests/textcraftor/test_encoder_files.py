@@ -273,6 +273,17 @@ def test_numbers_that_are_none_are_refused(plain, tmp_path):
         check_fit(file, shapes_of(plain))
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.int8])
+def test_a_quantised_file_is_refused(plain, tmp_path, dtype):
+    name = "text_model.encoder.layers.0.mlp.fc1.weight"
+    file = read_encoder(saved(tmp_path / "clip_fp8.safetensors", plain | {name: plain[name].to(dtype)}))
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(
+        ValueError, match=f"clip_fp8.safetensors must be .* is in {kind}; get the float16 file"
+    ):
+        check_fit(file, shapes_of(plain))
+
+
 # Finding
 
 

@@ -12,6 +12,14 @@ from pathlib import Path
 
 FOLDER = Path(sys.argv.pop())  # ComfyUI would take it for an argument of its own
 
+try:  # before ComfyUI is imported, as main.py does; without a GPU it holds no memory, but has addresses
+    import comfy_aimdo.control
+
+    comfy_aimdo.control.init("cuda")
+    AIMDO = comfy_aimdo.control.lib is not None
+except ImportError:
+    AIMDO = False
+
 from in_comfyui_for_tests import call, comfy, error_of, part, report, torch
 import comfy.hooks
 import comfy.model_management
@@ -350,6 +358,25 @@ def without_copying():
 
 
 @check
+def with_a_bypass_lora():
+    """A file put into a CLIP with a bypass LoRA: its effect, and differences to one put on afterwards."""
+    if not hasattr(comfy.sd, "load_bypass_lora_for_models"):
+        return None
+    base, other = sd1(0), sd1(1)
+    on, wanted = (
+        comfy.sd.load_bypass_lora_for_models(None, each, LORAS["sd1"], 0, 0.8)[1] for each in (base, other)
+    )
+    before, effect = encode(on), apart(encode(wanted), encode(other))
+    made, _ = encoders.load_tuned(on, FOLDER / "sd1.safetensors")
+    return [
+        effect,
+        apart(encode(made), encode(wanted)),
+        apart(encode(on), before),
+        apart(encode(base), encode(sd1(0))),
+    ]
+
+
+@check
 def after_everything_was_freed():
     clips = [sdxl(0), encoders.load_tuned(sdxl(0), FOLDER / "sdxl.safetensors")[0]]
     mixed = with_lora(stacked(clips, (0.6, 0.4)), "sdxl")
@@ -442,6 +469,39 @@ def what_a_mix_costs():
         mixed.encode_from_tokens_scheduled(tokens)
         found.append(1000 * ((time.perf_counter() - between) - (between - begun)))
     return statistics.median(found)
+
+
+@check
+def dynamic_vram():
+    """The patched weights of a CLIP whose weights DynamicVRAM holds; a copy of them ends the process.
+
+    Its own loading needs a GPU, so what it is to load is compared: differences, in both of its ways.
+    """
+    dynamic = getattr(comfy.model_patcher, "ModelPatcherDynamic", None)
+    if dynamic is None or not AIMDO:
+        return None
+    base, other, gpu, cpu = sd1(0), sd1(1), torch.device("cuda:0"), torch.device("cpu")
+    base.patcher = with_lora(base, "sd1").patcher
+    patches = base.patcher.patches
+    base.patcher = dynamic(base.cond_stage_model, gpu, cpu)
+    base.patcher.patches = patches
+    made, _ = encoders.load_tuned(base, FOLDER / "sd1.safetensors")
+    wanted = with_lora(other, "sd1").patcher
+    found = []
+    for name in changes_of(other):
+        if name not in made.patcher.patches:
+            continue
+        weight = wanted.patch_weight_to_device(name, device_to=cpu, return_weight=True)
+        forced = made.patcher.patch_weight_to_device(name, device_to=cpu, return_weight=True)
+        late = comfy.model_patcher.LowVramPatch(name, made.patcher.patches)
+        now = base.cond_stage_model.get_parameter(name).detach().clone()
+        found += [(weight - each).abs().max().item() for each in (forced, late(now))]
+    return [
+        max(found),
+        len(found) // 2,
+        made.patcher.is_dynamic(),
+        made.cond_stage_model is base.cond_stage_model,
+    ]
 
 
 report(CHECKS)

@@ -77,6 +77,22 @@ def test_a_clip_that_cannot_be_copied_is_patched(found):
     assert found("without_copying") == [0.0, True]
 
 
+def test_a_bypass_lora_on_the_clip_stays_when_its_encoder_is_replaced(found):
+    said = found("with_a_bypass_lora")
+    if said is None:
+        pytest.skip("this ComfyUI has no bypass LoRA")
+    effect, *apart = said
+    assert effect > 0.1
+    assert apart == [0.0, 0.0, 0.0]
+
+
+def test_a_clip_of_dynamic_vram_is_patched_and_never_copied(found):
+    said = found("dynamic_vram")
+    if said is None:
+        pytest.skip("this ComfyUI has no DynamicVRAM")
+    assert said == [0.0, 53, True, True]
+
+
 def test_nothing_changes_when_all_models_are_unloaded(found):
     assert found("after_everything_was_freed") == 0
 
