@@ -14,10 +14,10 @@ NODES = "presample.nodes"
 
 
 def definitions() -> dict:
-    """Returns the pack's nodes, and a stock node to wire them to."""
+    """Returns the pack's nodes, and stock nodes to wire them to."""
     with _schemas() as schemas:
         ours = {schema.node_id: _node(schema) for schema in schemas}
-    return {**ours, "PreviewAny": _preview()}
+    return {**ours, "PreviewAny": _preview(), "PrimitiveBoolean": _switch()}
 
 
 @contextmanager
@@ -74,3 +74,9 @@ def _preview() -> dict:
     source = comfy_fake.modules()["comfy_api.latest"].io.Custom("*").Input("source")
     schema = comfy_fake.Schema("PreviewAny", "Preview Any", inputs=[source], is_output_node=True)
     return _node(schema)
+
+
+def _switch() -> dict:
+    boolean = comfy_fake.modules()["comfy_api.latest"].io.Boolean
+    inputs, outputs = [boolean.Input("value", extra_dict={"default": False})], [boolean.Output("BOOLEAN")]
+    return _node(comfy_fake.Schema("PrimitiveBoolean", "Boolean", inputs=inputs, outputs=outputs))
