@@ -65,9 +65,9 @@ def expand_options(given: Mapping[str, Any], *, latent: Mapping | None = None) -
     return ExpandOptions(**(values | (pixels(latent) if latent is not None else {})))
 
 
-def pixels(latent: Mapping) -> dict[str, int]:
-    """Returns the width and height in pixels of what a latent will be."""
-    cell = latent.get("downscale_ratio_spacial") or PIXELS_PER_CELL
+def pixels(latent: Mapping, *, cell: int = PIXELS_PER_CELL) -> dict[str, int]:
+    """Returns the width and height in pixels of what a latent will be, of such cells if it names none."""
+    cell = latent.get("downscale_ratio_spacial") or cell
     height, width = latent["samples"].shape[-2:]
     return {"width": int(width * cell), "height": int(height * cell)}
 

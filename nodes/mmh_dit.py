@@ -1,6 +1,6 @@
 """The nodes of MMH-DiT: text, times, sampling and head counts. The model itself is one of ComfyUI's own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from .native_mmh_dit import IMAGE_MODEL
 
 CATEGORY = "presample/mmh_dit"
 T5 = "t5xxl"  # ComfyUI's name of it
+ADVICE = "load T5 v1.1 XXL with CLIPLoader, type mochi, or use what Load Tiny World gives"
 OF_EMPTY = "downscale_ratio_"  # what ComfyUI says of an empty latent's cells
 OF_SIGMAS = ("steps", "shift", "denoise")
 
@@ -86,13 +87,24 @@ class MMHDiTTextEncode(io.ComfyNode):
         options = replace(options, length=min(options.length, getattr(words, "positions", options.length)))
         empty = text.strip() == "" or not without_end(row, end=end, pad=pad)[words.tokens_start :]
         tokens[name] = [fit(row, end=end, pad=pad, options=options)]
-        made = clip.encode_from_tokens_scheduled(tokens)
+        made, count = clip.encode_from_tokens_scheduled(tokens), len(tokens[name][0])
+        _check_alone(made, count, tokens)
         if options.padding == PADDINGS[1]:
             for _, facts in made:
                 facts.pop("attention_mask", None)
         elif empty:
             made = [[cond, facts | {"attention_mask": _nothing(cond)}] for cond, facts in made]
-        return io.NodeOutput(made, 0 if empty and options.padding == PADDINGS[0] else len(tokens[name][0]))
+        return io.NodeOutput(made, 0 if empty and options.padding == PADDINGS[0] else count)
+
+
+def _check_alone(made: list, count: int, names: Iterable[str]) -> None:
+    """Raises ValueError where the states of other encoders stand beside those of the prompt's tokens."""
+    for cond, _ in made:
+        if cond.shape[1] > count:
+            raise ValueError(
+                f"clip must give the prompt's {count} tokens alone, got {cond.shape[1]} with those of its "
+                f"other encoders ({', '.join(names)}); {ADVICE}"
+            )
 
 
 def _nothing(cond: torch.Tensor) -> torch.Tensor:
@@ -108,8 +120,7 @@ def encoder_of(clip: Any) -> str:
     name = T5 if T5 in names else names[0]
     if (len(names) > 1 and name != T5) or encoder(clip, name).pad_to_max_length:
         raise ValueError(
-            f"clip must have an encoder that takes prompts of any length, got {', '.join(names)}; load T5 "
-            "v1.1 XXL with CLIPLoader, type mochi, or use what Load Tiny World gives"
+            f"clip must have an encoder that takes prompts of any length, got {', '.join(names)}; {ADVICE}"
         )
     return name
 
@@ -194,14 +205,15 @@ class MMHDiTSampler(io.ComfyNode):
         config = config_of(model)
         options = flow.SampleOptions(**given)
         begin = started(model, latent_image)
-        ts = flow.times(options.steps, options.shift, denoise=options.denoise)
+        schedule = sigmas_of(model, options)
+        t = float(flow.from_comfyui_sigma(schedule[0]))
         noise = comfy.sample.prepare_noise(begin, seed, latent_image.get("batch_index"))
         made = comfy.sample.sample_custom(
             model,
-            flow.to_comfyui_noise(noise, t=float(ts[0]), sigma=options.icfm_sigma),
+            flow.to_comfyui_noise(noise, t=t, sigma=options.icfm_sigma),
             options.cfg,
             comfy.samplers.KSAMPLER(sample_flow, extra_options={"rule": options.sampler}),
-            flow.to_comfyui_sigma(ts).float(),
+            schedule.float(),
             positive,
             no_text(config.text_dim) if negative is None else negative,
             begin,
@@ -211,6 +223,17 @@ class MMHDiTSampler(io.ComfyNode):
         )
         rest = {name: value for name, value in latent_image.items() if not name.startswith(OF_EMPTY)}
         return io.NodeOutput({**rest, "samples": made})
+
+
+def sigmas_of(model: Any, options: flow.SampleOptions) -> torch.Tensor:
+    """Returns ComfyUI's sigmas (steps + 1) of the options for a MODEL, in float64.
+
+    A shift that the MODEL has of its own comes on top, as in ComfyUI's schedulers: it is asked for the sigma
+    at each share of the way, which is 1 - t for one without.
+    """
+    ts = flow.times(options.steps, options.shift, denoise=options.denoise)
+    sigma_at = model.get_model_object("model_sampling").percent_to_sigma
+    return torch.tensor([sigma_at(t) for t in ts.tolist()], dtype=torch.float64)
 
 
 def started(model: Any, latent: Mapping) -> torch.Tensor:
@@ -231,7 +254,7 @@ def sample_flow(
     disable=None,
 ) -> torch.Tensor:
     """Returns x at the last of the sigmas: a sampler as ComfyUI calls it, by the rules of `flow`."""
-    ts = flow.from_comfyui_sigma(sigmas.double())
+    ts = flow.from_comfyui_sigma(sigmas.cpu().double())  # Apple's GPUs have no float64
 
     def velocity(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         mm.throw_exception_if_processing_interrupted()

@@ -104,11 +104,19 @@ class ResolutionShift(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, latent: Mapping | None = None, **given: Any) -> io.NodeOutput:
-        options = shift.ShiftOptions(**given | (convert.pixels(latent) if latent is not None else {}))
+        if latent is not None:
+            given |= convert.pixels(latent, cell=_pixels_per_cell(model))
+        options = shift.ShiftOptions(**given)
         by = shift.scale(options.width, options.height, base=options.base)
         made = model.clone()
         made.add_object_patch("model_sampling", shifted(model.get_model_object("model_sampling"), by))
         return io.NodeOutput(made, by)
+
+
+def _pixels_per_cell(model: Any) -> int:
+    """Returns how many pixels wide the cells of a MODEL's latents are: 16 for FLUX.2, 32 for HunyuanImage."""
+    form = model.get_model_object("latent_format")
+    return getattr(form, "spacial_downscale_ratio", convert.PIXELS_PER_CELL)
 
 
 def shifted(sampling: Any, by: float) -> Any:

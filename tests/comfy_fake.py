@@ -250,7 +250,9 @@ def _with_torch():
         def __init__(self, model_config, model_type=None, device=None, unet_model=None):
             super().__init__()
             self.model_config, self.latent_format = model_config, model_config.latent_format
-            self.model_sampling = types.SimpleNamespace(multiplier=1000.0)
+            self.model_sampling = types.SimpleNamespace(
+                multiplier=1000.0, percent_to_sigma=lambda percent: 1 - percent
+            )
             self.diffusion_model = unet_model(
                 **model_config.unet_config, device=device, operations=torch.nn
             ).requires_grad_(False)

@@ -49,7 +49,7 @@ def loaded(comfy, state, prefix=""):
     ]
     model = kind(found).get_model(state)
     model.diffusion_model.load_state_dict(model.model_config.process_unet_state_dict(state))
-    return SimpleNamespace(model=model)
+    return SimpleNamespace(model=model, get_model_object=lambda name: getattr(model, name))
 
 
 @pytest.fixture
@@ -297,6 +297,22 @@ def test_an_encoder_of_fixed_length_is_refused(nodes, clip):
         nodes["PresampleMMHDiTTextEncode"].execute(clip, "a")
 
 
+@pytest.mark.parametrize("text", ["a lake", ""])
+def test_an_encoder_that_adds_tokens_of_others_is_refused(nodes, text):
+    """As SD3's CLIP does, which has a T5 too."""
+
+    class Several(Clip):
+        def tokenize(self, text):
+            return {"l": [[(1, 1.0)] * 77], **super().tokenize(text)}
+
+        def encode_from_tokens_scheduled(self, tokens):
+            ((cond, facts),) = super().encode_from_tokens_scheduled(tokens)
+            return [[torch.cat([torch.ones(1, 77, 20), cond], 1), facts]]
+
+    with pytest.raises(ValueError, match=r"alone, got \d+ with those of .* \(l, t5xxl\); load T5 v1.1 XXL"):
+        nodes["PresampleMMHDiTTextEncode"].execute(Several(), text)
+
+
 # Sampling
 
 
@@ -327,6 +343,24 @@ def test_the_sampler_gives_what_our_own_gives(nodes, model, plain, rule, denoise
     )
     assert torch.allclose(made["samples"], form.process_out(wanted), atol=1e-4)
     assert set(made) == {"samples", "batch_index"}
+
+
+@pytest.mark.parametrize(("denoise", "rule"), [(1.0, "euler"), (0.5, "heun")])
+def test_a_shift_of_the_models_own_multiplies_that_of_the_sampler(nodes, model, monkeypatch, denoise, rule):
+    def made(shift):
+        latent = {"samples": random(1, 16, 4, 4)}
+        options = {"steps": 4, "denoise": denoise, "sampler": rule, "shift": shift, "icfm_sigma": 0.1}
+        node = nodes["PresampleMMHDiTSampler"]
+        return node.execute(model, conditioning(), latent, **options).args[0]["samples"]
+
+    plain, wanted = made(1.5), made(3.0)
+
+    def doubled(percent):
+        return 2 * (1 - percent) / (2 - percent)
+
+    monkeypatch.setattr(model.model.model_sampling, "percent_to_sigma", doubled)
+    assert torch.allclose(made(1.5), wanted, atol=1e-5)
+    assert not torch.allclose(plain, wanted, atol=1e-2)
 
 
 def test_without_a_sigma_the_first_noise_is_plain_whatever_the_models_path_was(nodes, model):
@@ -391,6 +425,27 @@ def test_the_callback_is_told_where_every_step_is(nodes):
     assert [(told["i"], float(told["sigma"])) for told in seen] == [(0, 1.0), (1, 0.5)]
     assert torch.allclose(torch.stack([told["x"] for told in seen]), torch.tensor([[[1.5] * 2], [[2.0] * 2]]))
     assert all(torch.allclose(told["denoised"], torch.full((1, 2), 2.0)) for told in seen)
+
+
+class WithoutFloat64(torch.Tensor):
+    """A tensor on a device such as Apple's; `cpu` gives one that is not."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        made = super().__torch_function__(function, types, args, kwargs)
+        if getattr(made, "dtype", None) == torch.float64:
+            raise TypeError("the device has no float64")
+        return made.as_subclass(torch.Tensor) if function is torch.Tensor.cpu else made
+
+
+def test_it_samples_on_devices_without_float64(nodes):
+    sampling, sigmas = sys.modules[nodes["PresampleMMHDiTSampler"].__module__], torch.tensor([1.0, 0.5, 0.0])
+
+    def made(*given):
+        return sampling.sample_flow(lambda x, sigma: 0.5 * x, *given, rule="heun", disable=True)
+
+    x = torch.ones(1, 2)
+    assert torch.equal(made(*(each.as_subclass(WithoutFloat64) for each in (x, sigmas))), made(x, sigmas))
 
 
 def test_a_negative_prompt_counts(nodes, model):

@@ -120,6 +120,17 @@ def test_at_the_models_own_size_nothing_changes_and_a_second_shift_replaces_the_
     assert (by, second.patches["model_sampling"].shift) == (0.5, 1.5)
 
 
+@pytest.mark.parametrize(
+    ("said", "cell", "by"),
+    [({}, 16, 2.0), ({}, 32, 4.0), ({}, None, 1.0), ({"downscale_ratio_spacial": 8}, 16, 1.0)],
+)
+def test_a_latent_has_cells_of_its_models_size_where_it_says_nothing_else(nodes, sampling, said, cell, by):
+    form = SimpleNamespace(**{} if cell is None else {"spacial_downscale_ratio": cell})
+    model = Model(None, sampling("ModelSamplingFlux", shift=1.15), {"latent_format": form})
+    latent = {"samples": torch.zeros(1, 128, 128, 128), **said}
+    assert run(nodes, "ResolutionShift", model=model, latent=latent, base=1024)[1] == by
+
+
 def test_models_of_fixed_timesteps_are_refused(nodes):
     with pytest.raises(ValueError, match="must be a flow model or one with EDM's noise"):
         run(nodes, "ResolutionShift", model=Model(None, object()), **LARGE)

@@ -23,6 +23,7 @@ from in_comfyui_for_tests import (
     native,
     nodes,
     ours,
+    part,
     relative,
     report,
     small_model,
@@ -384,6 +385,34 @@ def shifts_of_all_nodes():
         "I-CFM Sigmas": apart(exact, made[0]),
         "none": apart(BASE, made[0]),
     }
+
+
+@check
+def shifts_of_the_model_in_our_sampler():
+    """Our sampler and KSampler on MODELs with a shift; on one of 2, our shift 1.5 and 3 on one without."""
+    latent = torch.randn(1, 16, 8, 12, generator=torch.Generator().manual_seed(3))
+    shifted, _ = part("nodes.playground").ResolutionShift.execute(MODEL, width=2048, height=2048).args
+    models = {
+        "none": MODEL,
+        "ModelSamplingSD3": call(ADVANCED, "ModelSamplingSD3", model=MODEL, shift=3.0),
+        "ModelSamplingAuraFlow": call(ADVANCED, "ModelSamplingAuraFlow", model=MODEL, shift=1.73),
+        "ModelSamplingFlux": call(
+            ADVANCED, "ModelSamplingFlux", model=MODEL, max_shift=1.15, base_shift=0.5, width=512, height=512
+        ),
+        "Resolution Shift": shifted,
+    }
+
+    def sampled(model, **options):
+        facts = {"seed": 7, "steps": 10, "cfg": 1.0, **options}
+        return nodes.MMHDiTSampler.execute(model, POSITIVE, {"samples": latent}, **facts).args[0]["samples"]
+
+    found = {}
+    for name, model in models.items():
+        for denoise in (1.0, 0.5):
+            wanted = ksample(model, POSITIVE, latent=latent, steps=10, denoise=denoise)
+            found[f"{name} {denoise}"] = apart(sampled(model, denoise=denoise), wanted)
+    found["on top"] = apart(sampled(shifted, shift=1.5), sampled(MODEL, shift=3.0))
+    return found, apart(sampled(shifted), sampled(MODEL))
 
 
 @check

@@ -205,6 +205,23 @@ def resolution_shift_moves_the_sigmas_of_comfyuis_models():
 
 
 @check
+def a_latent_of_the_models_own_cells_shifts_as_its_size_in_pixels():
+    """For the latent formats whose cells are not of 8 pixels: by a latent, and by width and height."""
+    found = {}
+    for name, format in vars(comfy.latent_formats).items():
+        cell = getattr(format, "spacial_downscale_ratio", 8)
+        if cell == 8 or not isinstance(format, type):
+            continue
+        model = with_sampling(Flux(), shift=1.15)
+        model.add_object_patch("latent_format", format())
+        latent = {"samples": torch.zeros(1, format.latent_channels, 64, 96)}
+        _, by = out(nodes.ResolutionShift, model=model, latent=latent)
+        _, wanted = out(nodes.ResolutionShift, model=model, width=96 * cell, height=64 * cell)
+        found[name] = [by, wanted]
+    return found
+
+
+@check
 def what_cannot_be_done_is_said():
     stock = KNOWN.clone()
     stock.add_object_patch("model_sampling", Timesteps())

@@ -41,6 +41,13 @@ def test_the_stock_scheduler_is_not_exact_and_our_sigmas_are(found):
     assert shifts["none"] > 0.01
 
 
+def test_our_sampler_obeys_the_models_shift_as_ksampler_does(found):
+    said, effect = found("shifts_of_the_model_in_our_sampler")
+    assert len(said) == 11
+    assert max(said.values()) < SAME
+    assert effect > 0.01
+
+
 def test_every_attention_of_comfyui_gives_the_same(found):
     assert max(found("attention_backends").values()) < SAME
 

@@ -51,6 +51,19 @@ def test_every_kind_of_t5_loader_gives_the_same_tokens_and_states(found):
         assert said[kind]["visible"] == [1, 256, 64]
 
 
+def test_a_clip_that_adds_tokens_of_other_encoders_is_refused(found):
+    said, given, count = found("a_clip_of_several_encoders")
+    assert said.startswith("ValueError: clip must give the prompt's")
+    assert "(g, l, t5xxl); load T5 v1.1 XXL" in said
+    assert given == count
+
+
+def test_a_textual_inversion_counts_with_all_of_its_vectors(found):
+    given, count, few, without = found("an_embedding_of_several_vectors")
+    assert few == without
+    assert given == count >= few + 3
+
+
 def test_a_clip_of_fixed_length_is_refused(found):
     assert "takes prompts of any length, got l; load T5" in found("another_clip_is_refused")
 

@@ -35,6 +35,12 @@ def test_resolution_shift_moves_the_sigmas_of_flow_models_flux_and_edm(said):
     assert max(said("resolution_shift_moves_the_sigmas_of_comfyuis_models")) < 1e-5
 
 
+def test_resolution_shift_knows_the_cells_of_other_models(said):
+    found = said("a_latent_of_the_models_own_cells_shifts_as_its_size_in_pixels")
+    assert {"HunyuanImage21", "LTXV"} <= set(found)
+    assert all(by == wanted for by, wanted in found.values())
+
+
 def test_models_that_do_not_fit_are_refused(said):
     shifted, playground = said("what_cannot_be_done_is_said")
     assert shifted.startswith("ValueError: model must be a flow model")

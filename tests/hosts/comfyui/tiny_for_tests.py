@@ -195,6 +195,41 @@ def another_clip_is_refused():
 
 
 @check
+def a_clip_of_several_encoders():
+    """SD3's and FLUX's: what the node says of the first, and by how much the second differs from T5 alone."""
+    import comfy.text_encoders.flux
+    import comfy.text_encoders.sd3_clip
+
+    small = {"num_hidden_layers": 3, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4}
+    t5 = {"num_layers": 2, "d_model": 4096, "d_ff": 8, "num_heads": 2, "d_kv": 4}
+    options = {"clip_l_model_config": small, "clip_g_model_config": small, "t5xxl_model_config": t5}
+    sd3, flux = comfy.text_encoders.sd3_clip, comfy.text_encoders.flux
+
+    def clip(tokenizer, model):
+        target = comfy.supported_models_base.ClipTarget(tokenizer, model)
+        return comfy.sd.CLIP(target, parameters=1, model_options={**options, "dtype": torch.float32})
+
+    several = clip(sd3.SD3Tokenizer, sd3.sd3_clip())
+    made, count = nodes.MMHDiTTextEncode.execute(clip(flux.FluxTokenizer, flux.flux_clip()), PROMPTS[0]).args
+    return [error_of(nodes.MMHDiTTextEncode.execute, several, PROMPTS[0]), made[0][0].shape[1], count]
+
+
+@check
+def an_embedding_of_several_vectors():
+    """How many tokens the node says and gives of a prompt with a textual inversion, and without it."""
+    folder = FOLDER / "embeddings"
+    folder.mkdir()
+    save_file({native.NAME: torch.randn(3, SHAPE.text_dim)}, folder / "calm.safetensors")
+    clip = CLIP.clone()
+    clip.tokenizer = native.TinyTokenizer(embedding_directory=[str(folder)])
+    found = []
+    for text in ("a lake, embedding:calm", "a lake,"):
+        made, count = nodes.MMHDiTTextEncode.execute(clip, text).args
+        found += [made[0][0].shape[1], count]
+    return found
+
+
+@check
 def vae():
     images = torch.rand(2, 64, 48, 3, generator=torch.Generator().manual_seed(0))
     form = MODEL.model.latent_format
