@@ -107,7 +107,7 @@ def to_pillow(image: Tensor, scale: int = 1) -> Any:
 def _draw_row(sheet: Any, pen: Any, row: Row, y: int, scale: int) -> None:
     if row.title:
         most = (sheet.width - 2 * MARGIN) // (TITLE // 2)
-        pen.text((MARGIN, y), _cut(row.title, most), fill=INK, font=_font(TITLE))
+        _write(pen, (MARGIN, y), _cut(row.title, most), INK, TITLE)
         y += TITLE + GAP
     x = (sheet.width - _width(row, scale)) // 2 if row.centered else MARGIN
     tallest = max(_size(cell, scale)[1] for cell in row.cells)
@@ -115,7 +115,7 @@ def _draw_row(sheet: Any, pen: Any, row: Row, y: int, scale: int) -> None:
         width, height = _size(cell, scale)
         sheet.paste(to_pillow(cell.image, scale), (x, y + tallest - height))
         for line, text in enumerate(_lines(cell, scale)):
-            pen.text((x, y + tallest + 6 + line * LINE), text, fill=QUIET, font=_font(TEXT))
+            _write(pen, (x, y + tallest + 6 + line * LINE), text, QUIET, TEXT)
         x += width + GAP
 
 
@@ -146,11 +146,13 @@ def _size(cell: Cell, scale: int) -> tuple[int, int]:
     return width * scale, height * scale
 
 
-def _font(size: int) -> Any:
-    """Pillow's own font; before Pillow 10.1 it has one size."""
+def _write(pen: Any, at: tuple[int, int], text: str, ink: str, size: int) -> None:
+    """Draws in Pillow's own font; before Pillow 10.1 it has one size and the letters of Latin-1."""
     from PIL import ImageFont
 
     try:
-        return ImageFont.load_default(size)
+        font = ImageFont.load_default(size)
     except TypeError:
-        return ImageFont.load_default()
+        font = ImageFont.load_default()
+        text = text.replace("…", "...").encode("latin-1", "replace").decode("latin-1")
+    pen.text(at, text, fill=ink, font=font)

@@ -26,7 +26,20 @@ def test_every_picture_is_on_it_whole_and_as_large_as_asked():
         assert count(sheet, (0, 0, 255)) == (50 * 20 + 10 * 10) * scale**2
 
 
-@pytest.mark.parametrize("text", ["", "x" * 500, "a\n\nb", "日本語のタグ", "\x00<b>&amp;", " "])
+@pytest.fixture(params=["any", "one of Latin-1"])
+def font(request, monkeypatch):
+    """Pillow's own font, or as it was before Pillow 10.1."""
+    from PIL import ImageFont
+
+    def load_default():
+        return ImageFont.load_default_imagefont()
+
+    if request.param != "any" and hasattr(ImageFont, "load_default_imagefont"):
+        monkeypatch.setattr(ImageFont, "load_default", load_default)
+
+
+@pytest.mark.usefixtures("font")
+@pytest.mark.parametrize("text", ["", "x" * 500, "é … " * 99, "a\n\nb", "日本語のタグ", "\x00<b>&amp;", " "])
 def test_any_text_can_stand_on_it(text):
     draw_sheet([Row(text, [Cell(RED.expand(3, 16, 16), text)])])
 
