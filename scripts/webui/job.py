@@ -103,7 +103,20 @@ def _each(p: Any, of_images: list) -> Callable[..., str | None]:
         place = index + getattr(p, "iteration", 0) * p.batch_size if within else index
         return of_images[place] if place < len(of_images) else None
 
-    return of_image
+    return _Asked(of_image, of_images[0] or "")
+
+
+class _Asked(str):
+    """What hosts ask image by image. It is the first image's text as well: Classic writes all pairs as JSON,
+    which has no functions."""
+
+    def __new__(cls, of_image: Callable[..., str | None], first: str) -> "_Asked":
+        made = super().__new__(cls, first)
+        made.of_image = of_image
+        return made
+
+    def __call__(self, **image: Any) -> str | None:
+        return self.of_image(**image)
 
 
 def request_for(values: Values, width: int, height: int) -> Request:

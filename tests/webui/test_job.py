@@ -1,5 +1,6 @@
 """Prompts of a job are expanded once, where they should be, and everything else stays as it is."""
 
+import json
 import re
 from copy import copy
 
@@ -43,6 +44,7 @@ def test_every_image_of_a_batch_has_an_expansion_of_its_own(script):
     assert p.main_prompt == p.all_prompts[0]
     assert p.prompt == "lake, night"
     assert notes(p, "seed") == ["5", "6", "7", "8"]
+    assert json.loads(json.dumps(p.extra_generation_params))["Presample seed"] == "5"  # as Classic writes it
     grid = p.extra_generation_params["Presample seed"]
     assert grid(index=0, all_prompts=p.prompts, use_main_prompt=True) == "5"
     assert grid(index=3, all_prompts=p.all_prompts, iteration=1, position_in_batch=1) == "8"

@@ -87,9 +87,11 @@ def test_a_mix_changes_the_picture_and_the_next_one_is_as_before(make, base):
 
 def test_at_0_it_is_the_original_and_every_weight_counts(make, base):
     assert make(w=0.0).pixels == base.pixels
-    found = [*make(w=1.0).pixels, *make(w=1.0, negative="original").pixels]
-    found += make(encoder_2="soft.safetensors", weight_1=0.7, weight_2=0.3).pixels
-    assert len({*base.pixels, *found}) == 4
+    four = {"steps": 4}  # Classic makes the last step without the negative prompt
+    mixes = [{"w": 1.0}, {"w": 1.0, "negative": "original"}]
+    mixes += [{"encoder_2": "soft.safetensors", "weight_1": 0.7, "weight_2": 0.3}]
+    found = [pixels for mix in ({}, *mixes) for pixels in make(others=four, **mix).pixels]
+    assert len(set(found)) == 4
 
 
 def test_the_original_leads_the_steps_that_it_is_to_lead(make):
