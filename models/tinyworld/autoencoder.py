@@ -16,6 +16,7 @@ from ..latents import CHANNELS, SCALE, SHIFT, STRIDE
 
 WIDTH = 64  # channels of the layers
 LIMIT = 3.0  # the decoder sees latents bent into -3..3
+AT_ONCE = 8  # pictures that go through together; what more of them pass on fits in no processor's cache
 
 
 class Block(nn.Module):

@@ -8,7 +8,7 @@ n pictures of one size  h w image
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -101,23 +101,29 @@ class Shard:
         return Draw(scene_of(self.labels[i]), width, height, int(self.seeds[i]))
 
 
-def write_shard(path: Path, these: Sequence[Draw], *, workers: int = 0) -> None:
-    """Paints the draws, of any sizes, into one safetensors file."""
+def painted(these: Sequence[Draw], *, workers: int = 0) -> dict[tuple[int, int], Shard]:
+    """Returns the pictures of the draws, of any sizes, by their size: width, height."""
+    pictures = list(render_many(these, workers=workers))
+    found = {}
+    for size in sorted({(d.width, d.height) for d in these}):
+        here = [i for i, d in enumerate(these) if (d.width, d.height) == size]
+        found[size] = Shard(
+            torch.stack([pictures[i] for i in here]),
+            torch.stack([labels_of(these[i].scene) for i in here]),
+            torch.tensor([these[i].seed for i in here]),
+        )
+    return found
+
+
+def write_shards(path: Path, shards: Mapping[tuple[int, int], Shard]) -> None:
+    """Writes pictures of several sizes into one safetensors file."""
     from safetensors.torch import save_file
 
-    sizes = sorted({(d.width, d.height) for d in these})
-    pictures = list(render_many(these, workers=workers))
-    tensors = {}
-    for width, height in sizes:
-        here = [i for i, d in enumerate(these) if (d.width, d.height) == (width, height)]
-        name = f"{width}x{height}"
-        tensors[f"{name}.pixels"] = torch.stack([pictures[i] for i in here])
-        tensors[f"{name}.labels"] = torch.stack([labels_of(these[i].scene) for i in here])
-        tensors[f"{name}.seeds"] = torch.tensor([these[i].seed for i in here])
-    save_file(tensors, path)
+    parts = {f"{width}x{height}": shard for (width, height), shard in shards.items()}
+    save_file({f"{name}.{part}": t for name, shard in parts.items() for part, t in vars(shard).items()}, path)
 
 
-def read_shard(path: Path) -> dict[tuple[int, int], Shard]:
+def read_shards(path: Path) -> dict[tuple[int, int], Shard]:
     """Returns the pictures of a file by their size: width, height.
 
     Raises:
@@ -141,14 +147,29 @@ def cached(folder: Path, seed: int, count: int, *, workers: int = 0) -> list[Sha
 
     What is missing is painted first; an interruption leaves whole files.
     """
-    found = []
-    for chunk in range(-(-count // CHUNK)):
-        path = folder / f"pictures-v{VERSION}-{seed}-{chunk}.safetensors"
-        if not path.exists():
-            with written(path) as half:
-                write_shard(half, draws(seed, CHUNK, start=chunk * CHUNK), workers=workers)
-        found += read_shard(path).values()
-    return found
+    parts = (cached_chunk(folder, seed, number, workers=workers) for number in range(chunks(count)))
+    return [shard for part in parts for shard in part.values()]
+
+
+def cached_chunk(folder: Path, seed: int, number: int, *, workers: int = 0) -> dict[tuple[int, int], Shard]:
+    """Returns chunk `number` of a stream by size, from its file; paints it first where that is missing."""
+    return kept(
+        folder / f"pictures-v{VERSION}-{seed}-{number}.safetensors",
+        lambda: painted(draws(seed, CHUNK, start=number * CHUNK), workers=workers),
+    )
+
+
+def chunks(count: int) -> int:
+    """Returns how many chunks hold `count` pictures."""
+    return -(-count // CHUNK)
+
+
+def kept(path: Path, make: Callable[[], Mapping[tuple[int, int], Shard]]) -> dict[tuple[int, int], Shard]:
+    """Returns the pictures of a file by size; makes it first where it is missing."""
+    if not path.exists():
+        with written(path) as half:
+            write_shards(half, make())
+    return read_shards(path)
 
 
 @cache

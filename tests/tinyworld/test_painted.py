@@ -1,14 +1,20 @@
 """What trainers see of painted pictures, and in which order: that in which the bundled models saw them."""
 
+import dataclasses
 import itertools
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from presample.models.hub import bundled_weights
+from presample.models.tinyworld.autoencoder import load_autoencoder
+from presample.models.tinyworld.bundled import AUTOENCODER
 from presample.models.tinyworld.clip import read_words
-from presample.models.tinyworld.pictures import draws
+from presample.models.tinyworld.pictures import cached, draws
 from presample.models.tinyworld.training import clip, oracle, taste
-from presample.models.tinyworld.training.painted import load
+from presample.models.tinyworld.training.decoded import decoded
+from presample.models.tinyworld.training.painted import by_size, shards
 from presample.models.trainer.fit import Place
 
 HALF = Place(1, 2)
@@ -89,7 +95,43 @@ def test_a_batch_larger_than_what_was_painted_is_refused():
 def test_pictures_are_loaded_by_size_with_what_is_told_of_each(tmp_path, monkeypatch):
     monkeypatch.setattr("presample.models.tinyworld.pictures.CHUNK", 8)
     options = oracle.OracleOptions(cache=str(tmp_path), pictures=16)
-    found = load(options, lambda shard: shard.seeds)
+    found = by_size(shards(options), lambda shard: shard.seeds)
     assert sorted(torch.cat([seeds for _, seeds in found]).tolist()) == [d.seed for d in draws(0, 16)]
     assert [pixels.shape[2:] for pixels, _ in found] == sorted({pixels.shape[2:] for pixels, _ in found})
     assert all(len(pixels) == len(seeds) for pixels, seeds in found)
+
+
+def test_a_second_look_is_at_what_the_autoencoder_gives_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("presample.models.tinyworld.pictures.CHUNK", 8)
+    weights = bundled_weights(AUTOENCODER)
+    how = {"accelerator": oracle.make_accelerator(oracle.OracleOptions(precision="no"))}
+    found = decoded(tmp_path, 0, 9, **how)
+    painted = {tuple(shard.seeds.tolist()): shard for shard in cached(tmp_path, 0, 16)}
+    assert sum(len(shard.seeds) for shard in found) == 16
+    for shard in found:
+        same = painted[tuple(shard.seeds.tolist())]
+        images = same.pixels[:1].float() / 255
+        autoencoder = load_autoencoder(weights)
+        given_back = autoencoder.decode(autoencoder.encode(images)) * 255
+        assert torch.equal(shard.labels, same.labels)
+        assert (shard.pixels[:1] - given_back).abs().max() < 1
+        assert not torch.equal(shard.pixels, same.pixels)
+    monkeypatch.setattr("presample.models.tinyworld.training.decoded.load_autoencoder", lambda *a, **k: None)
+    kept = decoded(tmp_path, 0, 9, **how)
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(found, kept, strict=True))
+
+
+def test_an_oracle_begins_with_another(tmp_path, monkeypatch):
+    monkeypatch.setattr("presample.models.tinyworld.pictures.CHUNK", 8)
+    common = {"cache": str(tmp_path), "pictures": 8, "decoded": 8, "batch": 1, "steps": 1, "precision": "no"}
+    first = oracle.OracleOptions(out=str(tmp_path / "first"), **common)
+    assert oracle.train(first)["parameters"] > 0
+    begun = oracle.make_model(dataclasses.replace(first, start=str(tmp_path / "first/model.safetensors")))
+    whole = load_file(tmp_path / "first/model.safetensors")
+    assert all(
+        torch.equal(t.half().float(), whole[n].float())
+        for n, t in begun.state_dict().items()
+        if n.endswith("weight")
+    )
+    assert all(p.requires_grad for p in begun.parameters())
+    assert begun.training

@@ -14,10 +14,10 @@ from presample.models.tinyworld.pictures import (
     labels_of,
     picture,
     prompt,
-    read_shard,
+    read_shards,
     render_many,
     scene_of,
-    write_shard,
+    write_shards,
 )
 from presample.models.tinyworld.scene import aspect_of
 
@@ -51,8 +51,8 @@ def test_worker_processes_change_nothing():
 
 def test_a_file_gives_back_pictures_and_scenes(tmp_path):
     these = draws(2, 8)
-    write_shard(tmp_path / "a.safetensors", these)
-    shards = read_shard(tmp_path / "a.safetensors")
+    write_shards(tmp_path / "a.safetensors", pictures.painted(these))
+    shards = read_shards(tmp_path / "a.safetensors")
     assert sum(len(shard.seeds) for shard in shards.values()) == 8
     for size, shard in shards.items():
         draw = shard.draw(0)
@@ -79,9 +79,9 @@ def test_the_stream_is_that_of_its_version():
 
 def test_kept_files_of_another_version_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "CHUNK", 2)
-    painted = []
-    monkeypatch.setattr(pictures, "write_shard", lambda *given, **how: painted.append(write_shard(*given)))
+    written = []
+    monkeypatch.setattr(pictures, "write_shards", lambda *given: written.append(write_shards(*given)))
     for version in (1, 1, 2):
         monkeypatch.setattr(pictures, "VERSION", version)
         cached(tmp_path, 0, 2)
-    assert len(painted) == 2
+    assert len(written) == 2

@@ -21,8 +21,6 @@ from .reading import reader as make_reader
 from .world import Bank, Painting, Tools, paint_all
 from .world_batches import WorldBatches
 
-ENCODED = 8  # pictures encoded at once; what more of them pass on no longer fits in a processor's cache
-
 
 @dataclass(frozen=True)
 class Source:
@@ -66,7 +64,7 @@ def _decoder(path: Path) -> Decode:
 
 def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     """Paints with the bundled autoencoder and reads prompts with the bundled CLIP."""
-    from ...tinyworld.autoencoder import load_autoencoder
+    from ...tinyworld.autoencoder import AT_ONCE, load_autoencoder
     from ...tinyworld.bundled import AUTOENCODER, CLIP, WORDS
     from ...tinyworld.clip import load_clip, read_words
     from ...tinyworld.pictures import picture
@@ -87,7 +85,7 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     @torch.no_grad()
     def encode(images: Tensor) -> Tensor:
         with accelerator.autocast():
-            return torch.cat([autoencoder.encode(part).float() for part in images.split(ENCODED)])
+            return torch.cat([autoencoder.encode(part).float() for part in images.split(AT_ONCE)])
 
     tools = Tools(picture, encode, words.ids)
     paint_all(folder, how, tools, place=place)

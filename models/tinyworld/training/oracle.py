@@ -1,7 +1,8 @@
 """Trains the little world's oracle, which reads scenes back from pictures: `presample train tiny-oracle`.
 
 The pictures are painted once, into files of a cache folder that a later training reads again; each comes
-several times, mirrored at random, which changes no attribute.
+several times, mirrored at random, which changes no attribute. Some are also seen as the autoencoder gives
+them back, since what the oracle judges has gone through its decoder.
 
 b batch  h w image  a attributes
 """
@@ -25,8 +26,9 @@ from ...trainer.small import FILE, Small, fit_and_save
 from ..bundled import ORACLE
 from ..oracle import Oracle, accuracy, load_oracle, numbers, visible
 from ..pictures import HELD_OUT, draws, images_of, scene_of
+from .decoded import decoded
 from .jitter import jitter
-from .painted import PaintedOptions, load, turns
+from .painted import PaintedOptions, by_size, shards, turns
 
 WHAT = (
     "A small network that reads the little world's pictures: it says for each attribute of a scene which "
@@ -52,6 +54,10 @@ class OracleOptions(PaintedOptions):
     ema: float = default(FitOptions, "ema", 0.0)
     guard: bool = default(FitOptions, "guard", False)
     batch: int = option(32, "Pictures in a batch of one process.", low=1, high=4096, step=1)
+    decoded: int = option(
+        0, "Pictures seen a second time as the autoencoder gives them back.", low=0, high=10**6, step=1024
+    )
+    start: str = option("", "Model file to begin with.")
 
 
 def train(options: OracleOptions) -> dict | None:
@@ -59,18 +65,33 @@ def train(options: OracleOptions) -> dict | None:
 
     Raises:
         ModuleNotFoundError: accelerate is missing (`presample[train]`).
+        OSError: a model file is missing.
+        ValueError: the file to begin with is not an oracle's.
     """
     accelerator = make_accelerator(options)
+    model = make_model(options)
     with accelerator.main_process_first():
-        painted = load(options, lambda shard: torch.stack([numbers(scene_of(row)) for row in shard.labels]))
-    model = Oracle()
-    model.init_weights(generator_for(options.seed, 21))
-    model = model.to(memory_format=torch.channels_last)
+        seen = shards(options)
+        if options.decoded:
+            cache = Path(options.cache)
+            seen += decoded(
+                cache, options.seed, options.decoded, accelerator=accelerator, workers=options.workers
+            )
+    painted = by_size(seen, lambda shard: torch.stack([numbers(scene_of(row)) for row in shard.labels]))
 
     def data(place: Place, skip: int) -> Iterator[tuple[Tensor, Tensor]]:
         return stream(painted, options, place=place, skip=skip)
 
     return fit_and_save(model, options, data=data, loss=loss, accelerator=accelerator)
+
+
+def make_model(options: OracleOptions) -> Oracle:
+    """Returns a fresh network, or the one to begin with."""
+    if options.start:
+        return load_oracle(Path(options.start)).train().requires_grad_(True)
+    model = Oracle()
+    model.init_weights(generator_for(options.seed, 21))
+    return model.to(memory_format=torch.channels_last)
 
 
 def stream(

@@ -5,7 +5,7 @@ n pictures of one size  h w image
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -33,10 +33,10 @@ def shards(options: PaintedOptions) -> list[Shard]:
     return cached(Path(options.cache), options.seed, options.pictures, workers=options.workers)
 
 
-def load(options: PaintedOptions, told: Callable[[Shard], Tensor]) -> list[tuple[Tensor, Tensor]]:
+def by_size(shards: Iterable[Shard], told: Callable[[Shard], Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Returns the pictures (n, 3, h, w) of each size, uint8, and what is told of them (n, ...)."""
     found: dict[tuple[int, int], list] = {}
-    for shard in shards(options):
+    for shard in shards:
         found.setdefault(tuple(shard.pixels.shape[-2:]), []).append((shard.pixels, told(shard)))
     return [tuple(map(torch.cat, zip(*parts, strict=True))) for _, parts in sorted(found.items())]
 

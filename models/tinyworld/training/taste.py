@@ -24,7 +24,7 @@ from ...trainer.small import FILE, Small, fit_and_save
 from ..bundled import TASTE
 from ..pictures import HELD_OUT, Shard, draws, images_of, scene_of
 from ..taste import KINDS, NETS, Taste, load_taste, truth
-from .painted import PaintedOptions, load, turns
+from .painted import PaintedOptions, by_size, shards, turns
 
 WHAT = (
     "Two small networks that score pictures of the little world: how vivid, how detailed and how moonlit "
@@ -58,7 +58,7 @@ def train(options: TasteOptions) -> dict | None:
     """
     accelerator = make_accelerator(options)
     with accelerator.main_process_first():
-        painted = load(options, told)
+        painted = by_size(shards(options), told)
     model = make_model(options.seed)
     every = torch.cat([true for _, true in painted])
     model.mean, model.std = every.mean(0), every.std(0)
