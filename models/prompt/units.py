@@ -123,7 +123,7 @@ def _at_sentence_ends(item: list[tuple[Span, int]]) -> Iterator[list[Span]]:
 
 def _say(spans: Sequence[Span], *, split: bool) -> Iterator[str]:
     said: list[str] = []
-    for span in spans:
+    for span in _wanted(spans):
         if split and span.kind in _SEPARATES:
             yield "".join(said)
             said = []
@@ -136,6 +136,19 @@ def _say(spans: Sequence[Span], *, split: bool) -> Iterator[str]:
         elif span.kind is Kind.ESCAPE:
             said.append(unescape(span.text))
     yield "".join(said)
+
+
+def _wanted(spans: Sequence[Span]) -> Iterator[Span]:
+    """The spans but for brackets of a weight below zero: hosts that know such a weight take those away."""
+    opened, away = [], set()
+    for i, span in enumerate(spans):
+        if span.kind is Kind.OPEN:
+            opened.append(i)
+        elif span.kind is Kind.CLOSE and opened:
+            begin = opened.pop()
+            if spans[i - 1].kind is Kind.WEIGHT and "-" in spans[i - 1].text:
+                away.update(range(begin, i))
+    return (span for i, span in enumerate(spans) if i not in away)
 
 
 def _tidy(term: str, half_open: bool) -> str:

@@ -113,10 +113,18 @@ class Expander:
     def places(self) -> list[int]:
         """The regions to expand: those that say something; the first where none does.
 
-        An empty part, such as the line between two others, is there for a reason and stays empty.
+        An empty part, such as the line between two others, is there for a reason and stays empty. What AND
+        takes away stays what it is: more of it would be taken away of what the others want.
+
+        Raises:
+            ValueError: AND takes all of it away.
         """
-        regions = self.document.regions
-        return [i for i, region in enumerate(regions) if region.tags or region.prose] or [0]
+        regions, shown = self.document.regions, of_one_picture(self.document)
+        if not shown:
+            raise ValueError(
+                "a part of the prompt must be wanted, and AND takes all away: give one a weight above 0"
+            )
+        return [i for i in shown if regions[i].tags or regions[i].prose] or shown[:1]
 
     def planned(self) -> dict[int, tuple[Pass, ...]]:
         """Returns the passes of each region; one that a chosen task has nothing to do with stays as it is.

@@ -70,9 +70,11 @@ def connect(panel) -> None:
     recount = {"fn": None, "inputs": [], "outputs": [], panel_js(): recounting(panel.tab)}
     end = {**recount, panel_js(): ending(panel.tab)}
     at_once = {"inputs": inputs, **quiet, **side_by_side()}
-    panel.generate.click(acts.generate, outputs=written, **at_once).then(**end)
-    panel.reroll.click(acts.reroll, outputs=[*written, panel.widgets["seed"]], **at_once).then(**end)
-    panel.vary.click(acts.vary, outputs=[panel.status, panel.result, panel.varied], **at_once).then(**end)
+    panel.generate.click(as_told(acts.generate), outputs=written, **at_once).then(**end)
+    rerolled = [*written, panel.widgets["seed"]]
+    panel.reroll.click(as_told(acts.reroll), outputs=rerolled, **at_once).then(**end)
+    varied = [panel.status, panel.result, panel.varied]
+    panel.vary.click(as_told(acts.vary), outputs=varied, **at_once).then(**end)
     panel.stop.click(Running.stop, inputs=[panel.running], outputs=[], queue=False, **quiet)
     panel.undo.click(acts.undo, inputs=[box, panel.history], outputs=shown, **quiet).then(**recount)
     chosen = {panel_js(): f"(box, history, varied) => [box, history, varied, {asking(panel.tab, 'place')}]"}
@@ -92,6 +94,20 @@ def panel_js() -> str:
 def side_by_side() -> dict[str, Any]:
     """Returns what lets a handler run for several pages at once; in gradio 4 they would wait in turn."""
     return {"concurrency_limit": None} if _is_gradio_4() else {}
+
+
+def as_told(handler: Callable[..., Iterator[list]]) -> Callable:
+    """Returns a button's handler for this host: without gradio's queue it answers once, when all is done."""
+    from modules import shared
+
+    if not getattr(shared.cmd_opts, "no_gradio_queue", False):
+        return handler
+
+    def at_end(*given: Any) -> list:
+        *_, last = handler(*given)
+        return last
+
+    return at_end
 
 
 def tell(panel, name: str, component) -> None:

@@ -177,11 +177,15 @@ class Denoiser(torch.nn.Module):
 
 
 def let_forge_load() -> None:
-    """Has Forge load Playground's checkpoints: it recognises them, and then has no predictor for them."""
-    if importlib.util.find_spec("backend") is None:
+    """Has Forge load Playground's checkpoints: it recognises them, and then has no predictor for them.
+
+    A `backend` of another host's extension is none of Forge's.
+    """
+    try:
+        known = importlib.import_module("backend.modules.k_model")
+        own = known.k_prediction_from_diffusers_scheduler
+    except (ImportError, AttributeError):
         return
-    known = importlib.import_module("backend.modules.k_model")
-    own = known.k_prediction_from_diffusers_scheduler
     if hasattr(own, CHANGED):
         return
 

@@ -20,8 +20,6 @@ from .values import RANDOM, Values
 
 SEED, DONE, DRAWN = "_presample_seed", "_presample_done", "_presample_drawn"
 OVERRIDES = "_presample_overrides"  # what an axis of a grid puts in the place of the panel
-# Marks of passes inside another job, whose prompts have been expanded already.
-INNER = ("_ad_inner", "_sam3_inner")
 
 Expand = Callable[[Sequence[Request]], Sequence[Expansion]]
 
@@ -34,7 +32,7 @@ def prepare(p: Any) -> None:
 def before(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     """Expands the prompt that wildcards and styles are still to find, where that is wanted."""
     forget(p)
-    if not values.panel.enabled or values.panel.timing != "before" or _is_inner(p):
+    if not values.panel.enabled or values.panel.timing != "before":
         return
     done, listed = getattr(p, DONE, None), isinstance(p.prompt, list)
     prompts = list(p.prompt) if listed else [p.prompt]
@@ -53,7 +51,7 @@ def before(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
 def process(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     """Expands the prompts of all images, and says so in the infotexts."""
     forget(p)
-    if not values.panel.enabled or _is_inner(p):
+    if not values.panel.enabled:
         return
     done, prompts = getattr(p, DONE, None), list(p.all_prompts)
     if values.panel.timing == "after" and not (done and done.after == tuple(prompts)):
@@ -130,10 +128,6 @@ def request_for(values: Values, width: int, height: int) -> Request:
         keep=values.keep,
         drop=values.drop,
     )
-
-
-def _is_inner(p: Any) -> bool:
-    return any(getattr(p, mark, False) for mark in INNER)
 
 
 def _seeds(p: Any) -> list[int]:
@@ -237,13 +231,23 @@ def _known(p: Any, requests: Sequence[Request], memory: Memory) -> dict[str, Pai
 
 def _found(p: Any, values: Values, prompts: list[str], images: list[int], memory: Memory) -> Done | None:
     """What an image that is to be enlarged was made with; None where this session did not make it."""
-    after = [memory.images.get(pair) for pair in zip(prompts, images, strict=True)]
+    infotext = _infotext(getattr(p, "firstpass_image", None))
+    after = [memory.of_image(prompt, image, infotext) for prompt, image in zip(prompts, images, strict=True)]
     if None in after:
         tell(p, "the prompt was not expanded: it is not known what this picture was made with")
         return None
     requests = requests_for(request_for(values, p.width, p.height), prompts, [0] * len(prompts))
     pairs = merge([memory.said(text) or {} for text in after])
     return Done(tuple(requests), values.extras(), tuple(after), pairs, (None,) * len(after))
+
+
+def _infotext(picture: Any) -> str:
+    """Returns what the host has written into a picture's file, if anything."""
+    if picture is None:
+        return ""
+    from modules.images import read_info_from_image
+
+    return read_info_from_image(picture)[0] or ""
 
 
 def _remember(done: Done, images: Sequence[int], memory: Memory) -> None:

@@ -11,6 +11,7 @@ from ...models.tipo.infotext import read
 from ...models.tipo.tags import load_tags
 
 REMEMBERED = 1024
+SAME_IMAGE = 63  # more expansions of one prompt for one seed of an image, such as those of a grid's cells
 # How much of an expansion a changed text must still hold: half of one that was in the prompt box, to be
 # changed there; most of one that only pictures have, for prompts of one subject share much with these many.
 HALF, MOST = 0.5, 0.8
@@ -37,14 +38,14 @@ class Memory:
     """Expansions of this session: a text that is one already is not expanded again, nor a job made twice.
 
     `texts` has what the infotext says of each; `added` what it was made of, and how much of that a changed
-    text must hold; `images` the expansion of a prompt for the seed of an image; `pictures` the expansions of
-    a job by the infotexts of its pictures; `last` is the last job, which comes again for every cell of a grid
-    and every tile of a picture.
+    text must hold; `images` the expansions of a prompt for the seed of an image, the latest last; `pictures`
+    the expansions of a job by the infotexts of its pictures; `last` is the last job, which comes again for
+    every cell of a grid and every tile of a picture.
     """
 
     texts: OrderedDict[str, Pairs] = field(default_factory=OrderedDict)
     added: OrderedDict[str, tuple[Made, float]] = field(default_factory=OrderedDict)
-    images: OrderedDict[tuple[str, int], str] = field(default_factory=OrderedDict)
+    images: OrderedDict[tuple[str, int], tuple[str, ...]] = field(default_factory=OrderedDict)
     pictures: OrderedDict[str, tuple[Expansion, ...]] = field(default_factory=OrderedDict)
     last: Done | None = None
 
@@ -73,8 +74,17 @@ class Memory:
         """Remembers a text as an expansion, unless it is what it was, and for the seeds of which images."""
         if before != after:
             self.texts[_bare(after)] = pairs
-        self.images.update({(before, image): after for image in images})
+        for image in images:
+            others = [text for text in self.images.pop((before, image), ()) if text != after]
+            self.images[before, image] = (*others[-SAME_IMAGE:], after)
         self._forget()
+
+    def of_image(self, before: str, image: int, infotext: str) -> str | None:
+        """Returns the expansion of a prompt for the seed of an image: of several that with which its infotext
+        begins, or the latest; None where there is none."""
+        known = self.images.get((before, image), ())
+        said = [text for text in known if _bare(infotext).startswith(_bare(text))]
+        return max(said, key=len) if said else next(reversed(known), None)
 
     def add_words(self, made: Expansion, share: float) -> None:
         """Remembers what an expansion added; a changed text that holds this share of it is still that one."""

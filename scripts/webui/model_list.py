@@ -37,7 +37,7 @@ def connect(panel) -> None:
     panel.widgets["model"].change(offer, inputs=state, outputs=shown, queue=False, **quiet)
     panel.refresh.click(**again)
     fetched = {"inputs": state, "outputs": [*shown, panel.status], **quiet, **actions.side_by_side()}
-    panel.fetch.click(fetch, **fetched).then(**again)
+    panel.fetch.click(actions.as_told(fetch), **fetched).then(**again)
     panel.fetch_stop.click(Running.stop, inputs=[panel.fetches], outputs=[], queue=False, **quiet)
 
 

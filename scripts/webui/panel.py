@@ -181,13 +181,13 @@ class Panel:
     def _getter(self, name: str) -> Callable[[Mapping[str, Any]], Any]:
         def get(pairs: Mapping[str, Any]) -> Any:
             record = read(pairs)
-            return self.values(record).get(name) if record else None
+            return self.values(record, values.image_seed(pairs)).get(name) if record else None
 
         return get
 
-    def values(self, record: Record) -> dict[str, Any]:
+    def values(self, record: Record, image: int | None = None) -> dict[str, Any]:
         """Returns what an infotext states for the widgets; a model that is not in the list is left out."""
-        found = values.widget_values(record)
+        found = values.widget_values(record, image)
         if "model" in found and (chosen := _listed(found.pop("model"))):
             found["model"] = chosen
         return found

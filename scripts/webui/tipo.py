@@ -9,6 +9,7 @@ from modules import shared
 
 from ...models.tipo.expansion import Expansion, Progress, Request
 from . import job, values
+from .current import CURRENT
 from .keeper import Keeper
 from .memory import Memory
 
@@ -24,6 +25,7 @@ def stopped() -> bool:
 def expand(requests: Sequence[Request]) -> list[Expansion]:
     """Returns the expansions of a job, with the host's progress and its stop button."""
     before, last = shared.state.textinfo, 0.0
+    shared.state.skipped = False  # that was for the picture before: hosts forget it only at the next one
 
     def on_progress(progress: Progress) -> None:
         nonlocal last
@@ -76,16 +78,22 @@ class PresampleTIPO(scripts.Script):
         job.prepare(p)
 
     def before_process(self, p, *args) -> None:
-        self.run(job.before, p, args)
+        if not CURRENT.has(p):
+            self.run(job.before, p, args)
 
     def process(self, p, *args) -> None:
-        self.run(job.process, p, args)
+        if not CURRENT.has(p):
+            self.run(job.process, p, args)
 
     def before_process_batch(self, p, *args, **batch) -> None:
-        job.note_hires(p)
+        CURRENT.begin(p)
+        if not CURRENT.has(p):
+            job.note_hires(p)
 
     def postprocess(self, p, processed, *args) -> None:
-        job.note_pictures(p, processed.infotexts, self.memory)
+        if not CURRENT.has(p):
+            CURRENT.end(p)
+            job.note_pictures(p, processed.infotexts, self.memory)
 
     def run(self, step: Callable, p, args: Sequence[Any]) -> None:
         """Takes a step with what panel and axes say; what goes wrong is told under the picture."""

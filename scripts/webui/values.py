@@ -13,6 +13,7 @@ from ...models.options import Option, describe, option, validate
 from ...models.tipo.chips import NOTHING, Keep, read_decisions, write_decisions
 from ...models.tipo.choices import model_name
 from ...models.tipo.infotext import Record
+from ...models.tipo.jobs import Seeding
 from ...models.tipo.options import ExpandOptions
 
 RANDOM = -1
@@ -143,10 +144,11 @@ def _typed(fact: Option, value: Any) -> Any:
     return value
 
 
-def widget_values(record: Record) -> dict[str, Any]:
+def widget_values(record: Record, image: int | None = None) -> dict[str, Any]:
     """Returns the widgets' values that an infotext states, by name.
 
-    What it does not state was the default; only the model stays, and the template where it is not used.
+    What it does not state was the default; only the model stays, and the template where it is not used. A
+    text that has not the seed of its `image` is made again by its own seed alone.
     """
     known = facts()
     alone = ("enabled", "model", TEMPLATE)
@@ -159,7 +161,20 @@ def widget_values(record: Record) -> dict[str, Any]:
             found[name] = value
     if found["layout"] not in known["layout"].choices:
         found |= {"layout": CUSTOM, TEMPLATE: found["layout"]}
+    if found["seed_from"] == "image" and image is not None:
+        (same,) = Seeding(linked=True).seeds([image])
+        found["seed_from"] = "image" if found["seed"] == same else "own"
     return found
+
+
+def image_seed(pairs: Mapping[str, Any]) -> int | None:
+    """Returns the seed of the picture that an infotext is of, as expansions take it; None if it says none."""
+    try:
+        return int(pairs["Seed"]) + (
+            int(pairs["Variation seed"]) if "Variation seed strength" in pairs else 0
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _readable(decisions: str) -> bool:

@@ -95,3 +95,19 @@ def test_a_prompt_that_and_takes_away_is_no_part_of_the_picture(prompt, parts):
 def test_what_and_takes_away_forbids_nothing_in_the_rest(tipo):
     found = tags_of_parts(tipo, "1girl, lake AND night :-1")
     assert any(first & {"day", "blue sky"} for first, _ in found)
+
+
+def test_what_and_takes_away_stays_as_it_was_typed(tipo):
+    typed = "castle, winter AND night, (stars:1.2) :-1"
+    found = run(typed, tipo, **TAGS_ALONE)
+    assert found.prompt.endswith(" AND night, (stars:1.2) :-1")
+    assert len(found.prompt) > len(typed)
+    with pytest.raises(ValueError, match="weight above 0"):
+        run("lake :-1 AND night :-1", tipo)
+
+
+def test_brackets_of_negative_weight_are_not_told_to_the_model(tipo):
+    (found,) = read("a castle, (night, (rain:1.2):-1.0), (winter:0.5), ((stars:-0.5))").regions
+    assert found.tags == ("a castle", "winter")
+    made = run("a castle, (night:-1.0)", tipo, **TAGS_ALONE)
+    assert made.prompt.startswith("a castle, (night:-1.0), ")

@@ -55,6 +55,14 @@ def last(handler):
     return outputs
 
 
+def test_without_gradios_queue_a_button_answers_at_its_end(acts, actions, shared):
+    assert actions.as_told(acts.generate) == acts.generate
+    shared.cmd_opts.no_gradio_queue = True
+    box, history, status, _, varied = actions.as_told(acts.generate)("lake, night", [], *arguments())
+    assert box == last(acts.generate("lake, night", [], *arguments()))[0]
+    assert (history, status, varied) == (["lake, night"], "", [box])
+
+
 def test_what_is_written_streams_into_the_box_and_ends_as_the_expansion(acts):
     steps = list(acts.generate("lake, night", [], *arguments(tag_length="long")))
     assert told(steps[0])["live"] == []

@@ -3,6 +3,7 @@
 import json
 import re
 from copy import copy
+from types import SimpleNamespace
 
 import pytest
 from webui_fake import Processing, ProcessingImg2Img
@@ -279,10 +280,32 @@ def test_a_script_that_runs_one_job_several_times_gets_the_same_each_time(script
     assert (p.all_prompts, p.extra_generation_params) == (first, pairs)
 
 
-def test_a_pass_inside_another_is_left_alone(script):
-    p = ProcessingImg2Img("lake", _ad_inner=True).run(script, ON)
-    assert p.all_prompts == ["lake"]
-    assert not p.extra_generation_params
+def test_what_a_detailer_does_inside_a_job_changes_nothing_of_its_infotexts(script):
+    """It calls all scripts on a copy, and makes pictures of faces, whose infotexts may be the job's own."""
+
+    def detail(p):
+        again = copy(p)
+        again.prompt = again.all_prompts[0]
+        again.run(script, args)
+        script.postprocess(again, SimpleNamespace(infotexts=[]), args)
+        face = Processing("face", extra_generation_params=p.extra_generation_params)
+        faces.append(face.run(script, args))
+        assert face.infotexts(script, args)[0]["Prompt"] == "face"
+
+    args, faces = on(temperature=1.5), []
+    plain = Processing("lake", batch_size=2, n_iter=3).run(script, args).infotexts(script, args)
+    p = Processing("lake", batch_size=2, n_iter=3).run(script, args)
+    assert p.infotexts(script, args, inside=detail) == plain
+    assert [said["Presample seed"] for said in plain] == ["5", "6", "7", "8", "9", "10"]
+    assert {face.all_prompts[0] for face in faces} == {"face"}
+    assert ProcessingImg2Img("lake").run(script, args).all_prompts == p.all_prompts[:1], "it is over"
+
+
+def test_the_task_after_one_that_failed_is_expanded(script, shared):
+    failed = Processing("lake").run(script, ON)
+    script.before_process_batch(failed, ON, batch_number=0)
+    shared.state.job_timestamp += "1"
+    assert len(Processing("castle").run(script, ON).all_prompts[0]) > len("castle")
 
 
 def test_an_expansion_is_not_expanded_again_wherever_it_comes_from(script):
@@ -317,6 +340,23 @@ def test_a_picture_of_another_session_is_enlarged_with_the_prompt_as_it_is(scrip
     p = Processing("castle", enable_hr=True, txt2img_upscale=True).run(script, ON)
     assert p.all_prompts == p.all_hr_prompts == ["castle"]
     assert any("not known" in text for text in p.comments)
+
+
+def test_a_cell_of_a_grid_is_enlarged_with_its_own_expansion(script):
+    cells = [Processing("lake").run(script, on(seed=seed, temperature=1.5)) for seed in (1, 2, 3)]
+    assert len({cell.all_prompts[0] for cell in cells}) == 3
+    for cell in cells:
+        picture = SimpleNamespace(info={"parameters": f"{cell.all_prompts[0]}\nSteps: 20, Seed: 1000"})
+        how = {"enable_hr": True, "txt2img_upscale": True, "firstpass_image": picture}
+        assert Processing("lake", **how).run(script, ON).all_prompts == cell.all_prompts
+    picture.info = {}
+    assert Processing("lake", **how).run(script, ON).all_prompts == cells[-1].all_prompts, "the latest"
+
+
+def test_a_skipped_picture_does_not_keep_the_next_prompt_from_being_expanded(script, shared):
+    """Hosts forget that one was skipped when they come to the next one, behind our hook."""
+    shared.state.skipped = True
+    assert len(Processing("lake").run(script, ON).all_prompts[0]) > len("lake")
 
 
 def test_a_stop_leaves_the_prompts_as_they_were(script, shared):

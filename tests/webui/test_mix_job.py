@@ -1,5 +1,6 @@
 """A mix in a job: every step has what it is to have, and nothing of it is left behind."""
 
+import importlib
 import sys
 from copy import copy
 from dataclasses import replace
@@ -29,6 +30,18 @@ def test_the_original_leads_the_first_two_fifths_of_the_steps_and_the_tuned_one_
     for step in range(10):
         assert equal(p.seen(step), [alone(0 if step < 4 else 1, LAKE)]), step
         assert equal(p.seen(step, of="uc"), [alone(0 if step < 4 else 1, "bad")]), step
+
+
+def test_a_copy_of_a_job_whose_pictures_are_made_takes_nothing_out_of_their_infotexts(host):
+    p = mixed(host, w=1.0)
+    said = dict(p.extra_generation_params)
+    tipo = importlib.import_module("presample.scripts.webui.tipo").PresampleTIPO()
+    tipo.before_process_batch(p, batch_number=0)
+    host.script.process(copy(p), {"enabled": True, "encoder_1": "vivid.safetensors", "w": 1.0})
+    assert p.extra_generation_params == said != {}
+    tipo.postprocess(p, SimpleNamespace(infotexts=[]))
+    host.script.process(copy(p), {})
+    assert p.extra_generation_params == {}, "a cell of a grid, later"
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 20, 25, 30, 50])

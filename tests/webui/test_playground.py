@@ -321,6 +321,16 @@ def test_forge_loads_what_it_recognises_and_then_refused(put):
         first(scheduler)
 
 
+def test_a_backend_that_is_not_forges_is_left_alone(put):
+    from presample.scripts.webui import edm_models
+
+    put("backend")
+    edm_models.let_forge_load()
+    newer = put("backend.modules.k_model", prediction=None)
+    edm_models.let_forge_load()
+    assert vars(newer)["prediction"] is None
+
+
 def test_pasting_restores_the_mode(shared):
     from presample.scripts.webui.playground import pasted
 

@@ -82,6 +82,24 @@ def test_taking_the_additions_away_gives_the_prompt_back(host, script, prompt, b
     assert again.all_prompts == [result]
 
 
+@pytest.mark.parametrize(
+    ("args", "how"),
+    [({"batch": "same"}, {}), ({"timing": "before"}, {}), ({}, {}), ({}, {"subseed_strength": 0.5})],
+)
+def test_a_pasted_picture_makes_its_own_text_again_wherever_that_has_its_seed_from(host, script, args, how):
+    args = {"enabled": True, "tag_length": "short", "temperature": 1.5, "seed_from": "image", **args}
+    p = Processing("lake", batch_size=3, **how).run(script, args)
+    said = p.infotexts(script, args)[2] | {"Seed": str(p.all_seeds[2])}
+    if how:
+        said |= {"Variation seed": str(p.all_subseeds[2]), "Variation seed strength": "0.5"}
+    shown = values.widget_values(infotext.read(said), values.image_seed(said))
+    script.memory.texts.clear()
+    picture = {"seed": p.all_seeds[2], "subseed": p.all_subseeds[2], **how}
+    again = Processing("lake", **picture).run(script, {"enabled": True, **shown, "model": "tipo-tiny"})
+    assert again.all_prompts == p.all_prompts[2:]
+    assert shown["seed_from"] == ("own" if args.keys() & {"batch", "timing"} else "image")
+
+
 @QUICK
 @given(texts=strategies.lists(TEXTS, min_size=2, max_size=3))
 def test_every_option_comes_back_as_the_argument_that_it_was(host, texts):

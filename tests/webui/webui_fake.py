@@ -1,9 +1,12 @@
 """A WebUI of just the names that the scripts use, and a job as its processing makes one."""
 
 import importlib.util
+import itertools
 import json
 import sys
 import types
+
+TASKS = itertools.count()
 
 
 class OptionInfo:
@@ -58,6 +61,7 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
         is_img2img = False
 
     state = types.SimpleNamespace(interrupted=False, skipped=False, stopping_generation=False, textinfo=None)
+    state.job_timestamp = f"task {next(TASKS)}"
     opts = Options(infotext_styles="Apply if any")
     registered = {}
     parts = {
@@ -71,6 +75,7 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
         },
         "devices": {"device": torch.device("cpu"), "torch_gc": lambda: None},
         "paths": {"models_path": str(models_path)},
+        "images": {"read_info_from_image": lambda image: (image.info.get("parameters"), {})},
         "script_callbacks": {
             "registered": registered,
             "on_before_ui": lambda call: registered.update(before_ui=call),
@@ -144,8 +149,14 @@ class Processing:
         script.process(self, *args)
         return self
 
-    def infotexts(self, script, *args):
-        """What the pictures say, made batch after batch behind `process`."""
+    def infotexts(self, script, *args, inside=lambda p: None):
+        """What the pictures say, made batch after batch behind `process`; `inside` is what another script
+        does with a picture before its infotext is written."""
+        found = self._pictures(script, args, inside)
+        script.postprocess(self, types.SimpleNamespace(infotexts=list(map(repr, found))), *args)
+        return found
+
+    def _pictures(self, script, args, inside):
         if self.enable_hr:
             self.extra_generation_params["Hires prompt"] = _host_hires_prompt
         found = []
@@ -153,13 +164,14 @@ class Processing:
             self.iteration = iteration
             script.before_process_batch(self, *args, batch_number=self.iteration)
             self.prompts = self.all_prompts[self.iteration * self.batch_size :][: self.batch_size]
-            found += [self.infotext(self.prompts, index) for index in range(len(self.prompts))]
+            for index in range(len(self.prompts)):
+                inside(self)
+                found.append(self.infotext(self.prompts, index))
         return found
 
     def info(self, script, *args):
         """What the host tells the page of the pictures, as JSON, when all of them are made."""
         texts = [repr(said) for said in self.infotexts(script, *args)]
-        script.postprocess(self, types.SimpleNamespace(infotexts=texts), *args)
         return json.dumps({"all_prompts": self.all_prompts, "infotexts": texts})
 
     def infotext(self, all_prompts, index, *, use_main_prompt=False):
