@@ -16,6 +16,7 @@ from .tipo import ExpansionType
 from .tipo_model import CATEGORY
 
 SPLITS = ("auto", "same text", "tags and prose")
+TAG_ENCODERS = ("l", "g")  # the tokens of CLIP, as ComfyUI calls them
 PROSE_ENCODER = "t5xxl"
 
 
@@ -91,22 +92,30 @@ class TIPOTextEncode(io.ComfyNode):
 def tokenized(clip: Any, expansion: Expansion, split: str) -> tuple[Mapping, str]:
     """Returns the tokens for each encoder of a CLIP, and the text that they stand for.
 
-    Raises ValueError where the text is to be split and the CLIP has not both kinds of encoders.
+    An encoder beside CLIP and T5 gets the whole prompt. Raises ValueError where the text is to be split and
+    the CLIP has not both kinds of encoders.
     """
     if split not in SPLITS:  # ComfyUI 0.3.60 lets anything through
         raise ValueError(f"split must be one of {', '.join(SPLITS)}; got {split!r}")
     tokens = clip.tokenize(expansion.prompt)
-    both = PROSE_ENCODER in tokens and len(tokens) > 1
+    present = [name for name in tokens if _is_loaded(clip, name)]
+    for_tags = [name for name in TAG_ENCODERS if name in present]
+    both = for_tags and PROSE_ENCODER in present
     if split == SPLITS[2] and not both:
         raise ValueError(
-            f"split {split!r} must have a CLIP with a T5 and another encoder, got {', '.join(tokens)};"
+            f"split {split!r} must have both a CLIP and a T5 encoder, got {', '.join(present)};"
             " choose auto or 'same text'"
         )
     if split == SPLITS[1] or not both or not (expansion.tags and expansion.prose):
         return tokens, expansion.prompt
-    prose = clip.tokenize(expansion.prose)[PROSE_ENCODER]
-    split_tokens = {**clip.tokenize(expansion.tags), PROSE_ENCODER: prose}
+    tags, prose = clip.tokenize(expansion.tags), clip.tokenize(expansion.prose)
+    split_tokens = {**tokens, **{name: tags[name] for name in for_tags}, PROSE_ENCODER: prose[PROSE_ENCODER]}
     return split_tokens, f"{expansion.tags}\n{expansion.prose}"
+
+
+def _is_loaded(clip: Any, name: str) -> bool:
+    """Whether the encoder of these tokens is there: some models have tokens for one that was not loaded."""
+    return all(getattr(clip.cond_stage_model, place, ...) is not None for place in (name, f"clip_{name}"))
 
 
 NODES = [PromptLayout, TIPOTextEncode]

@@ -252,10 +252,11 @@ def test_a_layout_is_changed_without_the_model(nodes, hidden, loaded):
 
 
 class Clip:
-    """A CLIP whose encoders are named `kinds`; its tokens are the text."""
+    """A CLIP with tokens of `kinds`, which are the text, and with the encoders for all but the `absent`."""
 
-    def __init__(self, *kinds):
+    def __init__(self, *kinds, absent=()):
         self.kinds = kinds
+        self.cond_stage_model = SimpleNamespace(**dict.fromkeys(absent))
 
     def tokenize(self, text):
         return dict.fromkeys(self.kinds, text)
@@ -271,7 +272,7 @@ def test_tags_and_prose_go_to_the_encoders_that_know_them(nodes):
         conditioning, text = encode(Clip(*kinds), made).args
         assert conditioning == [[dict.fromkeys(kinds, made.prompt), {}]]
         assert text == made.prompt
-        with pytest.raises(ValueError, match="must have a CLIP with a T5"):
+        with pytest.raises(ValueError, match="must have both a CLIP and a T5 encoder"):
             encode(Clip(*kinds), made, split="tags and prose")
     dual = Clip("l", "g", "t5xxl")
     assert encode(dual, made).args[0][0][0] == {"l": made.tags, "g": made.tags, "t5xxl": made.prose}
@@ -280,6 +281,29 @@ def test_tags_and_prose_go_to_the_encoders_that_know_them(nodes):
     assert encode(dual, only_tags).args[1] == "lake"
     with pytest.raises(ValueError, match="split must be one of"):
         encode(dual, made, split="halves")
+
+
+@pytest.mark.parametrize("absent", [("t5xxl",), ("clip_l", "clip_g")])
+@pytest.mark.parametrize("more", [(), ("llama",)])
+def test_nothing_is_given_to_an_encoder_that_was_not_loaded(nodes, absent, more):
+    encode = nodes["PresampleTIPOTextEncode"].execute
+    made = SimpleNamespace(prompt="lake, a boat. It drifts.", tags="lake, a boat", prose="It drifts.")
+    clip = Clip("l", "g", "t5xxl", *more, absent=absent)
+    conditioning, text = encode(clip, made).args
+    assert conditioning == [[dict.fromkeys(clip.kinds, made.prompt), {}]]
+    assert text == made.prompt
+    there = [name for name in clip.kinds if not {name, f"clip_{name}"} & set(absent)]
+    with pytest.raises(ValueError, match=f"a T5 encoder, got {', '.join(there)};"):
+        encode(clip, made, split="tags and prose")
+
+
+def test_what_is_neither_clip_nor_t5_gets_the_whole_prompt(nodes):
+    encode = nodes["PresampleTIPOTextEncode"].execute
+    made = SimpleNamespace(prompt="lake. It drifts.", tags="lake", prose="It drifts.")
+    several = encode(Clip("l", "g", "t5xxl", "llama", absent=("clip_l",)), made).args[0][0][0]
+    assert several == {"l": made.prompt, "g": made.tags, "t5xxl": made.prose, "llama": made.prompt}
+    clip = Clip("qwen3_06b", "t5xxl")
+    assert encode(clip, made).args[0][0][0] == dict.fromkeys(clip.kinds, made.prompt)
 
 
 def test_a_mode_that_is_none_is_refused(nodes, hidden):
