@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, folders in which one program works at a time, and links.
+"""Files that are there whole or not at all, text that people write, folders of one program, and links.
 
 Convention: a file is written beside its place under another name, put on the disk and moved in, so whoever
 kills a program, or a machine, finds the old file or the new one.
@@ -53,7 +53,30 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Returns the content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Returns the content of a file of text, as `text_of` does."""
+    with open(path, encoding="utf-8") as file:
+        return text_of(file, str(path))
+
+
+def text_of(file: TextIO, name: str) -> str:
+    """Returns the text of an open file, without the mark (BOM) that some editors put first.
+
+    Raises:
+        ValueError: it is no UTF-8.
+    """
+    try:
+        return file.read().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} must be UTF-8 text: {error}; save it as UTF-8") from error
+
+
+def lines_of(text: str) -> list[str]:
+    """Returns the lines that an editor shows; `splitlines` would cut at U+2028 and form feeds too."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def check_same(path: Path, asked: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from presample.models.files import write_text, written
+from presample.models.files import read_json, write_text, written
 
 
 def names(folder):
@@ -43,3 +43,12 @@ def test_programs_that_write_a_file_at_once_do_not_write_into_each_other(tmp_pat
         assert path.read_text() == "their"
     assert path.read_text() == "ours"
     assert names(tmp_path) == [path.name]
+
+
+def test_json_may_begin_with_the_mark_of_an_editor_and_must_be_utf_8(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text('{"a": "é"}', encoding="utf-8-sig")
+    assert read_json(path) == {"a": "é"}
+    path.write_text('{"a": "é"}', encoding="latin-1")
+    with pytest.raises(ValueError, match=r"facts\.json must be UTF-8 text"):
+        read_json(path)

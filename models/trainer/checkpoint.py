@@ -82,7 +82,8 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             f"{path} is missing: a sharded training goes on with as many processes as it began"
         )
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Copied: what an optimizer keeps must not hold the file, which goes when a newer one is written.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         return tensors, json.loads(file.metadata()["state"])
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -154,6 +155,20 @@ def test_an_interruption_while_writing_leaves_the_older_checkpoint(tmp_path, mon
     write(15)
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-00000015"]
     assert checkpoint.read(checkpoint.find(tmp_path) / "0.safetensors")[0]["model.w"].tolist() == [15.0] * 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_a_training_that_goes_on_does_not_hold_its_checkpoint(tmp_path):
+    model = torch.nn.Linear(64, 64)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 64)).sum().backward()
+    optimizer.step()
+    part = checkpoint.begin(tmp_path, 1)
+    checkpoint.write(part / "0.safetensors", checkpoint.gather(model, [optimizer], None), {})
+    checkpoint.finish(part)
+    tensors, _ = checkpoint.read(checkpoint.find(tmp_path) / "0.safetensors")
+    checkpoint.scatter(tensors, model, [optimizer], None)
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text(), "Windows could not remove it"
 
 
 def test_what_a_user_puts_beside_checkpoints_is_never_removed(tmp_path):

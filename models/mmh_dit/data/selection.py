@@ -210,4 +210,4 @@ def _begun(path: Path, asked: str) -> Deduplicated | None:
         return None
     with safe_open(path, "pt") as file:
         rounds = tuple(Round(**one) for one in json.loads(file.metadata()["rounds"]))
-        return Deduplicated(file.get_tensor("stands_for"), rounds)
+        return Deduplicated(file.get_tensor("stands_for").clone(), rounds)  # the file is written again

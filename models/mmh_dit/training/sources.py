@@ -62,6 +62,17 @@ def _decoder(path: Path) -> Decode:
     return load_autoencoder(path).decode
 
 
+@dataclass(frozen=True)
+class States:
+    """Makes states (b, m, d) of tokens (b, m) with a text encoder; can be sent to another process."""
+
+    encoder: torch.nn.Module
+
+    @torch.no_grad()
+    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.encoder(input_ids=ids).last_hidden_state
+
+
 def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     """Paints with the bundled autoencoder and reads prompts with the bundled CLIP."""
     from ...tinyworld.autoencoder import AT_ONCE, load_autoencoder
@@ -92,13 +103,9 @@ def _world(options: TrainOptions, work: Path, accelerator) -> Source:
     accelerator.wait_for_everyone()
     bank = Bank.read(folder, how)
 
-    @torch.no_grad()
-    def states(ids: Tensor, mask: Tensor) -> Tensor:
-        return clip.model.text_model(input_ids=ids).last_hidden_state
-
     def open(place: Place) -> Staged:
         how = {"pad": words.end, "seed": options.seed, "place": place, "balance": options.balance}
-        batches = WorldBatches(bank, options.batch, states, **how)
+        batches = WorldBatches(bank, options.batch, States(clip.model.text_model), **how)
         return Staged((0,), (batches,))
 
     reader = None

@@ -5,6 +5,7 @@ The same command runs on one CPU and on many GPUs: see docs/training.md. Source:
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from argparse import ArgumentParser, Namespace
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from ...files import read_json
 from ...options import add_flags, from_flags
 from ...seeds import generator_for
 from ...trainer.fit import Fitted, Hook, Place, fit, make_accelerator
@@ -49,7 +51,7 @@ def shape(options: TrainOptions) -> MMHDiTConfig:
     if options.config == "full":
         return FULL
     if options.config:
-        return MMHDiTConfig.from_dict(json.loads(Path(options.config).read_text(encoding="utf-8")))
+        return MMHDiTConfig.from_dict(read_json(Path(options.config)))
     try:
         heads = tuple(int(count) for count in options.heads.split(","))
     except ValueError:
@@ -73,7 +75,8 @@ def path_sigma(options: TrainOptions) -> float:
 def make_model(options: TrainOptions) -> MMHDiT:
     """Returns a fresh model, or the one to begin with, in float32; its config says the sigma it learns."""
     if options.start:
-        model = checkpoint.load(Path(options.start), dtype=torch.float32).requires_grad_(True)
+        found = checkpoint.load(Path(options.start), dtype=torch.float32)
+        model = copy.deepcopy(found).requires_grad_(True)  # without the file, which may be written again
     else:
         model = MMHDiT(shape(options))
         init_weights(model, generator_for(options.seed, 1))

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import pickle
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +101,19 @@ def test_latents_of_another_autoencoder_are_not_trained_on(random_world_folder, 
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
     with pytest.raises(ValueError, match="was made with autoencoder"):
         sources.source(chosen, train.shape(chosen), tmp_path / "work", make_accelerator(chosen))
+
+
+def test_batches_of_the_little_world_can_be_sent_to_workers(random_world_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: random_world_folder)
+    monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
+    chosen = world.options(tmp_path)
+    for name, count in (("pictures", 2), ("batch", 1)):
+        object.__setattr__(chosen, name, count)
+    made = sources.source(chosen, train.shape(chosen), tmp_path / "work", make_accelerator(chosen))
+    staged = made.open(Place())
+    here, there = staged[0], pickle.loads(pickle.dumps(staged))[0]
+    torch.testing.assert_close(there, here)
+    assert not there["text"].requires_grad
 
 
 def test_a_reader_lies_beside_what_it_has_read_and_one_of_other_steps_is_another(
@@ -371,9 +386,18 @@ def test_another_training_begins_with_a_file(bank, tmp_path):
         torch.testing.assert_close(weight, begun[name], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+def test_a_model_to_begin_with_is_not_held_so_its_file_can_be_written_again(tmp_path):
+    file = tmp_path / "model.safetensors"
+    checkpoint.save(train.make_model(world.options(tmp_path)), file)
+    model = train.make_model(world.options(tmp_path, start=str(file)))
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert str(file) not in Path("/proc/self/maps").read_text(), "Windows could not write it"
+
+
 def test_the_shape_is_that_of_the_options_or_of_a_file(tmp_path):
     config = MMHDiTConfig(hidden=48, heads=(2, 4), text_dim=7)
-    (tmp_path / "shape.json").write_text(json.dumps(config.to_dict()))
+    (tmp_path / "shape.json").write_text(json.dumps(config.to_dict()), encoding="utf-8-sig")
     assert train.shape(world.options(tmp_path, config=str(tmp_path / "shape.json"))) == config
     options = world.options(tmp_path, config=str(tmp_path / "shape.json"), sigma=0.03)
     assert train.make_model(options).config == dataclasses.replace(config, icfm_sigma=0.03)
