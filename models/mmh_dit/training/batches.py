@@ -72,7 +72,7 @@ def parse_stages(texts: Sequence[str]) -> tuple[Stage, ...]:
 
 def _stage(text: str) -> Stage:
     try:
-        given = dict(word.split("=", 1) for word in shlex.split(text))
+        given = dict(word.split("=", 1) for word in _words(text))
         numbers = {name: int(given.pop(name)) for name in ("begin", "batch") if name in given}
         return Stage(**{"begin": 0, **given, **numbers})
     except (ValueError, TypeError):
@@ -80,6 +80,13 @@ def _stage(text: str) -> Stage:
         raise ValueError(
             f"a stage must read like 'begin=0 latents=DIR texts=DIR batch=64' ({names}), got {text!r}"
         ) from None
+
+
+def _words(text: str) -> shlex.shlex:
+    """The words of a text; quotes hold spaces together, and a backslash is one, as in folders of Windows."""
+    words = shlex.shlex(text, posix=True)
+    words.whitespace_split, words.escape, words.commenters = True, "", ""
+    return words
 
 
 def cached(stage: Stage, place: Place, *, batch: int, seed: int, balance: float = 1.0) -> Batches:

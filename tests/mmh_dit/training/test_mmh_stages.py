@@ -10,6 +10,7 @@ from presample.models.mmh_dit import checkpoint
 from presample.models.mmh_dit.data.cache import write_index
 from presample.models.mmh_dit.data.work import Folder, Made
 from presample.models.mmh_dit.training import train
+from presample.models.mmh_dit.training.batches import Stage, parse_stages
 from presample.models.seeds import generator_for
 
 pytest.importorskip("accelerate", reason="training needs presample[train]")
@@ -88,6 +89,18 @@ def test_stages_follow_each_other_and_resume(command, tmp_path, monkeypatch, cap
     assert [line["lr"] for line in lines] == pytest.approx([0, 5e-3, 1e-2, 2e-2 / 3, 1e-2 / 3])
     assert (tmp_path / "model" / "training" / "samples" / "step-000005.png").exists()
     assert checkpoint.load(tmp_path / "model" / "model.safetensors").config.heads == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "latents"),
+    [
+        (r"latents=C:\work\latents\256 batch=4", r"C:\work\latents\256"),
+        (r'batch=4 latents="C:\my work\256"', r"C:\my work\256"),
+        ("latents='my work/#1' batch=4", "my work/#1"),
+    ],
+)
+def test_folders_of_a_stage_may_have_backslashes_and_quotes(text, latents):
+    assert parse_stages([text]) == (Stage(0, latents, batch=4),)
 
 
 @pytest.mark.parametrize("other", [("--text-dim", "16"), ("--text-len", "4")])
