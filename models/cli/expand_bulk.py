@@ -135,7 +135,9 @@ def _serve(open_pipes: dict[Connection, object], parts: Iterator, on_lot) -> Non
         for pipe in wait(list(open_pipes)):
             try:
                 said, what = pipe.recv()
-            except (EOFError, ConnectionResetError) as error:
+                if said == "more":
+                    pipe.send(next(parts, None))
+            except (EOFError, BrokenPipeError, ConnectionResetError) as error:
                 process = open_pipes[pipe]
                 process.join()
                 raise OSError(
@@ -144,11 +146,9 @@ def _serve(open_pipes: dict[Connection, object], parts: Iterator, on_lot) -> Non
                 ) from error
             if said == "found":
                 on_lot(what)
-            elif said == "more":
-                pipe.send(next(parts, None))
             elif said == "failed":
                 raise ValueError(what)
-            else:
+            elif said == "done":
                 del open_pipes[pipe]
 
 

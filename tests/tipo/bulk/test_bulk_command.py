@@ -98,6 +98,15 @@ def test_a_worker_that_dies_is_named_and_one_that_fails_says_why():
         expand_bulk._serve({mine: Process()}, iter([]), lots.append)
 
 
+def test_a_worker_that_dies_before_it_gets_what_it_asked_for_is_named():
+    mine, theirs = multiprocessing.Pipe()
+    theirs.send(("more", None))
+    theirs.close()
+    with pytest.raises(OSError, match=r"code -9.*run the same command to go on") as raised:
+        expand_bulk._serve({mine: Process()}, iter([]), print)
+    assert not isinstance(raised.value, BrokenPipeError), "which means that nobody reads the output any more"
+
+
 @pytest.mark.parametrize(
     ("how", "why"),
     [
