@@ -139,7 +139,7 @@ class Discrete:
 
 def denoise(network: Network, x: Tensor, sigma: Tensor, how: Preconditioning) -> Tensor:
     """Returns D(x; sigma) (b, ...) of x (b, ...) and sigma (b): eq. 7."""
-    c_skip, c_out, c_in, c_noise = how.scalings(sigma)
+    c_skip, c_out, c_in, c_noise = how.scalings(sigma.to(x.device))
     return beside(c_skip, x) * x + beside(c_out, x) * network(beside(c_in, x) * x, c_noise)
 
 
@@ -157,7 +157,7 @@ def target(x_0: Tensor, x: Tensor, sigma: Tensor, how: Preconditioning) -> Tenso
 def loss(network: Network, x_0: Tensor, sigma: Tensor, noise: Tensor, how: Preconditioning) -> Tensor:
     """Returns the mean squared error of the network's answers for data x_0 (b, ...), in float32."""
     x = x_0 + beside(sigma, x_0) * noise
-    _, _, c_in, c_noise = how.scalings(sigma)
+    _, _, c_in, c_noise = how.scalings(sigma.to(x.device))
     answer = network(beside(c_in, x) * x, c_noise)
     return torch.nn.functional.mse_loss(answer.float(), target(x_0, x, sigma, how).float())
 

@@ -70,6 +70,20 @@ def test_the_network_that_answers_the_target_denoises_and_has_no_loss(name):
     assert off.item() == pytest.approx(4)
 
 
+@pytest.mark.parametrize("name", kinds())
+def test_the_network_hears_the_noise_on_the_device_of_its_picture(name):
+    how, x, heard = kinds()[name], torch.zeros(2, 4, 8, 8, device="meta"), []
+
+    def network(scaled, c_noise):
+        heard.append(c_noise.device.type)
+        return scaled
+
+    sigma = how.draw(2, torch.Generator())
+    module.loss(network, x, sigma, torch.zeros_like(x), how)
+    module.denoise(network, x, sigma, how)
+    assert heard == ["meta", "meta"]
+
+
 def test_the_loss_of_edm_is_its_weighted_error():
     x_0, noise, sigma = 0.5 * draw(4, 3), draw(4, 3, seed=1), torch.tensor([0.01, 0.3, 2.0, 60.0]).double()
 
