@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import within
+from ..files import read_text, within
 from ..options import option
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -125,7 +125,7 @@ def _prompt(prompts: Mapping[str, str], name: str, picture: Path, root: str) -> 
     beside = picture.with_suffix(".txt")
     if said is None and beside.is_file():
         _stays(beside, root)
-        said = beside.read_text(encoding="utf-8").strip()
+        said = read_text(beside).strip()
     return said or ""
 
 
@@ -188,8 +188,9 @@ class Ballots:
         """Returns how many pairs a person has judged, and how many there are for them in all."""
         with self._open() as file:
             (done,) = file.execute("select count(*) from votes where voter = ?", (voter,)).fetchone()
-            waiting = len(self._waiting(file, voter))
-        return done, done + waiting
+            shown = {pair for (pair,) in file.execute("select pair from shown where voter = ?", (voter,))}
+            waiting = shown | self._waiting(file, voter).keys()  # others may have judged what they see
+        return done, done + len(waiting)
 
     def votes(self) -> list[tuple[str, str]]:
         """Returns every vote as (pair, choice), in order."""

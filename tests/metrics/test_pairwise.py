@@ -116,6 +116,17 @@ def test_the_same_pair_and_side_are_there_again_after_a_restart(ballots):
     assert ballots().progress("ann") == (0, 5)
 
 
+def test_a_pair_that_others_judge_meanwhile_stays_for_who_sees_it(ballots):
+    study = ballots(votes=1)
+    room = Room(study, dict)
+    seen = room.opened("ann")[1]
+    assert len(judge(study, "bob")) == 5
+    assert study.progress("ann") == (0, 1)
+    assert room.opened("ann")[1] == seen
+    assert study.vote("ann", seen, "left")
+    assert study.progress("ann") == (1, 1)
+
+
 def test_a_second_click_on_a_judged_pair_counts_nothing(ballots):
     study = ballots()
     first = study.turn("ann")
