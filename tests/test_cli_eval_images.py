@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "metrics"))
 from scorers_for_tests import save_clip, save_pictures
 
 from presample.models import cli
-from presample.models.metrics.sets import read_mjhq, read_prompts
+from presample.models.metrics.sets import Wanted, read_mjhq, read_prompts
 from presample.models.tinyworld.scores import Attributes
 
 
@@ -148,12 +148,54 @@ def test_prompts_are_read_in_all_their_forms(tmp_path):
     }.items():
         (tmp_path / name).write_text(text)
         assert {k: v.prompt for k, v in read_prompts(tmp_path / name).items()} == {"1": "lake"}
-    (tmp_path / "d.json").write_text('{"1": 3}')
+    (tmp_path / "d.json").write_text("[1]")
     with pytest.raises(ValueError, match="ids to prompts"):
         read_prompts(tmp_path / "d.json")
     (tmp_path / "meta_data.json").write_text('{"1": {"prompt": "x", "category": "boats"}}')
     with pytest.raises(ValueError, match="ten categories"):
         read_mjhq(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.json", '{"1": "a lake\u2028at dusk\x85"}'),
+        ("p.json", '\ufeff{"1": {"prompt": "a lake\u2028at dusk\x85", "category": null}}'),
+        ("p.jsonl", '\ufeff{"id": 1, "prompt": "a lake\u2028at dusk\x85"}\r\n\r\n'),
+    ],
+)
+def test_prompts_of_any_editor_are_read_as_they_are(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    assert read_prompts(tmp_path / name) == {"1": Wanted("a lake\u2028at dusk\x85")}
+
+
+@pytest.mark.parametrize("entry", [None, 3, {"prompt": None}, {"prompt": ["lake"]}, {"category": "art"}])
+def test_a_prompt_that_is_no_text_is_named_by_its_id(tmp_path, entry):
+    (tmp_path / "p.json").write_text(json.dumps({"0": "lake", "x7": entry}))
+    line = entry if isinstance(entry, dict) else {"prompt": entry}
+    (tmp_path / "p.jsonl").write_text(json.dumps({"id": "x7", **line}))
+    (tmp_path / "meta_data.json").write_text(json.dumps({"x7": entry}))
+    for read in (
+        lambda: read_prompts(tmp_path / "p.json"),
+        lambda: read_prompts(tmp_path / "p.jsonl"),
+        lambda: read_mjhq(tmp_path),
+    ):
+        with pytest.raises(ValueError, match="the prompt of x7 must be text"):
+            read()
+
+
+def test_categories_may_be_numbers_and_none_takes_the_place_of_all_pictures(tmp_path, capsys):
+    save_pictures(tmp_path / "made", 2)
+    prompts = tmp_path / "p.json"
+    asked = (tmp_path / "made", "--prompts", prompts, "--metric", "tiny-attributes")
+    prompts.write_text(json.dumps({str(i): {"prompt": "night", "category": i} for i in range(2)}))
+    code, out, _ = run(capsys, *asked)
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [["all", "2"], ["0", "1"], ["1", "1"]]
+    prompts.write_text(json.dumps({str(i): {"prompt": "night", "category": "all"} for i in range(2)}))
+    code, out, err = run(capsys, *asked)
+    assert (code, out) == (1, "")
+    assert "must not be called 'all'" in err
 
 
 def test_attributes_count_what_a_prompt_demands_and_nothing_where_it_demands_nothing():

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     if args.mjhq:
         pictures = _of_mjhq(pictures, wanted)
         _tell_missing(len(wanted), {"here": len(pictures), "of its own": len(against)})
-    _check(asked, against=bool(against), prompts=bool(wanted))
+    _check(asked, against=bool(against), wanted=wanted)
     parts = {OVERALL: list(pictures), **groups(pictures, wanted)}
     results = {each.name: _measure(each, pictures, against, wanted, parts, args) for each in asked}
     counts = {name: len(ids) for name, ids in parts.items()}
@@ -149,11 +149,16 @@ def _tell_missing(whole: int, found: Mapping[str, int]) -> None:
         )
 
 
-def _check(asked: Sequence[Asked], *, against: bool, prompts: bool) -> None:
+def _check(asked: Sequence[Asked], *, against: bool, wanted: Mapping) -> None:
+    if same := [name for name, entry in wanted.items() if entry.category == OVERALL]:
+        raise ValueError(
+            f"a category must not be called {OVERALL!r}, as the row of all pictures is, and that of {same[0]}"
+            " is; rename it in the file of prompts"
+        )
     for each in asked:
         if each.name in (*DISTANCES, "tiny-fd") and not against:
             raise ValueError(f"{each.name} is a distance: name the other pictures with --against or --mjhq")
-        if each.name in NEED_PROMPTS and not prompts:
+        if each.name in NEED_PROMPTS and not wanted:
             raise ValueError(f"{each.name} is about pictures and prompts: name a file with --prompts")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import lines_of, read_json, read_text
 from .features import find_pictures
 
 # In the order of the data set's labels.
@@ -54,16 +55,16 @@ def read_mjhq(root: Path) -> dict[str, Wanted]:
 
     Raises:
         FileNotFoundError: there is no meta_data.json.
-        ValueError: an entry lacks its prompt, or has a category that is none of the ten.
+        ValueError: an entry has no prompt that is text, or a category that is none of the ten.
     """
     path = root / META
     if not path.is_file():
         raise FileNotFoundError(f"{path} must be there; get it from playgroundai/MJHQ-30K")
     found = {}
-    for name, entry in json.loads(path.read_text(encoding="utf-8")).items():
-        if not isinstance(entry, dict) or entry.get("category") not in CATEGORIES or "prompt" not in entry:
-            raise ValueError(f"{path}: {name} must have a prompt and one of the ten categories, got {entry}")
-        found[name] = Wanted(entry["prompt"], entry["category"])
+    for name, entry in read_json(path).items():
+        found[name] = _wanted(path, name, entry)
+        if found[name].category not in CATEGORIES:
+            raise ValueError(f"{path}: {name} must have one of the ten categories, got {entry}")
     return found
 
 
@@ -72,26 +73,29 @@ def read_prompts(path: Path) -> dict[str, Wanted]:
     with `id` and `prompt`.
 
     Raises:
-        ValueError: the file is neither.
+        ValueError: the file is neither, or an entry has no prompt that is text.
     """
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     try:
         if path.suffix == ".jsonl":
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-            return {str(row["id"]): Wanted(row["prompt"], row.get("category", "")) for row in rows}
-        return {name: _wanted(entry) for name, entry in json.loads(text).items()}
+            rows = [json.loads(line) for line in lines_of(text) if line.strip()]
+            entries = {str(row["id"]): row for row in rows}
+        else:
+            entries = dict(json.loads(text).items())
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path} must map ids to prompts, or have lines with id and prompt: {error}"
         ) from error
+    return {name: _wanted(path, name, entry) for name, entry in entries.items()}
 
 
-def _wanted(entry: object) -> Wanted:
-    if isinstance(entry, Mapping):
-        return Wanted(entry["prompt"], entry.get("category", ""))
-    if not isinstance(entry, str):
-        raise TypeError(f"a prompt must be text, got {entry!r}")
-    return Wanted(entry)
+def _wanted(path: Path, name: str, entry: object) -> Wanted:
+    """What a file says of an id: its prompt, or an object with `prompt` and, where it has one, `category`."""
+    facts = entry if isinstance(entry, Mapping) else {"prompt": entry}
+    prompt, category = facts.get("prompt"), facts.get("category")
+    if not isinstance(prompt, str):
+        raise ValueError(f"{path}: the prompt of {name} must be text, got {entry!r}; write one")
+    return Wanted(prompt, "" if category is None else str(category))
 
 
 def prompts_of(ids: Iterable[str], wanted: Mapping[str, Wanted]) -> list[str]:
