@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from ..files import lines_of, read_text, text_of
 from ..options import add_flags, from_flags
 from ..prompt.syntax import Kind, Span, lex
 from ..prompt.units import is_line_comment
@@ -87,23 +88,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _prompts(args: argparse.Namespace) -> list[str]:
     if args.file is None:
-        return [_read(sys.stdin, "standard input") if args.prompt == "-" else args.prompt]
-    if args.file == "-":
-        return _lines(_read(sys.stdin, "standard input"))
-    with open(args.file, encoding="utf-8") as file:
-        return _lines(_read(file, args.file))
-
-
-def _lines(text: str) -> list[str]:
-    """The lines of a text that an editor shows; `splitlines` would cut at U+2028 and form feeds too."""
-    return text.removesuffix("\n").split("\n") if text else []
-
-
-def _read(file: TextIO, name: str) -> str:
-    try:
-        return file.read().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} must be UTF-8 text: {error}; save it as UTF-8") from error
+        return [text_of(sys.stdin, "standard input") if args.prompt == "-" else args.prompt]
+    piped = args.file == "-"
+    return lines_of(text_of(sys.stdin, "standard input") if piped else read_text(Path(args.file)))
 
 
 def _lines_done(out: Path | None, resume: bool) -> int:

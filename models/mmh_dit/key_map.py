@@ -25,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files import read_text
+
 MAX_BYTES = 1_000_000
 MAX_RULES = 1_000
 MAX_LENGTH = 200  # characters of a pattern
@@ -117,8 +119,9 @@ class KeyMap:
         path = Path(path)
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"a key map may have {MAX_BYTES} bytes, {path} has {path.stat().st_size}")
+        text = read_text(path)
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path} must be JSON, but {error}") from error
         try:

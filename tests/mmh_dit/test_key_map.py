@@ -117,6 +117,15 @@ def test_a_file_that_is_no_key_map_is_refused(tmp_path, content):
         KeyMap.from_json(path)
 
 
+def test_a_key_map_may_begin_with_the_mark_of_an_editor_and_is_utf_8(tmp_path):
+    path = tmp_path / "map.json"
+    path.write_text('{"rules": [{"from": "a", "to": "b"}]}', encoding="utf-8-sig")
+    assert KeyMap.from_json(path).rules[0].targets == ("b",)
+    path.write_text('{"rules": []}', encoding="utf-16")
+    with pytest.raises(ValueError, match=r"map\.json must be UTF-8"):
+        KeyMap.from_json(path)
+
+
 def test_a_key_map_may_not_be_huge(tmp_path):
     path = tmp_path / "map.json"
     path.write_text(json.dumps({"rules": [], "config": {"x": "y" * MAX_BYTES}}))

@@ -426,6 +426,12 @@ def test_prompts_that_are_measured_are_not_trained_with(tmp_path):
     assert parts.held_out_prompts(few) == craft.PROMPTS[2:]
 
 
+def test_a_file_of_prompts_has_the_lines_that_an_editor_shows(tmp_path):
+    path = tmp_path / "p.txt"
+    path.write_bytes("\ufeffa lake\r\n\r\n forest\u2028at dusk \nsea".encode())
+    assert parts.read_prompts(str(path), 0) == ["a lake", "forest\u2028at dusk", "sea"]
+
+
 def test_an_empty_file_of_prompts_is_refused(tmp_path):
     (tmp_path / "p.txt").write_text("\n \n", encoding="utf-8")
     with pytest.raises(ValueError, match="prompt on each line"):

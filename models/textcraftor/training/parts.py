@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ...files import lines_of, read_text
 from ...seeds import generator_for
 from ...tinyworld.pictures import HELD_OUT, draws, prompt
 from ...trainer.fit import Place
@@ -90,7 +91,7 @@ def read_prompts(path: str, seed: int) -> list[str]:
     """
     if not path:
         return [prompt(draw).text for draw in draws(seed, PROMPTS)]
-    found = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    found = [line.strip() for line in lines_of(read_text(Path(path))) if line.strip()]
     if not found:
         raise ValueError(f"{path} must have a prompt on each line, and has none")
     return found
