@@ -1,14 +1,18 @@
 """`presample sample`, with a painter that needs no weights, and with the bundled models where they are."""
 
+import dataclasses
 import json
 
 import pytest
 import torch
+from random_world_for_tests import CONFIG, drawn
 
 from presample.models import cli
 from presample.models.cli import studio
 from presample.models.hub import bundled_folder
 from presample.models.interrupt import Interrupted
+from presample.models.mmh_dit import checkpoint
+from presample.models.mmh_dit.model import MMHDiT
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -32,7 +36,7 @@ def painter(monkeypatch):
 
     painter = Painter()
     opened = studio.Studio(painter, load_tipo("tipo-tiny"))
-    monkeypatch.setattr(studio.Studio, "open", classmethod(lambda cls: opened))
+    monkeypatch.setattr(studio.Studio, "open", classmethod(lambda cls, model: opened))
     return painter
 
 
@@ -80,6 +84,23 @@ def test_nothing_is_written_when_it_is_interrupted(painter, tmp_path, monkeypatc
     with pytest.raises(Interrupted):
         cli.main(["sample", "lake", "--out", str(tmp_path / "x.png")])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_ones_own_paints_and_one_of_another_world_is_refused(random_world, tmp_path, capsys):
+    own, other, out = tmp_path / "own.safetensors", tmp_path / "other.safetensors", tmp_path / "sheet.png"
+    flags = ["--n", "1", "--steps", "2", "--out", str(out), "--model"]
+    checkpoint.save(drawn(MMHDiT(CONFIG), seed=1), own)
+    assert cli.main(["sample", "lake", *flags, str(own)]) == 0
+    sheet = Image.open(out)
+    assert "workflow" not in sheet.text, "the template has the bundled model"
+    assert cli.main(["sample", "lake", *flags, str(random_world / "mmh-dit-tiny" / "model.safetensors")]) == 0
+    assert sheet.tobytes() != Image.open(out).tobytes()
+    checkpoint.save(drawn(MMHDiT(dataclasses.replace(CONFIG, text_dim=16))), other)
+    assert cli.main(["sample", "lake", *flags, str(other)]) == 1
+    assert "texts of width 128; " in capsys.readouterr().err
+    for name in ("nothing.safetensors", "sheet.png"):
+        assert cli.main(["sample", "lake", *flags, str(tmp_path / name)]) == 1
+        assert "safetensors file" in capsys.readouterr().err
 
 
 def test_the_bundled_models_paint(tmp_path):

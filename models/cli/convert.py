@@ -21,7 +21,8 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
         "convert",
         help="look into an MMH-DiT checkpoint, or write it under the names that are loaded here",
         description="Reports how the tensors of a file fit an MMH-DiT. With OUT, and if all of them are "
-        "there, writes a file that ComfyUI and `presample sample` load without being told anything more.",
+        "there, writes a file that ComfyUI loads without being told anything more, and `presample sample "
+        "--model` where it is of the little world.",
     )
     parser.add_argument("file", type=Path, help="a safetensors file")
     parser.add_argument("out", type=Path, nargs="?", help="the file to write; without it only the report")

@@ -31,6 +31,9 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     parser.add_argument(
         "--expand", action=argparse.BooleanOptionalAction, default=True, help="a second row, of expansions"
     )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="an MMH-DiT of the little world [the bundled one]"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/sample.png"), metavar="FILE", help="the sheet")
     parser.add_argument("--singles", action="store_true", help="every picture as a file of its own too")
     add_flags(parser.add_argument_group("sampling"), TinyOptions, leave_out=NOT_HERE)
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--n must be at least 1, got {args.n}")
     options = from_flags(args, TinyOptions, leave_out=NOT_HERE)
     began = time.monotonic()
-    studio = Studio.open()
+    studio = Studio.open(args.model)
     seeds = [args.seed + k for k in range(args.n)]
     size = SIZES[args.shape]
     rows = [Strip(args.prompt, [args.prompt] * args.n)]
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         rows.append(Strip("presampled", studio.expanded(args.prompt, seeds, size=size)))
     for row in rows:
         row.images = studio.paint(row.prompts, seeds, size=size, negative=args.negative, options=options)
-    tells = args.expand and not args.negative
+    tells = args.expand and not args.negative and args.model is None
     made_with = workflow(args.prompt, args.n, args.seed, size=size, options=options) if tells else {}
     write(rows, args, made_with)
     spent = time.monotonic() - began

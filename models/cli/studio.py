@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..mmh_dit.flow import SampleOptions
@@ -41,12 +42,19 @@ class Studio:
     tipo: Any
 
     @classmethod
-    def open(cls) -> Studio:
-        """Loads them; raises FileNotFoundError where one is not there."""
+    def open(cls, model: Path | None = None) -> Studio:
+        """Loads them; `model` is a file to take in the place of the bundled MMH-DiT.
+
+        Raises:
+            FileNotFoundError: one is not there.
+            ValueError: the file is no MMH-DiT of the little world.
+        """
         from ..tinyworld.pipeline import load_pipeline
         from ..tipo.expand import load_tipo
 
-        return cls(load_pipeline(), load_tipo("tipo-tiny"))
+        if model is not None:
+            _check(model)
+        return cls(load_pipeline(model), load_tipo("tipo-tiny"))
 
     def expanded(self, prompt: str, seeds: Sequence[int], *, size: tuple[int, int]) -> list[str]:
         """Returns an expansion of the prompt for each seed."""
@@ -83,6 +91,20 @@ class Studio:
                 options=options,
                 on_step=lambda _: step(),
             )
+
+
+def _check(model: Path) -> None:
+    """Reads no weight, so a large file of another world is refused at once."""
+    from ..latents import CHANNELS
+    from ..mmh_dit.checkpoint import read
+    from ..tinyworld.clip import WIDTH
+
+    config = read(model).config
+    if (config.in_ch, config.text_dim) != (CHANNELS, WIDTH):
+        raise ValueError(
+            f"--model must be a file of the little world, with {CHANNELS} latent channels and texts of width"
+            f" {WIDTH}; {model} has {config.in_ch} and {config.text_dim}: load it in ComfyUI"
+        )
 
 
 @contextmanager
