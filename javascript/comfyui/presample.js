@@ -7,7 +7,7 @@ import { Chips } from "./chips.mjs";
 import { copyText } from "./clipboard.mjs";
 import { guardDownload } from "./downloads.mjs";
 import * as host from "./host.mjs";
-import { Decisions, countOf, kept, readResult } from "./result.mjs";
+import { Decisions, countOf, kept, readResult, stored } from "./result.mjs";
 import * as runs from "./runs.mjs";
 import { wordsOf } from "./words.mjs";
 
@@ -81,7 +81,7 @@ class TagChips {
     if (view.state.frozen) {
       host.setWidget(node, "mode", "generate");
     } else {
-      host.setWidget(node, "frozen", view.variations.map(({ prompt }) => prompt).join("\n---\n"));
+      host.setWidget(node, "frozen", stored(view.variations));
       host.setWidget(node, "mode", "frozen");
     }
     host.capture(node);

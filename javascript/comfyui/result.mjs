@@ -33,6 +33,12 @@ export function kept(payload) {
   return total > MOST_VARIATIONS ? { presample: variations.slice(0, MOST_VARIATIONS), total } : payload;
 }
 
+/** Returns the prompts as one text, parted by lines of ---; such a line of a prompt gets a backslash. */
+export function stored(variations) {
+  const whole = (line) => line.replace(/^([ \t]*)(\\*---[ \t]*\r?)$/, "$1\\$2");
+  return variations.map(({ prompt }) => prompt.split("\n").map(whole).join("\n")).join("\n---\n");
+}
+
 function readVariation(item) {
   const chips = new Map();
   for (const chip of list(item.chips).map(record)) {

@@ -1,11 +1,13 @@
 """Expansions that were stored as text: an artist froze them, perhaps edited them, and wants just that again.
 
-Convention: a stored text is one prompt for each variation, parted by lines of `---`. Nothing is written and
-no language model is needed; what of a prompt is the user's own is found by comparing it with the request.
+Convention: a stored text is one prompt for each variation, parted by lines of `---`; a line of a prompt that
+is just that has a backslash before it. Nothing is written and no language model is needed; what of a prompt
+is the user's own is found by comparing it with the request.
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..prompt.document import Region, canonical, split_sentences
 from .expansion import Expansion, RegionExpansion, Request
@@ -15,17 +17,39 @@ from .prose import sentence_key
 from .tags import TagTable
 
 _PARTED = re.compile(r"\r?\n[ \t]*---[ \t]*\r?\n")
+_LOOKS_PARTED = re.compile(r"^([ \t]*)(\\*---[ \t]*\r?)$", re.MULTILINE)
+_ESCAPED = re.compile(r"^([ \t]*)\\(\\*---[ \t]*\r?)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which prompts of a stored text belong to the item at `place`, from 0, of `places` with `count` prompts
+    each; those that are left over are the last item's."""
+
+    count: int = 1
+    place: int = 0
+    places: int = 1
+
+    def of(self, prompts: Sequence[str]) -> Sequence[str]:
+        """Returns the prompts of the item."""
+        first = self.place * self.count
+        return prompts[first:] if self.place + 1 == self.places else prompts[first : first + self.count]
+
+
+WHOLE = Share()
 
 
 def freeze(prompts: Sequence[str]) -> str:
     """Returns prompts as one text, which `frozen_expansions` reads."""
-    return "\n---\n".join(prompts)
+    return "\n---\n".join(_LOOKS_PARTED.sub(r"\1\\\2", prompt) for prompt in prompts)
 
 
-def frozen_expansions(request: Request, text: str, *, tags: TagTable) -> tuple[Expansion, ...]:
-    """Returns the expansions that `text` holds; the `prompt` of each is as it stands there.
+def frozen_expansions(
+    request: Request, text: str, share: Share = WHOLE, *, tags: TagTable
+) -> tuple[Expansion, ...]:
+    """Returns the expansions that `text` holds, or a share of them; each `prompt` is as it stands there.
 
-    Raises ValueError when the text is empty.
+    The seeds are those of expansions that are written. Raises ValueError when the text is empty.
     """
     if not text.strip():
         raise ValueError(
@@ -33,10 +57,15 @@ def frozen_expansions(request: Request, text: str, *, tags: TagTable) -> tuple[E
             " a prompt"
         )
     plain = unexpanded(request, read_request(request, tags), tags)
-    return tuple(_frozen(plain, prompt, k, tags=tags) for k, prompt in enumerate(_PARTED.split(text)))
+    prompts = [_ESCAPED.sub(r"\1\2", part) for part in _PARTED.split(text)]
+    step = 0 if request.options.variety == "tree" else 1
+    return tuple(
+        _frozen(plain, prompt, (plain.seed + k * step) % (MAX_SEED + 1), tags=tags)
+        for k, prompt in enumerate(share.of(prompts))
+    )
 
 
-def _frozen(plain: Expansion, prompt: str, variation: int, *, tags: TagTable) -> Expansion:
+def _frozen(plain: Expansion, prompt: str, seed: int, *, tags: TagTable) -> Expansion:
     document = read_prompt(plain.request, prompt, tags)
     same = len(document.regions) == len(plain.regions)
     regions = []
@@ -53,7 +82,7 @@ def _frozen(plain: Expansion, prompt: str, variation: int, *, tags: TagTable) ->
         added=made.added,
         tags=whole.tags,
         prose=whole.prose,
-        seed=(plain.seed + variation) % (MAX_SEED + 1),
+        seed=seed,
         regions=made.regions,
         text=prompt,
     )

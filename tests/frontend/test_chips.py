@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from presample.models.tipo.frozen import freeze
+
 
 def chip(text, category="general", own=False, region=0):
     return {"text": text, "category": category, "own": own, "region": region}
@@ -181,6 +183,13 @@ def test_freeze_stores_all_prompts_and_unfreeze_lets_the_model_write_again(node)
     assert node.widget("mode") == "generate"
     assert node.widget("frozen") == "one\n---\ntwo"
     assert "frozen" in node.hidden()
+
+
+def test_a_line_of_a_prompt_that_looks_like_a_parting_one_is_frozen_as_the_library_reads_it(node):
+    prompts = ["one\n---\ntwo", " \\--- \n---", "a---\n\\\\---\nb", "----"]
+    node.take([variation(chip("one"), prompt=prompt) for prompt in prompts])
+    node.button("Freeze").click()
+    assert node.widget("frozen") == freeze(prompts)
 
 
 @pytest.mark.parametrize("sent", [lambda rest: [{}] * len(rest), lambda rest: rest])

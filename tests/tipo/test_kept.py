@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 from expansions_for_tests import MIXED, added_tags, run
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from presample.models.prompt.document import canonical, escape
 from presample.models.tipo.expand import expand, expand_many
@@ -142,6 +144,23 @@ def test_frozen_texts_come_back_byte_for_byte_with_what_is_the_users_own_told_ap
         assert (new.original, new.user_prompt) == (old.original, old.user_prompt)
         own = {canonical(t) for region in old.regions for t in region_tags(region)}
         assert {canonical(tag) for tag in added_tags(new)} == own
+
+
+def test_frozen_variations_of_a_tree_keep_the_seed_that_all_of_them_have(tipo):
+    made = expand_many(request(TAGS, seed=5, variety="tree"), 3, tipo)
+    found = frozen_expansions(made[0].request, freeze([each.prompt for each in made]), tags=tipo.tags)
+    assert [each.seed for each in found] == [each.seed for each in made] == [5, 5, 5]
+
+
+LINES = st.lists(st.sampled_from(["---", " --- ", "\\---", "\t\\\\---", "a", "a---", "", "----"]), min_size=1)
+
+
+@given(st.lists(LINES.map("\n".join), min_size=1, max_size=4))
+def test_a_line_of_a_prompt_that_looks_like_a_parting_one_is_no_such_line(prompts):
+    text = freeze(prompts)
+    assume(text.strip())
+    found = frozen_expansions(request("lake"), text, tags=load_tags())
+    assert [each.prompt for each in found] == prompts
 
 
 def test_an_edited_frozen_text_is_read_as_it_stands():
