@@ -9,21 +9,21 @@ from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
-from comfy_execution.utils import get_executing_context
 
 from ..models.options import Option, describe
 from ..models.tipo.chips import payload, read_decisions
 from ..models.tipo.choices import model_labels, model_name, task_name
 from ..models.tipo.expansion import Expansion
-from ..models.tipo.frozen import frozen_expansions
+from ..models.tipo.frozen import Share, frozen_expansions
 from ..models.tipo.options import TASK_CHOICES, ExpandOptions
 from ..models.tipo.tags import load_tags
-from . import convert
+from . import convert, items
 from .compat import schema, widget
 from .stream import write
-from .tipo_model import CATEGORY, Model, available, fingerprint, load
+from .tipo_model import CATEGORY, Model, available, fingerprint, load_for_run
 
 MODES = ("generate", "frozen")
+DEFAULT_TASK = "tag_to_long"
 MOST = 64
 VERSION = 1  # of what is written into a picture
 HIDDEN = [io.Hidden.unique_id, io.Hidden.extra_pnginfo, io.Hidden.prompt]
@@ -172,7 +172,7 @@ class TIPOTask(io.ComfyNode):
         task = next(fact for fact in describe(ExpandOptions) if fact.name == "task")
         chosen = replace(
             task,
-            default="tag_to_long",
+            default=DEFAULT_TASK,
             choices=TASK_CHOICES[1:],
             advanced=False,
             help="Named by what is given and what is written from it; tags goes on with tags alone.",
@@ -195,7 +195,7 @@ class TIPOTask(io.ComfyNode):
 
     @classmethod
     def validate_inputs(
-        cls, chips: str = "{}", model: str = "", task: str | None = TASK_CHOICES[1]
+        cls, chips: str = "{}", model: str = "", task: str | None = DEFAULT_TASK
     ) -> bool | str:
         """A task that another node gives is None here: ComfyUI has yet to ask for it."""
         if task is not None and task_name(task) not in TASK_CHOICES[1:]:
@@ -207,12 +207,13 @@ class TIPOTask(io.ComfyNode):
         return told_apart(given)
 
     @classmethod
-    def execute(cls, prompt: str, task: str, **given: Any) -> io.NodeOutput:
+    def execute(cls, prompt: str, task: str = DEFAULT_TASK, **given: Any) -> io.NodeOutput:
         return run(cls.hidden, prompt, {**given, "task": task_name(task)})
 
 
 def waiting(given: Mapping[str, Any]) -> list[str]:
-    """Returns the inputs that are still to be made: the model, unless the text is frozen."""
+    """Returns the inputs that are still to be made: the model, unless the text is frozen; notes the item."""
+    items.note()
     absent = "tipo" in given and given["tipo"] is None
     return ["tipo"] if absent and given.get("mode", MODES[0]) == MODES[0] else []
 
@@ -244,14 +245,14 @@ def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
     asked = convert.request(
         prompt, given.get("prose", ""), given.get("chips", "{}"), given, given.get("latent")
     )
+    count = given.get("count", 1)
+    if type(count) is not int or not 1 <= count <= MOST:  # what another node gives is not looked at
+        raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
     if mode == MODES[1]:
-        text = given.get("frozen", "")
-        made = () if _given_already(hidden) else frozen_expansions(asked, text, tags=load_tags())
+        share = Share(count, *_place(hidden))
+        made = frozen_expansions(asked, given.get("frozen", ""), share, tags=load_tags())
     else:
-        count = given.get("count", 1)
-        if type(count) is not int or not 1 <= count <= MOST:  # what another node gives is not looked at
-            raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
-        loaded = given.get("tipo") or load(model_name(asked.options.model))
+        loaded = given.get("tipo") or load_for_run(model_name(asked.options.model))
         made = write(asked, count, loaded, hidden.unique_id)
     shown = [payload(expansion, stored=mode == MODES[1]) for expansion in made]
     room = store(hidden.extra_pnginfo, hidden.unique_id, made, shown)
@@ -273,7 +274,7 @@ def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequen
     """
     if not isinstance(extra, dict) or node is None:
         return len(shown)
-    later = _is_later()
+    later = items.is_later()
     before = extra.get("presample", {}).get(str(node), {}) if later else {}
     seeds, prompts = before.get("seeds", []), before.get("prompts", [])
     room, total = MOST - len(prompts), before.get("total", 0) + len(made)
@@ -297,16 +298,10 @@ def _variations(stored: Any) -> list:
     return stored.get("presample", []) if isinstance(stored, dict) else stored or []
 
 
-def _is_later() -> bool:
-    """Whether ComfyUI has run the node already, for an earlier item of a list."""
-    context = get_executing_context()
-    return bool(context and context.list_index)
-
-
-def _given_already(hidden: Any) -> bool:
-    """Whether the node's own frozen text was given for an earlier item; a linked one is the item's."""
+def _place(hidden: Any) -> tuple[int, int]:
+    """The place of the item among those that share the node's own frozen text; a linked one is the item's."""
     asked = (hidden.prompt or {}).get(str(hidden.unique_id), {}).get("inputs", {})
-    return _is_later() and not isinstance(asked.get("frozen"), list)
+    return (0, 1) if isinstance(asked.get("frozen"), list) else items.place()
 
 
 def _saved(workflow: Any, node: str) -> list[dict]:

@@ -1,11 +1,13 @@
 """Load TIPO Model: a language model in the care of ComfyUI's memory management.
 
 Convention: the model is in a ModelPatcher, so ComfyUI moves, evicts and frees it as it does its own. Only the
-graph holds it: loaders with the same settings share one model for as long as anybody has it.
+graph holds it, or the run in which a node loads it by its name: loaders with the same settings share one
+model for as long as anybody has it.
 """
 
 import threading
 import weakref
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ Model = io.Custom("PRESAMPLE_TIPO")
 
 _loaded: weakref.WeakValueDictionary[tuple, "LoadedTipo"] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
+_of_the_run: ContextVar["LoadedTipo | None"] = ContextVar("presample_tipo_of_the_run", default=None)
 
 
 class Holder(torch.nn.Module):
@@ -112,6 +115,13 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedT
             found = _loaded[key] = LoadedTipo(tipo, load_device, offload_device)
             give_back()
     return found
+
+
+def load_for_run(name: str) -> LoadedTipo:
+    """Returns the model called `name`, as `load` does; it stays until the run ends or asks for another."""
+    loaded = load(name)
+    _of_the_run.set(loaded)  # the context is the run's own
+    return loaded
 
 
 def stamp(path: Path) -> tuple[int, int]:

@@ -24,6 +24,7 @@ def comfy(_loaded):
     state.interrupted = False
     state.loaded.clear()
     _loaded.fake["server"].PromptServer.instance = None
+    _loaded.tipo_model._of_the_run.set(None)
     yield _loaded
     _loaded.fake["server"].PromptServer.instance = None
 

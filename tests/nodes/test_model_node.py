@@ -1,5 +1,6 @@
 """Load TIPO Model: what there is to choose, who holds it, and what is said of one that is not here."""
 
+import contextvars
 import gc
 import threading
 import weakref
@@ -51,6 +52,28 @@ def test_loaders_with_the_same_settings_share_one_model_and_nobody_else_holds_it
     del one, two
     gc.collect()
     assert gone() is None
+
+
+def test_a_model_that_a_node_loads_by_its_name_stays_for_the_run(nodes, hidden, comfy, monkeypatch):
+    from presample.models.tipo import expand
+
+    loaded, load_tipo = [], expand.load_tipo
+
+    def load(*args, **options):
+        tipo = load_tipo(*args, **options)
+        loaded.append(weakref.ref(tipo.language.model))
+        return tipo
+
+    def run():
+        for prompt in ("lake", "night"):
+            nodes["PresampleTIPOExpand"].execute(prompt, tag_length="very_short", prose_length="none")
+            gc.collect()
+
+    monkeypatch.setattr(expand, "load_tipo", load)
+    contextvars.Context().run(run)
+    comfy.fake["comfy.model_management"].state.loaded.clear()
+    gc.collect()
+    assert [model() for model in loaded] == [None]
 
 
 def test_the_patcher_knows_the_true_size_and_is_loaded_before_each_use(nodes, hidden, loaded, comfy):

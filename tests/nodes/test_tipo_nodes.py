@@ -7,6 +7,7 @@ import pytest
 
 from presample.models.tipo.expand import expand_many, load_tipo
 from presample.models.tipo.expansion import Request
+from presample.models.tipo.frozen import freeze
 from presample.models.tipo.options import TASK_CHOICES, ExpandOptions
 
 EXPAND, TASK = "PresampleTIPOExpand", "PresampleTIPOTask"
@@ -58,7 +59,7 @@ def test_what_is_kept_comes_again_and_what_is_banned_does_not(nodes, hidden, loa
 
 
 def test_a_frozen_text_is_given_as_it_stands_and_needs_no_model(nodes, hidden, monkeypatch, comfy):
-    monkeypatch.setattr(comfy.tipo, "load", None)
+    monkeypatch.setattr(comfy.tipo, "load_for_run", None)
     out = nodes[EXPAND].execute("lake", mode="frozen", frozen="lake, (a boat:1.2)\n---\nlake, night", seed=9)
     assert out.args[0] == ["lake, (a boat:1.2)", "lake, night"]
     assert out.args[5] == [9, 10]
@@ -136,14 +137,19 @@ def test_the_result_is_stored_with_the_picture_and_in_its_workflow(nodes, hidden
 
 @pytest.fixture
 def each(comfy, monkeypatch):
-    """Runs something for every item of a list, as ComfyUI does with a node behind one."""
+    """Runs something for every item of a list, as ComfyUI does with a node behind one; a None is no item."""
 
     def run(items, execute):
-        outs = []
-        for place, item in enumerate(items):
-            context = SimpleNamespace(list_index=place)
-            monkeypatch.setattr(comfy.tipo, "get_executing_context", lambda context=context: context)
-            outs.append(execute(item))
+        run, outs = object(), []
+        for step in (
+            lambda _: comfy.tipo.TIPOExpand.check_lazy_status(),
+            lambda item: outs.append(execute(item)),
+        ):
+            for place, item in enumerate(items):
+                context = SimpleNamespace(prompt_id=run, node_id="7", list_index=place)
+                monkeypatch.setattr(comfy.items, "get_executing_context", lambda context=context: context)
+                if item is not None:
+                    step(item)
         return outs
 
     return run
@@ -178,15 +184,56 @@ def test_of_many_prompts_a_workflow_and_the_page_hold_the_first_and_how_many_the
     assert (len(told["seeds"]), told["total"]) == (64, 120)
 
 
-def test_a_frozen_text_is_given_once_behind_a_list_of_prompts(nodes, hidden, each):
-    hidden.prompt = {"7": {"inputs": {"prompt": ["1", 0], "frozen": "a\n---\nb"}}}
-    outs = each("xyz", lambda text: nodes[EXPAND].execute(text, mode="frozen", frozen="a\n---\nb"))
-    assert [out.args[0] for out in outs] == [["a", "b"], [], []]
-    assert [len(out.ui["presample"]) for out in outs] == [2, 0, 0]
-    assert all(column == [] for column in outs[1].args)
+@pytest.mark.parametrize(
+    ("items", "count", "text", "given"),
+    [
+        ("xyz", 1, "a\n---\nb\n---\nc", ["a", "b", "c"]),
+        ("xy", 2, "a\n---\nb\n---\nc\n---\nd", ["ab", "cd"]),
+        ("xyz", 1, "a\n---\nb", ["a", "b", ""]),
+        ("xy", 1, "a\n---\nb\n---\nc", ["a", "bc"]),
+        ("x", 1, "a\n---\nb\n---\nc", ["abc"]),
+        ([None, "y", None, "z"], 1, "a\n---\nb\n---\nc", ["a", "bc"]),
+    ],
+)
+def test_of_a_frozen_text_each_prompt_of_a_list_has_its_own_variations(
+    nodes, hidden, each, items, count, text, given
+):
+    hidden.prompt = {"7": {"inputs": {"prompt": ["1", 0], "frozen": text}}}
+    outs = each(
+        items, lambda item: nodes[EXPAND].execute(item, mode="frozen", frozen=text, count=count, seed=7)
+    )
+    assert [out.args[0] for out in outs] == [list(prompts) for prompts in given]
+    assert [out.args[4] for out in outs] == [
+        [item] * len(prompts) for item, prompts in zip(filter(None, items), given, strict=True)
+    ]
+    assert [out.args[5] for out in outs] == [[7 + k for k in range(len(prompts))] for prompts in given]
+    assert [len(out.ui["presample"]) for out in outs] == [len(prompts) for prompts in given]
+
+
+def test_a_frozen_text_from_a_list_is_given_whole_for_its_item(nodes, hidden, each):
     hidden.prompt = {"7": {"inputs": {"prompt": ["1", 0], "frozen": ["1", 0]}}}
-    outs = each("ab", lambda text: nodes[EXPAND].execute(text, mode="frozen", frozen=text))
-    assert [out.args[0] for out in outs] == [["a"], ["b"]]
+    outs = each(["a", "b\n---\nc"], lambda text: nodes[EXPAND].execute("x", mode="frozen", frozen=text))
+    assert [out.args[0] for out in outs] == [["a"], ["b", "c"]]
+
+
+def test_what_was_written_for_a_list_is_given_again_when_it_is_frozen(nodes, hidden, loaded, each):
+    asked = {"tipo": loaded, "count": 2, "seed": 7, "tag_length": "very_short", "prose_length": "none"}
+
+    def run(**how):
+        outs = each(["moon, lake", "castle"], lambda text: nodes[EXPAND].execute(text, **asked, **how))
+        return [list(column) for out in outs for column in (out.args[0], *out.args[4:6])]
+
+    for variety in ("independent", "tree"):
+        made = run(variety=variety)
+        text = freeze([*made[0], *made[3]])
+        hidden.prompt = {"7": {"inputs": {"frozen": text}}}
+        assert run(variety=variety, mode="frozen", frozen=text) == made
+
+
+def test_a_task_that_is_left_out_is_the_one_the_node_shows(nodes, hidden, loaded):
+    shown = next(each for each in nodes[TASK].GET_SCHEMA().inputs if each.id == "task").facts["default"]
+    made = nodes[TASK].execute("1girl, lake", tipo=loaded, tag_length="very_short").args[6][0]
+    assert made.request.options.task == shown
 
 
 @pytest.mark.parametrize("count", [0, 65, 20000, 2.0, True, None])

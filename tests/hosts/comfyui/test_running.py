@@ -8,6 +8,8 @@ import pytest
 from server_for_tests import Client, Server, note
 from workflows_for_tests import to_prompt
 
+from presample.models.tipo.frozen import freeze
+
 LONG = {"count": 16, "tag_length": "very_long", "prose_length": "very_long"}
 
 
@@ -78,6 +80,24 @@ def test_a_missing_model_is_named_and_frozen_text_does_without_it(server):
     thawed = server.run({**expand(tipo=["2", 0], **frozen), "2": gone})
     assert texts(thawed) == ["1girl, lake, fog"]
     assert "2" not in thawed.ran
+
+
+@pytest.mark.parametrize("variety", ["independent", "tree"])
+def test_what_is_frozen_behind_a_list_of_prompts_is_what_was_written(server, variety):
+    batch = {"class_type": "PresamplePromptBatch", "inputs": {"prompts": "moon, lake\ncastle\nbeach"}}
+    asked = {"count": 2, "seed": 7, "variety": variety, "tag_length": "very_short", "prose_length": "none"}
+
+    def run(**how):
+        result = server.run({**expand(prompt=["2", 0], **asked, **how), "2": batch})
+        shown = [(each["prompt"], each["seed"]) for each in result.output("1")["presample"]]
+        own = [
+            [chip["text"] for chip in each["chips"] if chip["own"]]
+            for each in result.output("1")["presample"]
+        ]
+        return shown, own, texts(result)
+
+    made = run()
+    assert run(mode="frozen", frozen=freeze(made[2])) == made
 
 
 def test_a_published_model_that_is_not_here_is_not_downloaded_unasked(server):
