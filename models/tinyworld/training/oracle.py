@@ -9,6 +9,7 @@ b batch  h w image  a attributes
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,8 @@ def train(options: OracleOptions) -> dict | None:
 def make_model(options: OracleOptions) -> Oracle:
     """Returns a fresh network, or the one to begin with."""
     if options.start:
-        return load_oracle(Path(options.start)).train().requires_grad_(True)
+        found = copy.deepcopy(load_oracle(Path(options.start)))  # without the file, which may be written again
+        return found.train().requires_grad_(True)
     model = Oracle()
     model.init_weights(generator_for(options.seed, 21))
     return model.to(memory_format=torch.channels_last)
