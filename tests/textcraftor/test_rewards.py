@@ -163,7 +163,7 @@ def test_the_two_networks_never_see_the_same_picture(trained):
     _, options, _ = trained
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("presample.models.tinyworld.pictures.CHUNK", 96)
-        painted = training.load(options, training.told)
+        painted = training.by_size(training.shards(options), training.told)
     numbered = [
         (torch.arange(len(true))[:, None, None, None].expand(-1, 3, 8, 8), true) for _, true in painted
     ]
