@@ -1,18 +1,20 @@
 """A contact sheet: rows of pictures with a title each, and what is said of every picture below it.
 
-Convention: pictures are tensors (3, H, W) in 0..1, sizes in pixels. Text is drawn with Pillow's own font and
-cut where it does not fit: a prompt may be long, and may come from anyone.
+Convention: pictures are tensors (3, H, W) in 0..1, sizes in pixels. Text is drawn in a font that has its
+letters and cut where it does not fit: a prompt may be long, and may come from anyone.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+
+from .fonts import lettered
+from .lettering import shorten, wrap
 
 MARGIN, GAP = 24, 14
 TEXT, TITLE = 13, 17  # size of letters
@@ -107,7 +109,7 @@ def to_pillow(image: Tensor, scale: int = 1) -> Any:
 def _draw_row(sheet: Any, pen: Any, row: Row, y: int, scale: int) -> None:
     if row.title:
         most = (sheet.width - 2 * MARGIN) // (TITLE // 2)
-        _write(pen, (MARGIN, y), _cut(row.title, most), INK, TITLE)
+        _write(pen, (MARGIN, y), shorten(row.title, max(8, most)), INK, TITLE)
         y += TITLE + GAP
     x = (sheet.width - _width(row, scale)) // 2 if row.centered else MARGIN
     tallest = max(_size(cell, scale)[1] for cell in row.cells)
@@ -134,11 +136,7 @@ def _lines(cell: Cell, scale: int) -> list[str]:
     if not cell.caption.strip():
         return []
     letters = max(8, int(_size(cell, scale)[0] / (TEXT * 0.54)))
-    return textwrap.wrap(" ".join(cell.caption.split()), letters, max_lines=LINES, placeholder=" …")
-
-
-def _cut(text: str, most: int) -> str:
-    return textwrap.shorten(text, max(8, most), placeholder=" …")
+    return wrap(" ".join(cell.caption.split()), letters, lines=LINES)
 
 
 def _size(cell: Cell, scale: int) -> tuple[int, int]:
@@ -147,12 +145,5 @@ def _size(cell: Cell, scale: int) -> tuple[int, int]:
 
 
 def _write(pen: Any, at: tuple[int, int], text: str, ink: str, size: int) -> None:
-    """Draws in Pillow's own font; before Pillow 10.1 it has one size and the letters of Latin-1."""
-    from PIL import ImageFont
-
-    try:
-        font = ImageFont.load_default(size)
-    except TypeError:
-        font = ImageFont.load_default()
-        text = text.replace("…", "...").encode("latin-1", "replace").decode("latin-1")
-    pen.text(at, text, fill=ink, font=font)
+    font, drawn = lettered(text, size)
+    pen.text(at, drawn, fill=ink, font=font)

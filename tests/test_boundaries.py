@@ -50,7 +50,9 @@ GLOBAL_SEEDS |= {"random.seed", "np.random.seed", "numpy.random.seed", "transfor
 # What a part of models/ may import beside itself. A part is a folder, or a file that lies in models/ itself.
 ARROWS = {
     "options": set(),
+    "fonts": set(),
     "latents": set(),
+    "lettering": set(),
     "interrupt": set(),
     "seeds": set(),
     "files": set(),
@@ -100,12 +102,12 @@ ARROWS = {
         "trainer",
     },
     "transfer": set(),
-    "sheet": set(),
+    "sheet": {"fonts", "lettering"},
     "workflow": set(),
     "published": set(),
     "hub": {"published"},
     "fetching": {"hub", "published", "transfer"},
-    "tipo": {"cluster", "files", "options", "hub", "lm", "prompt", "published"},
+    "tipo": {"cluster", "files", "options", "hub", "lettering", "lm", "prompt", "published"},
 }
 # Making and measuring models is the only work that needs the little world, the trainer, metrics and all of
 # a denoiser.

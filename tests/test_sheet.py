@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from presample.models import fonts
 from presample.models.sheet import Cell, Row, draw_sheet, save_png
 
 pytest.importorskip("PIL")
@@ -42,6 +43,39 @@ def font(request, monkeypatch):
 @pytest.mark.parametrize("text", ["", "x" * 500, "é … " * 99, "a\n\nb", "日本語のタグ", "\x00<b>&amp;", " "])
 def test_any_text_can_stand_on_it(text):
     draw_sheet([Row(text, [Cell(RED.expand(3, 16, 16), text)])])
+
+
+@pytest.fixture
+def usual(monkeypatch):
+    """Makes the fonts of the computer those of the names."""
+
+    def choose(*names):
+        monkeypatch.setattr(fonts, "USUAL", names)
+        fonts._usual.cache_clear()
+
+    yield choose
+    fonts._usual.cache_clear()
+
+
+def test_letters_that_pillow_has_not_are_drawn_in_a_font_that_has_them(usual):
+    from PIL import ImageFont
+
+    try:
+        ImageFont.truetype("DejaVuSans.ttf", 12)
+    except OSError:
+        pytest.skip("DejaVuSans.ttf is not on this computer")
+    usual("no such font.ttf", "DejaVuSans.ttf")
+    assert fonts.lettered("я", 13)[0].getname()[0] == "DejaVu Sans"
+    with_it = draw_sheet([Row("я", [Cell(RED.expand(3, 16, 16))])])
+    usual()
+    assert with_it.tobytes() != draw_sheet([Row("я", [Cell(RED.expand(3, 16, 16))])]).tobytes()
+
+
+@pytest.mark.usefixtures("font")
+@pytest.mark.parametrize("text", ["".join(map(chr, range(128))), "a tag …", ""])
+def test_what_pillows_own_font_has_is_drawn_in_it_without_a_look_at_others(monkeypatch, text):
+    monkeypatch.setattr(fonts, "_usual", None)
+    fonts.lettered(text, 13)
 
 
 def test_a_sheet_without_a_picture_is_refused():

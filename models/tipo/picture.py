@@ -1,15 +1,15 @@
 """An expansion as one SVG file: what the user wrote, the tags as chips by category, the prose, the prompt."""
 
 import re
-import textwrap
 from collections.abc import Iterable, Iterator
 from html import escape
 
+from ..lettering import columns, shorten, wrap
 from .expansion import Expansion
 
 WIDTH, MARGIN, LINE = 860, 28, 30
 LETTER = 7.0  # mean width of a letter of the 13 px font, in pixels
-LONGEST = 100  # letters of a chip
+LONGEST = 100  # columns of a chip
 CODE = "ui-monospace, Menlo, Consolas, monospace"
 UNPRINTABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # not allowed in XML
 OWN = ("#1f2937", "#ffffff", "#1f2937")  # fill, text, border of what the user wrote
@@ -57,8 +57,8 @@ def _tags(expansion: Expansion) -> Iterator[tuple[str, tuple[str, str, str]]]:
 def _chips(body: list[str], y: float, chips: Iterable[tuple[str, tuple[str, str, str]]]) -> float:
     x = float(MARGIN)
     for whole, (fill, ink, border) in chips:
-        text = textwrap.shorten(whole, LONGEST, placeholder=" …") if " " in whole else whole[:LONGEST]
-        width = len(text) * LETTER + 20
+        text = shorten(whole, LONGEST)
+        width = columns(text) * LETTER + 20
         if x + width > WIDTH - MARGIN:
             x, y = float(MARGIN), y + LINE
         box = f'x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="24" rx="12"'
@@ -69,7 +69,7 @@ def _chips(body: list[str], y: float, chips: Iterable[tuple[str, tuple[str, str,
 
 
 def _paragraph(body: list[str], y: float, text: str, **style: str) -> float:
-    for line in textwrap.wrap(text, 118):
+    for line in wrap(text, 118):
         body.append(_text(MARGIN, y + 12, line, **style))
         y += 20
     return y
@@ -81,7 +81,7 @@ def _heading(body: list[str], y: float, text: str) -> float:
 
 
 def _code(body: list[str], y: float, text: str) -> float:
-    lines = [piece for line in text.split("\n") for piece in textwrap.wrap(line, 100) or [""]]
+    lines = [piece for line in text.split("\n") for piece in wrap(line, 100) or [""]]
     for line in lines:
         body.append(_text(MARGIN, y + 12, line, fill="#111827", family=CODE))
         y += 20

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from presample.models.tipo.expansion import Expansion, RegionExpansion, Request
-from presample.models.tipo.picture import WIDTH, draw
+from presample.models.tipo.picture import LONGEST, WIDTH, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -40,3 +40,8 @@ def test_chips_stay_inside_the_card():
     for node in drawn(draw(expansion("1girl", tuple(f"a rather long tag {i}" for i in range(40))))):
         if node.tag == SVG + "rect" and "x" in node.attrib:
             assert float(node.get("x")) + float(node.get("width")) <= WIDTH
+
+
+def test_a_long_tag_is_cut_and_says_so():
+    words = [node.text for node in drawn(draw(expansion("1girl", ("x" * 300,)))) if node.tag == SVG + "text"]
+    assert "x" * (LONGEST - 2) + " …" in words
