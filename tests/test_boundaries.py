@@ -74,7 +74,16 @@ ARROWS = {
         "playground.buckets",
     },
     "bench": {"files", "latents", "options", "lm", "metrics", "mmh_dit", "tipo"},
-    "tinyworld": {"files", "latents", "options", "hub", "metrics", "mmh_dit", "lm.tokenizer"},
+    "tinyworld": {
+        "files",
+        "latents",
+        "options",
+        "hub",
+        "metrics",
+        "mmh_dit",
+        "lm.tokenizer",
+        "prompt.document",
+    },
     "textcraftor": {
         "files",
         "hub",

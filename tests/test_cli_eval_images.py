@@ -12,6 +12,7 @@ from scorers_for_tests import save_clip, save_pictures
 
 from presample.models import cli
 from presample.models.metrics.sets import Wanted, read_mjhq, read_prompts
+from presample.models.tinyworld.following import visible_demands
 from presample.models.tinyworld.scores import Attributes
 
 
@@ -196,6 +197,31 @@ def test_categories_may_be_numbers_and_none_takes_the_place_of_all_pictures(tmp_
     code, out, err = run(capsys, *asked)
     assert (code, out) == (1, "")
     assert "must not be called 'all'" in err
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "full moon, winter",
+        "winter, full moon\nThe picture shows a view across a lake after dark.",
+        "(full moon:1.3), [winter]",
+        "full moon\nwinter",
+        "Full_Moon, winter",
+        "winter，full moon",
+        "full moon BREAK winter",
+    ],
+)
+def test_attributes_find_the_tags_of_a_prompt_however_it_is_written(prompt):
+    class Reading:
+        def __init__(self, **values):
+            self.values = values
+
+    wanted = visible_demands(["full moon", "winter"])
+    right = {name: next(iter(values)) for name, values in wanted.items()}
+    others = [right | {name: "none of them"} for name in right]
+    scorer = Attributes(lambda images: [Reading(**values) for values in (right, *others)])
+    found = scorer.score(None, [prompt] * (1 + len(others)))
+    assert found.tolist() == pytest.approx([1.0] + [1 - 1 / len(right)] * len(others))
 
 
 def test_attributes_count_what_a_prompt_demands_and_nothing_where_it_demands_nothing():

@@ -20,10 +20,12 @@ from torch import Tensor
 from ..hub import bundled_folder, bundled_weights
 from ..metrics.features import Features
 from ..metrics.scorers import Scorer, Similarity
+from ..prompt import document
 from .bundled import CLIP, ORACLE, WORDS
 from .clip import load_clip, read_words
 from .following import followed, share, visible_demands
 from .oracle import Oracle, load_oracle, read, scores
+from .tags import rules
 
 TINY_SCORERS = (CLIP, "tiny-attributes")
 
@@ -36,8 +38,8 @@ class Attributes:
     read: Callable[[Tensor], Sequence[Any]]
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Returns the shares (b,) of images (b, 3, H, W), whose prompts are tags with commas between."""
-        wanted = [visible_demands([tag.strip() for tag in prompt.split(",")]) for prompt in prompts]
+        """Returns the shares (b,) of images (b, 3, H, W) for their prompts, read as they are for TIPO."""
+        wanted = [visible_demands(_tags(prompt)) for prompt in prompts]
         found = [reading.values for reading in self.read(images)]
         return torch.tensor(
             [
@@ -45,6 +47,11 @@ class Attributes:
                 for reading, demanded in zip(found, wanted, strict=True)
             ]
         )
+
+
+def _tags(prompt: str) -> list[str]:
+    regions = document.read(prompt, known=lambda text: document.canonical(text) in rules()).regions
+    return [document.canonical(tag) for region in regions for tag in region.tags]
 
 
 def load_tiny_scorer(name: str, *, device: str = "cpu", folder: Path | None = None) -> Scorer:
