@@ -159,7 +159,7 @@ def test_the_route_answers_and_steps_aside_for_a_job(server):
         async with Client(server) as client:
             request = {"prompt": "1girl, lake", "seed": 7}
             paths = ("/presample/expand", "/api/presample/expand")
-            while server.get("/prompt")["exec_info"]["queue_remaining"]:  # a success is told before it is empty
+            while server.get("/prompt")["exec_info"]["queue_remaining"]:  # told after a success
                 await asyncio.sleep(0.05)
             answers = [await client.post(path, request) for path in paths]
             answers.append(await client.post("/presample/expand", {"prompt": "x", "colour": "red"}))
