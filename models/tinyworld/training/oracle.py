@@ -89,7 +89,7 @@ def train(options: OracleOptions) -> dict | None:
 def make_model(options: OracleOptions) -> Oracle:
     """Returns a fresh network, or the one to begin with."""
     if options.start:
-        found = copy.deepcopy(load_oracle(Path(options.start)))  # without the file, which may be written again
+        found = copy.deepcopy(load_oracle(Path(options.start)))  # without the file: it may be written again
         return found.train().requires_grad_(True)
     model = Oracle()
     model.init_weights(generator_for(options.seed, 21))
