@@ -2,7 +2,8 @@
 
 Convention: JSON in, as `application/json`, which no page of another site may send unasked; JSON out. With
 `"stream": true` one object a line, progress first and the result last; a slow reader gets only the newest of
-each text. A request is refused while ComfyUI has work, and stopped when work comes.
+each text. A request is refused while ComfyUI has work, and stopped when work comes. The model of the last one
+is kept for a while, for who asks again.
 """
 
 import asyncio
@@ -21,21 +22,51 @@ from ..models.tipo.expand import expand_many
 from ..models.tipo.expansion import Progress, Request
 from ..models.tipo.options import ExpandOptions
 from .tipo import MOST
-from .tipo_model import available, load
+from .tipo_model import LoadedTipo, available, load
 
 MOST_BYTES = 2**20
 PATIENCE = 30.0  # seconds for a client to take a line
+KEPT = 300.0  # seconds that a model is kept after a request
 TEXTS = ("prompt", "prose")
 LISTS = ("keep", "drop")
 
 
 def register(server: Any) -> None:
     """Adds the routes to ComfyUI's server, which mirrors them below /api."""
-    one_at_a_time = threading.Lock()
-    server.routes.post("/presample/expand")(
-        functools.partial(expand, queue=server.prompt_queue, lock=one_at_a_time)
-    )
+    desk = Desk(server.prompt_queue)
+    server.routes.post("/presample/expand")(functools.partial(expand, desk=desk))
     server.routes.get("/presample/options")(options)
+
+
+class Desk:
+    """Where requests are served, one at a time and while ComfyUI has nothing to do."""
+
+    def __init__(self, queue: Any):
+        self.queue = queue
+        self.lock = threading.Lock()
+        self.model: LoadedTipo | None = None
+        self._clearing: asyncio.TimerHandle | None = None
+
+    def is_busy(self) -> bool:
+        """Returns whether ComfyUI runs or waits to run a workflow."""
+        return self.queue.get_tasks_remaining() > 0
+
+    def load(self, name: str) -> LoadedTipo:
+        """Returns the model called `name`, and keeps it in the place of the one before."""
+        self.model = load(name)
+        return self.model
+
+    def close(self) -> None:
+        """Ends what `lock` began; the model stays for `KEPT` seconds from now on."""
+        if self._clearing:
+            self._clearing.cancel()
+        self._clearing = asyncio.get_running_loop().call_later(KEPT, self.clear)
+        self.lock.release()
+
+    def clear(self) -> None:
+        """Lets the model go, unless a request is just using it."""
+        if not self.lock.locked():
+            self.model = None
 
 
 async def options(request: web.Request) -> web.Response:
@@ -57,7 +88,7 @@ async def options(request: web.Request) -> web.Response:
     return web.json_response({"options": facts, "models": models})
 
 
-async def expand(request: web.Request, *, queue: Any, lock: threading.Lock) -> web.StreamResponse:
+async def expand(request: web.Request, *, desk: Desk) -> web.StreamResponse:
     """Answers with expansions, or with a status and an `error` that says what to do."""
     if request.content_type != "application/json":
         return _error(415, f"Content-Type must be application/json, got {request.content_type}")
@@ -65,11 +96,11 @@ async def expand(request: web.Request, *, queue: Any, lock: threading.Lock) -> w
         asked, count, stream = read(await body(request))
     except (ValueError, TypeError) as error:
         return _error(400, error)
-    if is_busy(queue):
+    if desk.is_busy():
         return _error(409, "ComfyUI is working; ask again when its queue is empty")
-    if not lock.acquire(blocking=False):
+    if not desk.lock.acquire(blocking=False):
         return _error(409, "another expansion is being written; ask again when it is done")
-    return await answer(request, asked, count=count, stream=stream, queue=queue, lock=lock)
+    return await answer(request, asked, count=count, stream=stream, desk=desk)
 
 
 async def body(request: web.Request) -> dict:
@@ -117,11 +148,6 @@ def _tag(item: Any) -> str | tuple[int, str]:
     raise ValueError(f"a tag must be a text, or the number of a part and a text; got {item!r}")
 
 
-def is_busy(queue: Any) -> bool:
-    """Returns whether ComfyUI runs or waits to run a workflow."""
-    return queue.get_tasks_remaining() > 0
-
-
 def has_left(request: web.Request) -> bool:
     """Returns whether the client is gone, which a server as ComfyUI starts it tells nobody by itself."""
     transport = request.transport
@@ -148,11 +174,11 @@ class News:
 
 
 async def answer(
-    request: web.Request, asked: Request, *, count: int, stream: bool, queue: Any, lock: threading.Lock
+    request: web.Request, asked: Request, *, count: int, stream: bool, desk: Desk
 ) -> web.StreamResponse:
     """Writes in a thread, so that the server goes on; stops when the client is gone or ComfyUI has work.
 
-    The lock is released when nothing is written any more, whether or not the client has read it.
+    The desk is closed when nothing is written any more, whether or not the client has read it.
     """
     gone, news = threading.Event(), News()
     loop = asyncio.get_running_loop()
@@ -162,16 +188,16 @@ async def answer(
             loop.call_soon_threadsafe(news.put, progress)
 
     def should_stop() -> bool:
-        return gone.is_set() or has_left(request) or is_busy(queue)
+        return gone.is_set() or has_left(request) or desk.is_busy()
 
     def work() -> list[dict]:
         with torch.inference_mode():
-            tipo = load(model_name(asked.options.model)).ready(count)
+            tipo = desk.load(model_name(asked.options.model)).ready(count)
             made = expand_many(asked, count, tipo, on_progress=on_progress, should_stop=should_stop)
         return [expansion.as_dict() for expansion in made]
 
     def ended(task: asyncio.Task) -> None:
-        lock.release()
+        desk.close()
         news.some.set()
 
     task = asyncio.create_task(asyncio.to_thread(work))

@@ -29,7 +29,7 @@ from .expansion import (
 from .guide import ProseGuide, TagGuide
 from .layouts import lay_out_regions, of_one_picture, read_request
 from .lengths import limits
-from .options import MAX_SEED
+from .options import seed_after, variation_seed
 from .plan import TRAINED, Inputs, Pass, plan, plan_task
 from .tags import TagTable
 from .tree import search
@@ -78,7 +78,7 @@ class Expander:
                 f"parts of a prompt times variations must be at most {MOST_DRAFTS}, got {parts} parts and "
                 f"{count} variations; ask for fewer variations at once, or join parts"
             )
-        seeds = [(self.options.seed + k) % (MAX_SEED + 1) for k in range(count)]
+        seeds = [seed_after(self.options.seed, k) for k in range(count)]
         self.drafts = [[Draft(region, seed, rules) for seed in seeds] for region in self.document.regions]
         self.join_parts()
         for place in self.places:
@@ -329,7 +329,7 @@ class Expander:
         )
         return replace(
             laid_out,
-            seed=self.options.seed if self.options.variety == "tree" else drafts[0].seed,
+            seed=variation_seed(self.options, variation),
             refusals=tuple(Refusal(*item) for draft in drafts for item in draft.reasons()),
             notes=(*dict.fromkeys(note for draft in drafts for note in draft.notes), *laid_out.notes),
             passes=tuple(self.reports),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..prompt.document import Region, canonical, split_sentences
 from .expansion import Expansion, RegionExpansion, Request
 from .layouts import Stored, lay_out_regions, read_prompt, read_request, unexpanded
-from .options import MAX_SEED
+from .options import variation_seed
 from .prose import sentence_key
 from .tags import TagTable
 
@@ -58,9 +58,8 @@ def frozen_expansions(
         )
     plain = unexpanded(request, read_request(request, tags), tags)
     prompts = [_ESCAPED.sub(r"\1\2", part) for part in _PARTED.split(text)]
-    step = 0 if request.options.variety == "tree" else 1
     return tuple(
-        _frozen(plain, prompt, (plain.seed + k * step) % (MAX_SEED + 1), tags=tags)
+        _frozen(plain, prompt, variation_seed(request.options, k), tags=tags)
         for k, prompt in enumerate(share.of(prompts))
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .expansion import Expansion, OnProgress, Progress, Request, ShouldStop
-from .options import MAX_SEED
+from .options import seed_after
 
 if TYPE_CHECKING:
     from .expander import Tipo
@@ -31,8 +31,8 @@ class Seeding:
 
     def seeds(self, images: Sequence[int]) -> list[int]:
         """Returns one seed for each image, whose own seeds are `images`."""
-        own = list(images) if self.linked else [self.base + k for k in range(len(images))]
-        return [(own[0] if self.same else seed) % (MAX_SEED + 1) for seed in own]
+        own = list(images) if self.linked else [seed_after(self.base, k) for k in range(len(images))]
+        return [seed_after(own[0] if self.same else seed, 0) for seed in own]
 
 
 def requests_for(template: Request, prompts: Sequence[str], seeds: Sequence[int]) -> list[Request]:

@@ -138,3 +138,13 @@ class ExpandOptions:
         choices=TASK_CHOICES,
         advanced=True,
     )
+
+
+def seed_after(seed: int, steps: int) -> int:
+    """Returns the seed that comes `steps` after another; after the last comes 0."""
+    return (seed + steps) % (MAX_SEED + 1)
+
+
+def variation_seed(options: ExpandOptions, number: int) -> int:
+    """Returns the seed with which variation `number`, from 0, is made again; a tree is made as one."""
+    return options.seed if options.variety == "tree" else seed_after(options.seed, number)

@@ -19,7 +19,7 @@ from ...models.interrupt import Interrupted
 from ...models.tipo.chips import payload, progress_payload
 from ...models.tipo.expansion import Expansion, Progress, Request
 from ...models.tipo.infotext import write
-from ...models.tipo.options import MAX_SEED
+from ...models.tipo.options import seed_after
 from ...models.transfer import DownloadError
 from . import job, values
 from .memory import HALF, Memory
@@ -179,7 +179,7 @@ class Actions:
         yield [self.waits(), result(live=[]), keep]
         try:
             said, first = self.request(prompt, rest)
-            seeds = [(first.options.seed + k) % (MAX_SEED + 1) for k in range(VARIATIONS)]
+            seeds = [seed_after(first.options.seed, k) for k in range(VARIATIONS)]
             requests = [replace(first, options=replace(first.options, seed=seed)) for seed in seeds]
             work = writing(self.script, requests)
             for news in running.follow(work):

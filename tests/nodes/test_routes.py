@@ -1,8 +1,10 @@
 """The routes, asked over HTTP: answers, streams, refusals, and that they are in nobody's way."""
 
 import asyncio
+import gc
 import json
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -67,6 +69,33 @@ def test_an_answer_is_what_the_engine_makes(ask):
     assert status == 200
     wanted = [each.prompt for each in expand_many(request, 2, load_tipo())]
     assert [each["prompt"] for each in found["expansions"]] == wanted
+
+
+def test_the_model_stays_for_who_asks_again_and_then_goes(ask, comfy, monkeypatch):
+    monkeypatch.setattr(comfy.routes, "KEPT", 2.0)
+    loaded, body = [], {"prompt": "lake", "tag_length": "none", "prose_length": "very_short"}
+
+    def watched(name):
+        loaded.append(weakref.ref(found := load(name)))
+        return found
+
+    load = comfy.routes.load
+    monkeypatch.setattr(comfy.routes, "load", watched)
+
+    async def work(client, queue):
+        for _ in range(2):
+            await client.post(EXPAND, json=body)
+        first, second = (each() for each in loaded)
+        same = first is second is not None
+        del first, second
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            gc.collect()
+            if loaded[0]() is None:
+                break
+        return same, loaded[0]()
+
+    assert ask(work) == (True, None)
 
 
 def test_a_stream_has_progress_first_and_the_result_last(ask):

@@ -21,7 +21,7 @@ from ...options import Option, describe, validate
 from ...prompt.layout import find_layout
 from ..bans import compile_bans
 from ..expansion import Request
-from ..options import MAX_SEED, ExpandOptions
+from ..options import ExpandOptions, seed_after
 
 FORMATS = ("auto", "jsonl", "csv", "lines")
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv"}
@@ -293,7 +293,7 @@ def _seed(base: int, offset: int, number: Any, seeds: str) -> int:
     if seeds == "same":
         return base
     if seeds == "count":
-        return (base + offset) % (MAX_SEED + 1)
+        return seed_after(base, offset)
     if number is None:
         raise ValueError("it must have an id or a seed, for the seed is drawn from the id")
     return int.from_bytes(hashlib.sha256(f"{base}:{number}".encode()).digest()[:4], "big")
