@@ -84,8 +84,17 @@ def check_same(path: Path, asked: Mapping[str, Any]) -> None:
     made = read_json(path)
     other = [name for name in asked if made.get(name) != json.loads(json.dumps(asked[name]))]
     if other:
-        said = ", ".join(f"{name} {made.get(name)!r}, now {asked[name]!r}" for name in other)
-        raise ValueError(f"{path.parent} was made with {said}; choose another folder, or remove this one")
+        said = (_difference(name, made.get(name), asked[name]) for name in other)
+        raise ValueError(
+            f"{path.parent} was made with {', '.join(said)}; choose another folder, or remove this one"
+        )
+
+
+def _difference(name: str, made: Any, asked: Any) -> str:
+    if not (isinstance(made, Mapping) and isinstance(asked, Mapping)):
+        return f"{name} {made!r}, now {asked!r}"
+    other = [key for key in {**made, **asked} if made.get(key) != asked.get(key)]
+    return ", ".join(_difference(f"{name}.{key}", made.get(key), asked.get(key)) for key in other)
 
 
 @contextlib.contextmanager

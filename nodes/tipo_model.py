@@ -17,7 +17,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..models.hub import FoundModel, ModelNotFound, find_models, resolve, search_folders, user_folder
+from ..models.hub import Advice, FoundModel, ModelNotFound, find_models, resolve, search_folders, user_folder
 from ..models.lm.checkpoint import PRECISIONS, choose_precision
 from ..models.lm.memory import give_back
 from ..models.published.tipo import known_model
@@ -29,6 +29,10 @@ FOLDERS = ("tipo", "kgen")
 DEVICES = ("auto", "cpu", "gpu")
 SECONDS_UNTIL_TIDY = 0.5
 CATEGORY = "presample/tipo"
+ADVICE = Advice(
+    get="Get it with Load TIPO Model: choose {name} there, switch download on, and connect it to this node.",
+    choose="Choose one of those, or another from the list.",
+)
 
 Model = io.Custom("PRESAMPLE_TIPO")
 
@@ -100,7 +104,7 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedT
 
     if device not in DEVICES:  # ComfyUI 0.3.60 lets anything through
         raise ValueError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
-    path = resolve(name, model_folders())
+    path = resolve(name, model_folders(), advice=ADVICE)
     load_device = torch.device("cpu") if device == "cpu" else mm.text_encoder_device()
     if device == "gpu":
         load_device = mm.get_torch_device()

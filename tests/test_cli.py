@@ -166,6 +166,7 @@ def test_streaming_shows_what_is_added_and_leaves_the_output_alone(run):
         (["expand", "a", "--resume"], "--out"),
         (["expand", "a", "--temperature", "9"], "temperature must lie in 0"),
         (["expand", "a", "--model", "nobody"], "no model named 'nobody'"),
+        (["expand", "a", "--model", __file__], "--model must be a name, got a path; write --folder"),
         (["expand", "a", "--layout", "<|nothing|>"], "<|nothing|>"),
         (["expand", "a", "--ban", "/(a/"], "/(a/"),
         (["expand", "--file", "not/there.txt"], "not/there.txt"),

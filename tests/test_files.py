@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from presample.models.files import read_json, write_text, written
+from presample.models.files import check_same, read_json, write_json, write_text, written
 
 
 def names(folder):
@@ -52,3 +52,16 @@ def test_json_may_begin_with_the_mark_of_an_editor_and_must_be_utf_8(tmp_path):
     path.write_text('{"a": "é"}', encoding="latin-1")
     with pytest.raises(ValueError, match=r"facts\.json must be UTF-8 text"):
         read_json(path)
+
+
+def test_of_settings_only_what_differs_is_told(tmp_path):
+    made = {"seed": 3, "options": {"ban": "boat", "seed": 0, "deep": {"a": 1}}, "texts": ["a"]}
+    write_json(tmp_path / "settings.json", made)
+    check_same(tmp_path / "settings.json", made)
+    asked = {**made, "options": {"ban": "boat", "seed": 3, "deep": {"a": 2}, "new": True}, "texts": ["b"]}
+    with pytest.raises(ValueError, match="was made with") as caught:
+        check_same(tmp_path / "settings.json", asked)
+    said = str(caught.value).partition("was made with ")[2].partition(";")[0]
+    assert said == (
+        "options.seed 0, now 3, options.deep.a 1, now 2, options.new None, now True, texts ['a'], now ['b']"
+    )

@@ -110,7 +110,9 @@ def build(ballots: Ballots) -> Any:
     try:
         import gradio as gr
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('the page needs gradio: pip install "presample[eval]"') from error
+        raise ModuleNotFoundError(
+            "the page needs gradio; in a clone of Presample: pip install -e '.[eval]'"
+        ) from error
 
     with gr.Blocks(**_known(gr.Blocks, **_look(), title=TITLE, analytics_enabled=False)) as page:
         voter, pair = gr.Textbox(visible=False), gr.Textbox(visible=False)

@@ -12,14 +12,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ..files import lines_of, read_text, text_of
+from ..hub import ModelNotFound
 from ..options import add_flags, from_flags
 from ..prompt.syntax import Kind, Span, lex
 from ..prompt.units import is_line_comment
 from ..tipo.options import ExpandOptions
 from . import expand_bulk
+
+if TYPE_CHECKING:
+    from ..tipo.expand import Tipo
 
 FOLDED = (Kind.VARIANT, Kind.EDIT, Kind.ALTERNATE)  # spans that may have comments in them
 
@@ -75,15 +79,25 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--resume needs --out FILE, the file to go on with")
     prompts = _prompts(args)
     done = _lines_done(args.out, args.resume)
-    from ..tipo.expand import load_tipo
-
-    folders = tuple(args.folder or ())
-    tipo = load_tipo(
-        options.model, folders=folders, base=args.base, device=args.device, precision=args.precision
-    )
+    tipo = _load(options.model, args)
     with _output(args.out) as out:
         _expand_all(prompts, done, options, tipo, args, out)
     return 0
+
+
+def _load(name: str, args: argparse.Namespace) -> "Tipo":
+    from ..tipo.expand import load_tipo
+
+    folders = tuple(args.folder or ())
+    try:
+        return load_tipo(name, folders=folders, base=args.base, device=args.device, precision=args.precision)
+    except ModelNotFound as error:
+        path = Path(name)
+        if not path.exists():
+            raise
+        raise ValueError(
+            f"--model must be a name, got a path; write --folder {path.parent} --model {path.name}"
+        ) from error
 
 
 def _prompts(args: argparse.Namespace) -> list[str]:

@@ -384,6 +384,15 @@ def test_a_preset_replaces_what_is_left_at_its_default():
     assert settled(CraftOptions()).reward == ("vivid=1",)
 
 
+def test_a_rate_that_is_named_counts_before_the_milestones_of_a_preset():
+    parser = train.add_parser(argparse.ArgumentParser().add_subparsers())
+    flags = ["--preset", "textcraftor", "--base", "pipeline", "--lr"]
+    assert train.asked(parser.parse_args([*flags, "1e-5"])).milestones == ""
+    assert train.asked(parser.parse_args([*flags, "1e-5", "--milestones", "0:2e-6"])).milestones == "0:2e-6"
+    named = CraftOptions(preset="textcraftor", base="pipeline", warmup=7)
+    assert settled(named).milestones == ""
+
+
 def test_a_flag_counts_before_the_preset_even_at_its_default():
     parser = train.add_parser(argparse.ArgumentParser().add_subparsers())
     flags = ["--preset", "textcraftor", "--base", "pipeline", "--grad-steps", "4", "--guard"]

@@ -144,10 +144,10 @@ class Folder:
         """Makes the folder for these settings.
 
         Raises:
-            ValueError: it was made with other settings.
+            ValueError: parts were made with other settings.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        if self._settings.is_file():
+        if self._settings.is_file() and any(self.path.glob("*.safetensors")):
             check_same(self._settings, settings)
         else:
             write_json(self._settings, dict(settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def preset_beside(name: str, named: Collection[str]) -> dict[str, Any]:
+    """Returns what a preset says beside options that are named; a rate that is named ends its milestones,
+    which would stand in for it."""
+    rated = "lr" in named or "warmup" in named
+    says = PRESETS.get(name, {})
+    return {key: says[key] for key in says if key not in named and not (rated and key == "milestones")}
+
+
 def settled(options: CraftOptions) -> CraftOptions:
     """Returns the options with what their preset says in the place of what is left at its default.
 
@@ -111,9 +119,8 @@ def settled(options: CraftOptions) -> CraftOptions:
         TypeError: an option is of another type.
     """
     defaults = {f.name: f.default for f in dataclasses.fields(options)}
-    preset = PRESETS.get(options.preset, {})
-    kept = {k: v for k, v in preset.items() if getattr(options, k) == defaults[k]}
-    options = dataclasses.replace(options, **kept)
+    named = [key for key in defaults if getattr(options, key) != defaults[key]]
+    options = dataclasses.replace(options, **preset_beside(options.preset, named))
     validate(options)
     if not options.reward and options.base == TINY:
         options = dataclasses.replace(options, reward=("vivid=1",))

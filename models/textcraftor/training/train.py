@@ -29,7 +29,7 @@ from . import parts
 from .bases import Base
 from .gallery import Sheet
 from .measure import card
-from .options import PRESETS, CraftOptions, settled
+from .options import CraftOptions, preset_beside, settled
 from .studio import Studio, Trained, open_studio, tuned_encoder
 from .tuning import Tuning
 
@@ -58,7 +58,8 @@ def asked(args: Namespace) -> CraftOptions:
     Raises:
         ValueError: the options do not fit together.
     """
-    preset = PRESETS.get(args.preset, {})
+    named = [fact.name for fact in describe(CraftOptions) if getattr(args, fact.name) is not None]
+    preset = preset_beside(args.preset, named)
     for fact in describe(CraftOptions):
         if getattr(args, fact.name) is None:
             setattr(args, fact.name, preset.get(fact.name, fact.default))

@@ -211,6 +211,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(run, tmp_path, argv, said):
 def test_an_unfinished_step_is_named_before_latents_are_made(run, pictures, models, tmp_path):
     work = tmp_path / "work"
     run("scan", pictures, "--work", work)
+    Folder(work / "scores").open({"model": "a wrong one, with which nothing was made"})
     Folder(work / "scores").open({"model": "x"})
     code, _, err = run("latents", work, "--autoencoder", models / "tiny.safetensors")
     assert code == 1
