@@ -29,6 +29,14 @@ PATIENCE = 30.0  # seconds for a client to take a line
 KEPT = 300.0  # seconds that a model is kept after a request
 TEXTS = ("prompt", "prose")
 LISTS = ("keep", "drop")
+BESIDE = {  # what a request may hold beside options
+    "prompt": "text",
+    "prose": "natural language, where it is apart from the prompt",
+    "count": f"how many variations, 1 to {MOST}",
+    "keep": "a list of tags that must be in the result; [1, tag] is for the second part of a prompt",
+    "drop": "a list of tags that must not come",
+    "stream": "true: one JSON object a line, progress first",
+}
 
 
 def register(server: Any) -> None:
@@ -85,7 +93,7 @@ async def options(request: web.Request) -> web.Response:
         for fact in describe(ExpandOptions)
     ]
     models = await asyncio.to_thread(lambda: model_labels(available()))
-    return web.json_response({"options": facts, "models": models})
+    return web.json_response({"request": BESIDE, "options": facts, "models": models})
 
 
 async def expand(request: web.Request, *, desk: Desk) -> web.StreamResponse:
@@ -122,7 +130,7 @@ async def body(request: web.Request) -> dict:
 def read(data: dict) -> tuple[Request, int, bool]:
     """Returns the request, how many variations are wanted, and whether to stream."""
     names = {fact.name for fact in describe(ExpandOptions)}
-    unknown = set(data) - names - {*TEXTS, *LISTS, "count", "stream"}
+    unknown = set(data) - names - set(BESIDE)
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}; GET /presample/options lists what there is")
     count = data.get("count", 1)

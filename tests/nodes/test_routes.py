@@ -293,3 +293,4 @@ def test_the_options_are_all_there(ask):
     found = ask(work)
     assert [each["name"] for each in found["options"]] == list(ExpandOptions.__dataclass_fields__)
     assert found["models"][0] == "tipo-tiny"
+    assert set(found["request"]) == {"prompt", "prose", "count", "keep", "drop", "stream"}
