@@ -33,11 +33,22 @@ def written(path: Path) -> Iterator[Path]:
     try:
         yield half
         half.chmod(0o644)  # safetensors gives its files to their owner alone
-        with open(half, "rb+") as file:
-            os.fsync(file.fileno())
+        flush(half)
         os.replace(half, path)
     finally:
         half.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Returns when a file, or what names stand in a folder, is on the disk and outlives a power cut."""
+    folder = path.is_dir()
+    if folder and os.name == "nt":
+        return  # Windows opens no folders, and sees to them itself
+    opened = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def write_text(path: Path, text: str) -> None:

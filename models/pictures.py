@@ -48,4 +48,4 @@ def eight_bits(image: Image) -> Image:
     """Returns the picture with grey of 16 bits brought to 8; PIL's own way to RGB would cut them off."""
     if not image.mode.startswith("I"):
         return image
-    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+    return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")

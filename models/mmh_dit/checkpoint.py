@@ -49,8 +49,16 @@ def save_state(
     path: Path | str,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes weights that are not in a model now, such as averaged ones, as `save` does."""
+    """Writes weights that are not in a model now, such as averaged ones, as `save` does.
+
+    Raises:
+        ValueError: a weight is no number; nothing is written.
+    """
     from safetensors.torch import save_file
+
+    if bad := not_finite(state):
+        kind = str(state[bad[0]].dtype).removeprefix("torch.")
+        raise ValueError(f"weights must be finite numbers in {kind}, and {bad[0]} is not; take a wider type")
 
     facts = {"format": "pt", **(metadata or {}), CONFIG_KEY: json.dumps(config.to_dict())}
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}

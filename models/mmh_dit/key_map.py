@@ -156,6 +156,7 @@ class KeyMap:
             if match is None:
                 unmatched.append(name)
                 continue
+            whole = tensor.T if rule.transpose and tensor.ndim == 2 else tensor
             targets = [_expanded(match, target) for target in rule.targets]
             if taken := [t for t in targets if _taken(t, rule.part, found, merges)]:
                 problems.append(f"{name} would be {taken[0]}, which another tensor is already")
@@ -163,13 +164,12 @@ class KeyMap:
                 problems.append(f"{name} has {tensor.ndim} axes; transpose needs 2")
             elif rule.part and not tensor.ndim:
                 problems.append(f"{name} is a single number; a part needs rows")
-            elif len(targets) > 1 and (not tensor.ndim or len(tensor) % len(targets)):
-                problems.append(f"{name} {tuple(tensor.shape)} cannot be cut into {len(targets)} equal parts")
+            elif len(targets) > 1 and (not whole.ndim or len(whole) % len(targets)):
+                problems.append(f"{name} {tuple(whole.shape)} cannot be cut into {len(targets)} equal parts")
             elif rule.part:
                 index, sizes[targets[0]] = rule.part
-                merges.setdefault(targets[0], {})[index] = tensor.T if rule.transpose else tensor
+                merges.setdefault(targets[0], {})[index] = whole
             elif targets:
-                whole = tensor.T if rule.transpose else tensor
                 found.update(zip(targets, whole.chunk(len(targets)) if targets[1:] else [whole], strict=True))
         for target, parts in merges.items():
             _merge(found, problems, target, parts, sizes[target])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..files import flush
 from .ema import Average
 
 NAME = re.compile(r"checkpoint-(\d{8,})")
@@ -38,7 +39,10 @@ def finish(part: Path) -> None:
     done = part.with_suffix("")
     if done.exists():
         shutil.rmtree(done)
+    for path in (*part.iterdir(), part):
+        flush(path)
     part.rename(done)
+    flush(part.parent)  # only then may the older ones go
     for path in _own(part.parent):
         if path != done:
             shutil.rmtree(path)
@@ -74,17 +78,24 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
     Raises:
         FileNotFoundError: the checkpoint is of another number of processes that share the weights.
+        ValueError: the file is damaged.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is missing: a sharded training goes on with as many processes as it began"
         )
-    with safe_open(path, "pt") as file:
-        # Copied: what an optimizer keeps must not hold the file, which goes when a newer one is written.
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        return tensors, json.loads(file.metadata()["state"])
+    try:
+        with safe_open(path, "pt") as file:
+            # Copied: what an optimizer keeps must not hold the file, which goes when a newer one is written.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads(file.metadata()["state"])
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} must be a whole checkpoint: {error}; remove its folder to go on from an older one, "
+            "or begin anew with --no-resume"
+        ) from error
 
 
 def gather(

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..files import alone
 from ..seeds import generator_for
 from . import checkpoint
 from .ema import Average
@@ -126,12 +127,12 @@ def fit(
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
         FloatingPointError: the loss is not finite any more.
         ValueError: the checkpoint in the folder is of another model, or of a training that has ended with
-            other options.
+            other options; or another training is at work there.
     """
     run = _Run(model, optimizers, loss=loss, options=options, accelerator=accelerator)
-    run.resume()
-    journal = Journal(run.work / "log.jsonl" if run.main else None, first=run.step)
-    with Wish() as wish:
+    with Wish() as wish, run.alone():
+        run.resume()
+        journal = Journal(run.work / "log.jsonl" if run.main else None, first=run.step)
         for step in run.progress():
             run.update(data, step, wish, journal)
             run.call(hooks, journal)
@@ -175,6 +176,13 @@ class _Run:
         model = self.accelerator.unwrap_model(self.model)
         return getattr(model, COMPILED.rstrip("."), model)
 
+    def alone(self) -> contextlib.AbstractContextManager:
+        """Keeps other trainings out of the folder; processes of this one share it."""
+        if not self.main:
+            return contextlib.nullcontext()
+        self.work.mkdir(parents=True, exist_ok=True)
+        return alone(self.work)
+
     def progress(self) -> Iterator[int]:
         from tqdm import tqdm
 
@@ -190,10 +198,13 @@ class _Run:
             self._batches = data(self.place, self.batches)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = self.rate(step)
+        before = [buffer.clone() for buffer in self.plain.buffers()]  # a forward pass counts batch statistics
         facts, samples = self._gradients(wish)
         norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip))
         if self._leave_out(facts["loss"], norm, journal):
             self.skipped += 1
+            for buffer, old in zip(self.plain.buffers(), before, strict=True):
+                buffer.copy_(old)
         else:
             for optimizer in self.optimizers:
                 optimizer.step()
@@ -242,9 +253,10 @@ class _Run:
             self.lost += 1
             journal.write(self.step + 1, event="not finite", loss=str(loss), grad_norm=str(norm))
             if self.lost == LOST:
+                found = checkpoint.find(self.work)
                 raise FloatingPointError(
                     f"the last {LOST} steps had no finite loss and gradient: lower the learning rate, "
-                    f"and go on from the checkpoint in {self.work}"
+                    + (f"and go on from {found}" if found else "and begin anew")
                 )
             return True
         self.lost, limit = 0, self.guard.limit
@@ -292,8 +304,9 @@ class _Run:
         if self.main:
             checkpoint.finish(part)
         if self.stopped:
+            onward = "goes on" if self.options.resume else "goes on without --no-resume"
             self.log.info(
-                "stopped after step %d, saved in %s; the same command goes on", self.step, self.work
+                "stopped after step %d, saved in %s; the same command %s", self.step, self.work, onward
             )
 
     def resume(self) -> None:

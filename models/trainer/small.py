@@ -104,10 +104,16 @@ def fit_and_save(
 
 def save_halves(weights: Mapping[str, Tensor], path: Path) -> None:
     """Writes weights in half precision, and whole numbers as they are; positions, which no file of a text
-    encoder needs, are left out."""
+    encoder needs, are left out.
+
+    Raises:
+        ValueError: a weight is no number in half precision; nothing is written.
+    """
     from safetensors.torch import save_file
 
     kept = {name: t for name, t in weights.items() if not name.endswith("position_ids")}
     halves = {name: (t.half() if t.is_floating_point() else t).contiguous() for name, t in kept.items()}
+    if bad := [name for name, t in halves.items() if not t.isfinite().all()]:
+        raise ValueError(f"weights must be finite numbers in float16, and {bad[0]} is not; train anew")
     with written(path) as half:
         save_file(halves, half, metadata={"format": "pt"})

@@ -97,8 +97,16 @@ def test_what_is_missing_is_named_and_nothing_is_written(model, tmp_path, capsys
 
 def test_weights_that_are_no_numbers_and_files_that_are_there_are_refused(model, tmp_path, capsys):
     state = {name: weight.clone() for name, weight in model.state_dict().items()}
+    state["blocks.0.attn.out.weight"][0, 0] = 1e5
+    checkpoint.save_state(state, model.config, tmp_path / "large.safetensors")
+    half = tmp_path / "half.safetensors"
+    assert convert(tmp_path / "large.safetensors", half, "--dtype", "fp16") == 1
+    assert "finite numbers in float16, and blocks.0.attn.out.weight" in capsys.readouterr().err
+    assert not half.exists()
     state["blocks.0.attn.out.weight"][0, 0] = torch.nan
-    checkpoint.save_state(state, model.config, tmp_path / "nan.safetensors")
+    save_file(
+        {**state, checkpoint.CONFIG_KEY: checkpoint.config_tensor(model.config)}, tmp_path / "nan.safetensors"
+    )
     assert convert(tmp_path / "nan.safetensors", tmp_path / "out.safetensors") == 1
     assert "must be finite, blocks.0.attn.out.weight" in capsys.readouterr().err
     checkpoint.save(model, tmp_path / "good.safetensors")

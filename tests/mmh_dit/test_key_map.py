@@ -133,3 +133,13 @@ def test_a_key_map_may_not_be_huge(tmp_path):
         KeyMap.from_json(path)
     with pytest.raises(ValueError, match="at most"):
         KeyMap.from_dict({"rules": [{"from": "a", "drop": True}] * 1001})
+
+
+def test_a_matrix_that_is_transposed_is_cut_after_that():
+    rule = {"from": "a", "to": ["x", "y", "z"], "transpose": True}
+    tall = torch.arange(90.0).view(10, 9)
+    found = one(**rule).apply({"a": tall})
+    assert not found.problems
+    assert torch.equal(torch.cat([found.tensors[name] for name in "xyz"]), tall.T)
+    assert "(10, 9) cannot be cut into 3" in one(**rule).apply({"a": tall.T}).problems[0]
+    assert "(4, 9) cannot be cut into 3" in one(**rule).apply({"a": torch.ones(9, 4)}).problems[0]

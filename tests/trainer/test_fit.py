@@ -176,6 +176,36 @@ def test_a_spike_changes_nothing_and_is_logged(tmp_path):
     assert not all(torch.equal(before[at + 1][name], before[at][name]) for name in before[at])
 
 
+def test_a_step_that_is_left_out_leaves_no_statistics_of_its_batch(tmp_path):
+    class Infinite(small.Batches):
+        def __call__(self, place, skip):
+            for number, batch in enumerate(super().__call__(place, skip)):
+                yield {**batch, "x": batch["x"] * torch.inf} if number == 3 else batch
+
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(8), small.network())
+    chosen = small.options(tmp_path)
+    with torch.random.fork_rng():
+        fitted = train(chosen, data=Infinite(), model=model)
+    assert fitted.skipped == 1
+    assert all(buffer.isfinite().all() for buffer in model.buffers())
+    assert int(model[0].num_batches_tracked) == chosen.steps - 1
+
+
+def test_a_second_training_keeps_out_of_the_folder(tmp_path):
+    def second():
+        with pytest.raises(ValueError, match="another program is at work"):
+            train(small.options(tmp_path))
+
+    train(small.options(tmp_path), loss=at_batch(3, second))
+
+
+def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path):
+    path = checkpoint.find(train(small.options(tmp_path)).work) / "0.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"0\.safetensors must be a whole checkpoint.*--no-resume"):
+        train(small.options(tmp_path, steps=20))
+
+
 def test_a_loss_that_is_not_finite_ends_the_training_with_advice(tmp_path):
     def lost(model, batch, generator):
         return small.quiet(model, batch, generator) * torch.nan
@@ -225,4 +255,4 @@ def test_a_training_that_ended_goes_on_when_it_gets_more_steps_and_says_what_is_
     assert "going on after step 14, with other options than before: steps 14 -> 20" in caplog.text
     assert log(longer)[-1]["step"] == 20
     longer.discard_checkpoints()
-    assert [p.name for p in longer.work.iterdir()] == ["log.jsonl"]
+    assert {p.name for p in longer.work.iterdir()} == {".lock", "log.jsonl"}

@@ -141,9 +141,10 @@ def _chosen(rows: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
     order = torch.randperm(len(rows), generator=generator)
     clustered = order[labels[order] >= 0]
     if len(clustered):
-        member = torch.empty(int(labels.max()) + 1, dtype=torch.int64)
-        member[labels[clustered].flip(0)] = rows[clustered].flip(0)
-        chosen[clustered] = member[labels[clustered]]
+        own = labels[clustered]
+        first = torch.full((int(own.max()) + 1,), len(clustered))
+        first.scatter_reduce_(0, own, torch.arange(len(clustered)), "amin")
+        chosen[clustered] = rows[clustered[first[own]]]
     return chosen
 
 

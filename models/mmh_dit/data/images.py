@@ -76,7 +76,10 @@ def open_image(data: bytes) -> Image:
             image = ImageOps.exif_transpose(image)
         except Exception:  # decoders raise nearly anything on it: the picture itself is whole
             image.info.pop("exif", None)
-    return _opaque(image)
+    try:
+        return _opaque(image)
+    except Exception as error:  # a palette, or what is transparent in it, may be damaged too
+        raise LeftOut("no whole picture") from error
 
 
 def _opaque(image: Image) -> Image:

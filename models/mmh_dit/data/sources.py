@@ -111,7 +111,8 @@ def _beside(picture: Path, root: str, field: str) -> tuple[str, ...]:
                     data = file.read(MOST_TEXT + 1)
             except OSError as error:
                 raise ValueError(f"a caption that {_unread(error)}") from error
-            return captions_of(data, suffix, field)
+            if captions := captions_of(data, suffix, field):
+                return captions
     return ()
 
 

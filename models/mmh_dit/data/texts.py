@@ -26,6 +26,8 @@ from .selection import Selection
 from .steps import Candidate, Step
 from .work import Work
 
+TOGETHER = 32  # captions: a picture may have any number
+
 
 @dataclass(frozen=True)
 class Captions:
@@ -49,9 +51,13 @@ class Encoder:
     device: torch.device
     length: int = 256
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> list[Tensor]:
         """Returns the states (m, d) of every text's own tokens, bfloat16."""
+        groups = (texts[i : i + TOGETHER] for i in range(0, len(texts), TOGETHER))
+        return [states for group in groups for states in self._encode(group)]
+
+    @torch.inference_mode()
+    def _encode(self, texts: Sequence[str]) -> list[Tensor]:
         told = self.tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.length, return_tensors="pt"
         )

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ...hub import bundled_weights
 from ...options import add_flags, default, flags, from_flags, option
+from ...seeds import generator_for
 from ...tinyworld.bundled import AUTOENCODER
 from ...tinyworld.following import Followed, Wanted, followed, share, visible_demands
 from ...tinyworld.oracle import read
@@ -166,8 +167,13 @@ def _paint(pipeline: Pipeline, group: Sequence[Request], options: EvalOptions) -
     """The model's pictures (b, 3, H, W) of requests of one size."""
     size = group[0].draw
     how = flow.SampleOptions(steps=options.steps, cfg=options.cfg)
-    prompts, seeds = [r.prompt.text for r in group], [r.draw.seed for r in group]
+    prompts, seeds = [r.prompt.text for r in group], [_noise_seed(r.draw.seed) for r in group]
     return pipeline.pictures(prompts, seeds, width=size.width, height=size.height, options=how)
+
+
+def _noise_seed(seed: int) -> int:
+    """A seed whose low half depends on all of a draw's; torch's generator looks at no more of it."""
+    return generator_for(seed >> 32, seed % 2**32).initial_seed()
 
 
 def _painted(group: Sequence[Request]) -> Tensor:

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from presample.models.mmh_dit.data import dedup
 from presample.models.mmh_dit.data.dedup import (
     Deduplicated,
     DedupOptions,
@@ -149,6 +150,19 @@ def test_the_same_seed_keeps_the_same_pictures_and_another_one_others():
     before = torch.get_rng_state()
     deduplicate(x)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_who_is_kept_of_a_large_cluster_does_not_depend_on_threads():
+    rows, labels = torch.arange(30_000), torch.arange(30_000) % 50 - 1
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = {
+            tuple(dedup._chosen(rows, labels, torch.Generator().manual_seed(1)).tolist()) for _ in range(10)
+        }
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found) == 1
 
 
 def test_an_interrupted_run_goes_on_after_its_last_round_to_the_same_end():

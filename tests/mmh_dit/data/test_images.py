@@ -82,8 +82,19 @@ def test_what_is_transparent_is_white():
 def test_sixteen_bits_of_grey_keep_their_brightness():
     import numpy as np
 
-    grey = Image.fromarray(np.full((4, 4), 32768, dtype=np.uint16))
-    assert abs(open_image(encoded(grey)).getpixel((1, 1))[0] - 128) <= 1
+    values = np.arange(0, 65536, 13, dtype=np.uint16)[None]
+    shown = np.asarray(open_image(encoded(Image.fromarray(values))))[..., 0]
+    assert (shown == np.round(values / 257)).all()
+
+
+def test_a_palette_that_is_damaged_is_left_out_by_its_name():
+    palette = Image.new("P", (4, 4), 0)
+    data = encoded(palette, transparency=bytes(range(256)))
+    length = data.index(b"tRNS") - 4
+    body = b"tRNS" + bytes(300)
+    longer = struct.pack(">I", 300) + body + struct.pack(">I", zlib.crc32(body))
+    with pytest.raises(LeftOut, match="no whole picture"):
+        open_image(data[:length] + longer + data[length + 12 + 256 :])
 
 
 def test_bytes_are_those_of_the_item_or_a_reason(tmp_path):

@@ -29,6 +29,7 @@ def test_a_folder_is_walked_in_the_order_of_names_with_captions_beside(tmp_path)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "b/2.txt").write_text("\ufeffa  cat\n on a mat \n", encoding="utf-8")
+    (tmp_path / "b/10.txt").write_text(" \n", encoding="utf-8")  # says nothing, so the next one speaks
     (tmp_path / "b/10.json").write_text('{"caption": ["one", "two"]}', encoding="utf-8")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden/3.jpg").write_bytes(b"x")

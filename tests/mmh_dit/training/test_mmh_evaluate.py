@@ -99,3 +99,10 @@ def test_pictures_of_other_prompts_are_as_far_as_the_ceiling_and_true_ones_near_
     assert distances(paintings, paintings, others).pictures == found.floor > 0, "no gain by equal prompts"
     with pytest.raises(ValueError, match="one shape"):
         distances(good[:9], paintings, others)
+
+
+def test_another_seed_has_other_noise_for_the_same_number():
+    seeds = {
+        evaluate._noise_seed(each.draw.seed) % 2**32 for s in (0, 1) for each in evaluate.requests(s, 32)
+    }
+    assert len(seeds) == 64
