@@ -75,6 +75,11 @@ class Request:
     prompt: Prompt
     wanted: Wanted
 
+    @property
+    def noise_seed(self) -> int:
+        """The seed of the noise; its low half, all that torch's generator looks at, depends on the stream too."""
+        return generator_for(self.draw.seed >> 32, self.draw.seed % 2**32).initial_seed()
+
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `mmh-dit` to the subparsers of `presample eval`, and returns its parser."""
@@ -167,13 +172,8 @@ def _paint(pipeline: Pipeline, group: Sequence[Request], options: EvalOptions) -
     """The model's pictures (b, 3, H, W) of requests of one size."""
     size = group[0].draw
     how = flow.SampleOptions(steps=options.steps, cfg=options.cfg)
-    prompts, seeds = [r.prompt.text for r in group], [_noise_seed(r.draw.seed) for r in group]
+    prompts, seeds = [r.prompt.text for r in group], [r.noise_seed for r in group]
     return pipeline.pictures(prompts, seeds, width=size.width, height=size.height, options=how)
-
-
-def _noise_seed(seed: int) -> int:
-    """A seed whose low half depends on all of a draw's; torch's generator looks at no more of it."""
-    return generator_for(seed >> 32, seed % 2**32).initial_seed()
 
 
 def _painted(group: Sequence[Request]) -> Tensor:

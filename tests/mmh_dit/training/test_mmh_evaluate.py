@@ -14,7 +14,7 @@ class Perfect:
 
     def __init__(self, asked: list[Request]):
         self.asked = asked
-        self.seeds = [r.draw.seed for r in asked]
+        self.seeds = [r.noise_seed for r in asked]
         self.sizes = []
 
     def pictures(self, prompts, seeds, *, width, height, options):
@@ -102,7 +102,5 @@ def test_pictures_of_other_prompts_are_as_far_as_the_ceiling_and_true_ones_near_
 
 
 def test_another_seed_has_other_noise_for_the_same_number():
-    seeds = {
-        evaluate._noise_seed(each.draw.seed) % 2**32 for s in (0, 1) for each in evaluate.requests(s, 32)
-    }
+    seeds = {each.noise_seed % 2**32 for s in (0, 1) for each in evaluate.requests(s, 32)}
     assert len(seeds) == 64
