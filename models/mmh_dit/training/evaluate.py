@@ -77,7 +77,7 @@ class Request:
 
     @property
     def noise_seed(self) -> int:
-        """The seed of the noise; its low half, all that torch's generator looks at, depends on the stream too."""
+        """The seed of the noise; its low half, which is all that torch takes, depends on the stream too."""
         return generator_for(self.draw.seed >> 32, self.draw.seed % 2**32).initial_seed()
 
 
