@@ -9,6 +9,7 @@ says what decided its result; another result needs another folder.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -78,6 +79,11 @@ def scan(sources: list[Path], folder: Path, *, field: str = "", uncaptioned: boo
     asked = {"sources": named, "field": field, "uncaptioned": uncaptioned, "part_length": part}
     if (folder / SOURCES).is_file():
         check_same(folder / SOURCES, asked)
+        logging.getLogger("presample").info(
+            "%s lists these sources already, and they were not looked at again; pictures or captions that "
+            "came or changed since then want another work folder",
+            folder,
+        )
         return Work(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ITEMS).mkdir(exist_ok=True)

@@ -64,9 +64,11 @@ def test_items_are_listed_once_in_parts(work):
     ]
 
 
-def test_a_folder_that_is_listed_is_kept_and_other_sources_are_refused(work, tmp_path):
+def test_a_folder_that_is_listed_is_kept_and_other_sources_are_refused(work, tmp_path, caplog):
     before = (work.folder / "items" / "000000.jsonl").stat().st_mtime_ns
-    assert scan([tmp_path / "pictures"], work.folder, part=20).count == COUNT
+    with caplog.at_level("INFO", logger="presample"):
+        assert scan([tmp_path / "pictures"], work.folder, part=20).count == COUNT
+    assert "were not looked at again" in caplog.text
     assert (work.folder / "items" / "000000.jsonl").stat().st_mtime_ns == before
     with pytest.raises(ValueError, match=r"part_length 20, now 10"):
         scan([tmp_path / "pictures"], work.folder, part=10)
