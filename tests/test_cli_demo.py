@@ -37,7 +37,7 @@ def expanded_by(widgets):
 
 
 def test_the_demo_shows_the_expansion_and_writes_four_variations_and_their_pictures(quick, tmp_path, capsys):
-    svg = tmp_path / "demo.svg"
+    svg = tmp_path / "c" / "demo.svg"
     assert demo(tmp_path, "--picture", svg) == 0
     shown = capsys.readouterr().out
     assert "you wrote  1girl, lake" in shown

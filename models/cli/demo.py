@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .. import files
+
 PROMPT = "lake, spring, cherry blossoms"
 WIDTH = 80
 
@@ -51,11 +53,10 @@ def run(args: argparse.Namespace) -> int:
     if args.picture:
         from ..tipo.picture import draw
 
-        args.picture.write_text(draw(expansion), encoding="utf-8")
+        files.write_text(args.picture, draw(expansion))
 
     variations = expand_many(request, 4, tipo)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text("\n\n".join(each.prompt for each in variations) + "\n", encoding="utf-8")
+    files.write_text(args.out, "\n\n".join(each.prompt for each in variations) + "\n")
     _say(f"four variations, seeds {args.seed} to {args.seed + 3}: {args.out}")
     _paint(args, [each.prompt for each in variations], tipo)
     return 0
