@@ -12,6 +12,7 @@ from presample.models import cli
 from presample.models.cli import eval as cli_eval
 from presample.models.cli import train as cli_train
 from presample.models.cli.expand import one_line
+from presample.models.transfer import DownloadError
 
 SECOND = [("train", name) for name in cli_train.TRAINERS] + [("eval", name) for name in cli_eval.MEASURES]
 SHORT = ["--tag-length", "very_short", "--prose-length", "none"]
@@ -208,6 +209,21 @@ def test_every_command_explains_itself(command, capsys):
         cli.main([*filter(None, command), "--help"])
     assert stopped.value.code == 0
     assert f"usage: presample {' '.join(filter(None, command))}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [FloatingPointError, DownloadError])
+def test_a_training_that_broke_down_or_a_lost_connection_is_a_message_too(run, monkeypatch, error):
+    def failing(arguments):
+        raise error("go on from the checkpoint")
+
+    monkeypatch.setattr("presample.models.cli.expand.run", failing)
+    assert run("expand", "a") == (1, "", "presample: go on from the checkpoint\n")
+
+
+def test_an_error_of_our_own_is_not_hidden(run, monkeypatch):
+    monkeypatch.setattr("presample.models.cli.expand.run", lambda arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run("expand", "a")
 
 
 def test_ctrl_c_ends_with_the_exit_code_of_ctrl_c(run, monkeypatch):

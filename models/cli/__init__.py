@@ -43,9 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as in `presample expand ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except _explained() as error:
         print(f"presample: {error}", file=sys.stderr)
         return 1
+
+
+def _explained() -> tuple[type[Exception], ...]:
+    """Errors whose message says what to do. Python asks for them when there is one: help has no imports."""
+    from ..transfer import DownloadError
+
+    return ValueError, TypeError, OSError, ImportError, FloatingPointError, DownloadError
 
 
 def _use_utf8() -> None:

@@ -1,7 +1,7 @@
 """`presample models`: which models of others are known, which are here, and how to get one.
 
-Convention: results go to stdout, progress and errors to stderr; exit code 0, 1 after an error that its
-message explains, 130 after Ctrl-C. What can fit in 80 columns does; a path is never cut.
+Convention: results go to stdout, progress and errors to stderr. What can fit in 80 columns does; a path is
+never cut.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import difflib
 import json
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -30,9 +29,6 @@ from ..hub import (
 from ..published.known import Known, KnownFile
 from ..published.scorers import KNOWN_SCORERS, KnownScorer, known_scorer
 from ..published.tipo import KNOWN, KnownModel, known_model
-from ..transfer import DownloadError
-
-WIDTH = 80
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -79,15 +75,7 @@ def _add_places(parser: argparse.ArgumentParser, **default) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Does what the parsed `args` ask for and returns the exit code."""
-    actions = {"list": _list, "where": _where, "download": _download}
-    try:
-        return actions[args.action](args)
-    except (DownloadError, ValueError) as error:
-        _say(_wrapped(f"presample: {error}"), sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        _say("presample: stopped; what has arrived is kept, and the same command goes on", sys.stderr)
-        return 130
+    return {"list": _list, "where": _where, "download": _download}[args.action](args)
 
 
 # List
@@ -224,8 +212,12 @@ def _download(args: argparse.Namespace) -> int:
         what = f"{len(files)} files" if len(files) > 1 else files[0].name
         _say(f"{known.name}: {what}, {_total(files)}, {known.licence}", sys.stderr)
         _say(f"from {known.page}\nto   {folder}", sys.stderr)
-    with _bars() as progress:
-        path = download(known, folder, files=files, progress=progress)
+    try:
+        with _bars() as progress:
+            path = download(known, folder, files=files, progress=progress)
+    except KeyboardInterrupt:
+        _say("stopped; what has arrived is kept, and the same command goes on", sys.stderr)
+        return 130
     if isinstance(known, KnownScorer) and known.by_hand and not find_scorer(known, [folder]):
         _say(told_by_hand(known, folder), sys.stderr)
     _say(json.dumps({"name": known.name, "path": str(path)}) if args.json else str(path))
@@ -345,17 +337,6 @@ def _size(size: int | None) -> str:
 
 def _total(files: Sequence[KnownFile]) -> str:
     return _size(sum(file.size or 0 for file in files) or None)
-
-
-def _wrapped(text: str) -> str:
-    """Long lines are broken between words; a path or an address stays whole."""
-    lines = []
-    for line in text.splitlines():
-        indent = " " * (len(line) - len(line.lstrip()) + 2)
-        lines += textwrap.wrap(
-            line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
-    return "\n".join(lines)
 
 
 def _say(text: str, file: TextIO | None = None) -> None:

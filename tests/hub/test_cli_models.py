@@ -1,19 +1,16 @@
 """`presample models`, run through its parser."""
 
-import argparse
 import json
 
 import pytest
 
-from presample.models import hub
+from presample.models import cli, hub
 from presample.models.cli import models as cli_models
 from presample.models.published.tipo import known_model
 
 
 def _run(*argv: str) -> int:
-    parser = argparse.ArgumentParser(prog="presample")
-    cli_models.add_parser(parser.add_subparsers())
-    return cli_models.run(parser.parse_args(["models", *argv]))
+    return cli.main(["models", *argv])
 
 
 def test_the_list_shows_what_is_known_what_is_here_and_where_it_looked_in_80_columns(tmp_path, capsys):
@@ -73,12 +70,12 @@ def test_the_command_downloads_the_format_or_the_file_that_is_named(standin, tmp
     path = str(tmp_path / "TIPO-200M-ft2")
     assert json.loads(capsys.readouterr().out) == {"name": "TIPO-200M-ft2", "path": path}
     assert _run("download", "TIPO-200M", "--file", "none.gguf", "--to", str(tmp_path)) == 1
-    err = " ".join(capsys.readouterr().err.split())
+    err = capsys.readouterr().err
     assert "no GGUF file called 'none.gguf'; it has TIPO-200M-40Btok-F16.gguf, TIPO-200M-F16.gguf" in err
     standin.files["gguf/TIPO-v2.1-1B-A200M-Q8_0.gguf"] = b"other weights"
     argv = ("download", "TIPO-v2.1-1B-A200M", "--file", "TIPO-v2.1-1B-A200M-Q8_0.gguf", "--to", str(tmp_path))
     assert _run(*argv) == 1
-    assert "not the file that this version of Presample knows" in " ".join(capsys.readouterr().err.split())
+    assert "not the file that this version of Presample knows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -94,7 +91,7 @@ def test_an_error_of_the_user_is_one_message_and_exit_code_1(argv, words, tmp_pa
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("presample: ")
-    assert words in err.replace("\n  ", " ")
+    assert words in err
     assert "Traceback" not in err
 
 
