@@ -226,6 +226,20 @@ def test_an_error_of_our_own_is_not_hidden(run, monkeypatch):
         run("expand", "a")
 
 
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["demo"], cli.COMMANDS["demo"][1]),
+        (["train", "tiny-clip"], cli_train.TRAINERS["tiny-clip"][1]),
+        (["eval", "tipo"], cli_eval.MEASURES["tipo"][1]),
+    ],
+)
+def test_a_command_explains_itself_as_the_list_of_commands_does(argv, text, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*argv, "--help"])
+    assert f"\n\n{text[0].upper()}{text[1:]}.\n\n" in capsys.readouterr().out
+
+
 def test_ctrl_c_ends_with_the_exit_code_of_ctrl_c(run, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ COMMANDS = {
     "sample": ("cli.sample", "make pictures of a prompt with the bundled little world"),
     "mix": ("cli.mix", "make pictures with tuned text encoders, mixed and interpolated"),
     "models": ("cli.models", "list, find and download models of others"),
-    "demo": ("cli.demo", "expand a prompt with the bundled model and show how"),
+    "demo": ("cli.demo", "expand a prompt with the bundled models and paint it"),
     "bench": ("cli.bench", "measure speed, beside other programs where they are installed"),
     "convert": ("cli.convert", "look into an MMH-DiT checkpoint, or write it under our names"),
     "data": ("cli.data", "make pictures and captions ready for training"),

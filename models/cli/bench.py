@@ -20,8 +20,7 @@ LOADS = 3  # fresh processes a model, at most
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `bench` and returns its parser."""
-    text = "measure speed, beside other programs where they are installed"
-    parser = subparsers.add_parser("bench", help=text, description=text.capitalize() + ".")
+    parser = subparsers.add_parser("bench")
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     bench_variety.add_parser(kinds)
     bench_jobs.add_parser(kinds)

@@ -23,7 +23,7 @@ log = logging.getLogger("presample")
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command `build` with all that it can build."""
-    build = subparsers.add_parser("build", help="make a file that is shipped from its sources")
+    build = subparsers.add_parser("build")
     things = build.add_subparsers(dest="thing", required=True)
     build_tags.add_parser(things)
     locales = things.add_parser("locales", help="make what ComfyUI shows in other languages")

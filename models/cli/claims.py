@@ -16,7 +16,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds `claims` to the subparsers of `presample eval`, and returns its parser."""
     parser = subparsers.add_parser(
         "claims",
-        help="try the claims of the four systems at toy size",
         description="Runs experiments, keeps a record of each in docs/claims and makes docs/claims.md of all "
         "records. What was measured before in the work folder is not measured again.",
     )

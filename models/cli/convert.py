@@ -19,7 +19,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `convert`."""
     parser = subparsers.add_parser(
         "convert",
-        help="look into an MMH-DiT checkpoint, or write it under the names that are loaded here",
         description="Reports how the tensors of a file fit an MMH-DiT. With OUT, and if all of them are "
         "there, writes a file that ComfyUI loads without being told anything more, and `presample sample "
         "--model` where it is of the little world.",

@@ -21,7 +21,7 @@ from ..playground.balance import BalanceOptions
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Adds the command `data` with one subcommand for each step."""
-    parser = subparsers.add_parser("data", help="make pictures and captions ready for training")
+    parser = subparsers.add_parser("data")
     steps = parser.add_subparsers(metavar="STEP", required=True)
     _add_scan(steps)
     _add_dedup(steps)

@@ -15,7 +15,7 @@ WIDTH = 80
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `demo`."""
-    parser = subparsers.add_parser("demo", help="expand a prompt with the bundled models and paint it")
+    parser = subparsers.add_parser("demo")
     parser.add_argument("prompt", nargs="?", default=PROMPT, help=f"another prompt than {PROMPT!r}")
     parser.add_argument("--seed", type=int, default=5, help="another seed than 5")
     parser.add_argument(

@@ -27,7 +27,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds `images` to the subparsers of `presample eval`, and returns its parser."""
     parser = subparsers.add_parser(
         "images",
-        help="score a folder of pictures, or measure how far it is from another",
         description="Scores pictures. Models are read from this machine; nothing is downloaded:"
         " presample models download gets those of others.",
     )

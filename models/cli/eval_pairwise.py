@@ -17,7 +17,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds `pairwise` to the subparsers of `presample eval`, and returns its parser."""
     parser = subparsers.add_parser(
         "pairwise",
-        help="let people judge blind pairs of two folders of pictures",
         description="Serves a page that shows pictures of the same name side by side, without saying which "
         "is whose, and keeps votes in a file. Stop it with Ctrl-C; the same command goes on.",
     )

@@ -32,7 +32,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `expand`; every option of ExpandOptions is a flag."""
     parser = subparsers.add_parser(
         "expand",
-        help="expand prompts",
         description="Expands a prompt. Your own text stays as it is; options say what is added and where.",
     )
     parser.add_argument("prompt", nargs="?", help="the prompt; - reads it from standard input")

@@ -27,12 +27,16 @@ class _Here:
     def __init__(self, parser: Later):
         self.parser = parser
 
-    def add_parser(self, name: str, *, description: str | None = None, help: str | None = None) -> Later:
-        self.parser.description = description or (help and help[:1].upper() + help[1:] + ".")
+    def add_parser(self, name: str, *, description: str | None = None) -> Later:
+        self.parser.description = description or self.parser.description
         return self.parser
 
 
 def add_later(subparsers, commands: Mapping[str, tuple[str, str]]) -> None:
-    """Adds commands by name: the module of each, below this folder's, and what it is for."""
+    """Adds commands by name: the module of each, below this folder's, and what it is for.
+
+    That is the first sentence of a command's own help too, unless its module has more to say.
+    """
     for name, (module, help) in commands.items():
-        subparsers.add_parser(name, help=help).module = module
+        sentence = f"{help[:1].upper()}{help[1:]}."
+        subparsers.add_parser(name, help=help, description=sentence).module = module

@@ -27,7 +27,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `mix`."""
     parser = subparsers.add_parser(
         "mix",
-        help="make pictures with tuned text encoders, mixed and interpolated",
         description="Makes pictures with the little world and several of its text encoders, on one sheet.",
     )
     parser.add_argument("prompt", help="the prompt; the bundled models know landscapes only")

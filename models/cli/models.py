@@ -33,7 +33,7 @@ from ..published.tipo import KNOWN, KnownModel, known_model
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the subcommand `models` and returns its parser."""
-    parser = subparsers.add_parser("models", help="list, find and download models of others")
+    parser = subparsers.add_parser("models")
     _add_places(parser, json=False, folder=None, base=None)
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
     parser.set_defaults(action="list", run=run)

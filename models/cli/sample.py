@@ -20,7 +20,6 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     """Adds the command `sample`."""
     parser = subparsers.add_parser(
         "sample",
-        help="make pictures of a prompt with the bundled little world, before and after expansion",
         description="Makes pictures of a prompt and of what TIPO makes of it, on one contact sheet.",
     )
     parser.add_argument("prompt", help="the prompt; the bundled models know landscapes only")

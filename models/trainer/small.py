@@ -31,7 +31,6 @@ class Small:
     """A small model: its name and options, what its card says of it, and what trains and measures it."""
 
     name: str
-    help: str
     options: type[FitOptions]
     what: str
     data: str
@@ -41,7 +40,7 @@ class Small:
 
     def add_parser(self, subparsers) -> ArgumentParser:
         """Adds the model to the subparsers of `presample train`, and returns its parser."""
-        parser = subparsers.add_parser(self.name, help=self.help)
+        parser = subparsers.add_parser(self.name)
         add_flags(parser, self.options)
         parser.set_defaults(run=self.run)
         return parser

@@ -83,7 +83,7 @@ class Request:
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `mmh-dit` to the subparsers of `presample eval`, and returns its parser."""
-    parser = subparsers.add_parser("mmh-dit", help="measure how well pictures follow their prompts")
+    parser = subparsers.add_parser("mmh-dit")
     add_flags(parser, EvalOptions)
     parser.set_defaults(run=run)
     return parser

@@ -34,7 +34,7 @@ from .sources import Source, source
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `mmh-dit` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("mmh-dit", help="train an MMH-DiT on the little world or your data")
+    parser = subparsers.add_parser("mmh-dit")
     add_flags(parser, TrainOptions)
     parser.set_defaults(run=run)
     return parser

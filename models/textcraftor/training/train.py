@@ -36,7 +36,7 @@ from .tuning import Tuning
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `textcraftor` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("textcraftor", help="tune a text encoder with rewards, by prompts alone")
+    parser = subparsers.add_parser("textcraftor")
     add_flags(parser, CraftOptions)
     # None tells what was left out from what was named at its default, which a preset must not replace.
     parser.set_defaults(run=run, **{fact.name: None for fact in describe(CraftOptions)})

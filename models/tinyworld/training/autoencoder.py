@@ -197,7 +197,6 @@ def measure(options: AutoencoderOptions, *, count: int = 256) -> dict[str, Measu
 
 MODEL = Small(
     AUTOENCODER,
-    "train the little world's autoencoder",
     AutoencoderOptions,
     what=WHAT,
     data=DATA,

@@ -203,7 +203,6 @@ def measure(options: ClipOptions, *, count: int = 1024) -> dict[str, Measure]:
 
 MODEL = Small(
     CLIP,
-    "train the little world's text encoder and its tower",
     ClipOptions,
     what=WHAT,
     data=DATA,

@@ -150,7 +150,6 @@ def measure(options: OracleOptions, *, count: int = COUNTED) -> dict[str, Measur
 
 MODEL = Small(
     ORACLE,
-    "train the reader of the little world's pictures",
     OracleOptions,
     what=WHAT,
     data=DATA,

@@ -135,7 +135,6 @@ def measure(options: TasteOptions, *, count: int = 1024) -> dict[str, Measure]:
 
 MODEL = Small(
     TASTE,
-    "train what scores the little world's pictures",
     TasteOptions,
     what=WHAT,
     data=DATA,

@@ -71,7 +71,7 @@ class Answer:
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `tipo` to the subparsers of `presample eval`, and returns its parser."""
-    parser = subparsers.add_parser("tipo", help="measure a small TIPO model and write its card")
+    parser = subparsers.add_parser("tipo")
     add_flags(parser, EvalOptions)
     parser.set_defaults(run=run)
     return parser

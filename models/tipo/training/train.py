@@ -56,7 +56,7 @@ class TrainOptions(FitOptions):
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `tipo` to the subparsers of `presample train`, and returns its parser."""
-    parser = subparsers.add_parser("tipo", help="train a small TIPO model on the little world")
+    parser = subparsers.add_parser("tipo")
     add_flags(parser, TrainOptions)
     parser.set_defaults(run=run)
     return parser
