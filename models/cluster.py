@@ -8,20 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .options import option
+
 
 @dataclass(frozen=True)
 class RayOptions:
     """How much of a cluster is taken: how many workers, and of each its processors and GPUs."""
 
-    workers: int = 1
-    cpus: float = 1.0
-    gpus: float = 0.0
+    ray: int = option(0, "Workers on a Ray cluster; 0 does the work here.", low=0, high=2**31)
+    ray_cpus: float = option(1.0, "Processors of a worker.", low=0, high=2**31)
+    ray_gpus: float = option(0.0, "GPUs of a worker.", low=0, high=2**31)
 
     @property
     def asked(self) -> dict[str, Any]:
         """What Ray is asked for."""
-        asked = {"concurrency": self.workers, "num_cpus": self.cpus}
-        return asked | ({"num_gpus": self.gpus} if self.gpus else {})
+        asked = {"concurrency": self.ray, "num_cpus": self.ray_cpus}
+        return asked | ({"num_gpus": self.ray_gpus} if self.ray_gpus else {})
 
 
 def ray_data():

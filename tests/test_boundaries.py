@@ -56,7 +56,7 @@ ARROWS = {
     "interrupt": set(),
     "seeds": set(),
     "files": set(),
-    "cluster": set(),
+    "cluster": {"options"},
     "prompt": {"options"},
     "lm": {"options", "interrupt"},
     "pictures": set(),

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..cluster import RayOptions
 from ..mmh_dit.data.choose import SelectOptions
 from ..mmh_dit.data.dedup import DedupOptions
 from ..mmh_dit.data.scores import ScoreOptions
@@ -117,10 +118,7 @@ def _step(steps, name: str, help: str, run, precision: str = "float32") -> argpa
     choices = ("float32", "bfloat16", "float16")
     parser.add_argument("--precision", choices=choices, default=precision, help=f"of the model [{precision}]")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that decode [0]")
-    ray = parser.add_argument_group("on a Ray cluster")
-    ray.add_argument("--ray", type=int, default=0, metavar="N", help="run on Ray with N workers [0: here]")
-    ray.add_argument("--ray-cpus", type=float, default=1.0, metavar="N", help="processors of a worker [1]")
-    ray.add_argument("--ray-gpus", type=float, default=0.0, metavar="N", help="GPUs of a worker [0]")
+    add_flags(parser.add_argument_group("on a Ray cluster"), RayOptions)
     parser.set_defaults(run=run)
     return parser
 
@@ -154,11 +152,11 @@ def run_dedup(args: argparse.Namespace) -> int:
     else:
         settings = _run(args, "embeddings", embed.embed_step)
         numbers, table = embed.gather(work, _folder(args, "embeddings"))
-    each = dedup.each_here
-    if args.ray:
+    each, cluster = dedup.each_here, from_flags(args, RayOptions)
+    if cluster.ray:
         from ..mmh_dit.data.cluster import each_on_ray
 
-        each = each_on_ray(_ray(args))
+        each = each_on_ray(cluster)
     selection.drop_duplicates(work, numbers, table, settings=settings, options=options, each=each)
     return _report(work)
 
@@ -316,19 +314,13 @@ def _run(args: argparse.Namespace, name: str, make, *more: Any, **settings: Any)
 def _make(args: argparse.Namespace, name: str, make_step, settings: dict[str, Any]) -> None:
     from ..mmh_dit.data import steps
 
-    work, folder = _work(args), _folder(args, name)
-    if args.ray:
+    work, folder, options = _work(args), _folder(args, name), from_flags(args, RayOptions)
+    if options.ray:
         from ..mmh_dit.data import cluster
 
-        cluster.run(make_step, work, folder, settings=settings, ray=_ray(args), decoders=args.workers)
+        cluster.run(make_step, work, folder, settings=settings, ray=options, decoders=args.workers)
     else:
         steps.run(make_step, work, folder, settings=settings, workers=args.workers)
-
-
-def _ray(args: argparse.Namespace):
-    from ..cluster import RayOptions
-
-    return RayOptions(args.ray, args.ray_cpus, args.ray_gpus)
 
 
 def _work(args: argparse.Namespace):

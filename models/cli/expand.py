@@ -48,7 +48,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     )
     parser.add_argument("--resume", action="store_true", help="go on with the file of --out where it ends")
     parser.add_argument("--stream", action="store_true", help="show on standard error what is being added")
-    expand_bulk.add_flags(parser)
+    expand_bulk.add_bulk(parser)
     where = parser.add_argument_group("model")
     where.add_argument(
         "--folder", type=Path, action="append", metavar="FOLDER", help="search this folder too"

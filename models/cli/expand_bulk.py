@@ -16,13 +16,15 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from ..cluster import RayOptions
+from ..options import add_flags, from_flags
 from ..tipo.bulk.lines import FORMATS, SEEDS
 from ..tipo.options import ExpandOptions
 
 MOST_WORKERS = 8  # unless asked for
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_bulk(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of bulk expansion."""
     bulk = parser.add_argument_group("a whole file, which can be stopped at any moment and run again")
     add = bulk.add_argument
@@ -45,9 +47,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"processes [0: one a core, at most {MOST_WORKERS}; one on a GPU]",
     )
-    add("--ray", type=int, default=0, metavar="N", help="run on Ray with N workers [0: here]")
-    add("--ray-cpus", type=float, default=1.0, metavar="N", help="processors of a worker [1]")
-    add("--ray-gpus", type=float, default=0.0, metavar="N", help="GPUs of a worker [0]")
+    add_flags(bulk, RayOptions)
 
 
 def run(args: argparse.Namespace, options: ExpandOptions) -> int:
@@ -84,11 +84,11 @@ def run(args: argparse.Namespace, options: ExpandOptions) -> int:
 def _engine(args: argparse.Namespace):
     from ..tipo.bulk.run import here
 
-    if args.ray:
-        from ..cluster import RayOptions
+    cluster = from_flags(args, RayOptions)
+    if cluster.ray:
         from ..tipo.bulk.cluster import on_ray
 
-        return on_ray(RayOptions(args.ray, args.ray_cpus, args.ray_gpus))
+        return on_ray(cluster)
     workers = args.workers or _usual_workers(args.device)
     return here if workers == 1 else partial(on_processes, workers=workers)
 

@@ -51,7 +51,7 @@ def test_subsets_are_clustered_as_here():
     x = torch.nn.functional.normalize(torch.cat([x, x[:80] + 0.02]), dim=-1)
     options = DedupOptions(subset=100)
     here = deduplicate(x, options)
-    there = deduplicate(x, options, each=each_on_ray(RayOptions(workers=2, cpus=0.5)))
+    there = deduplicate(x, options, each=each_on_ray(RayOptions(ray=2, ray_cpus=0.5)))
     assert torch.equal(here.stands_for, there.stands_for)
     assert here.rounds == there.rounds
     assert not here.keep.all()
