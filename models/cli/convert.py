@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     print(show_heads(found.config))
     report = found.report
     print(f"{report.matched} tensors fit")
-    kinds = {"missing": report.missing, "wrong shape": report.mismatched, "wrong": report.problems}
-    for kind, names in (kinds | {"not used": report.unmatched}).items():
+    for kind, names in report.kinds().items():
         _list(kind, names)
     if args.out:
         if not report.fits:
@@ -57,11 +56,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(kind: str, names: tuple[str, ...]) -> None:
-    if names:
-        print(f"{kind} ({len(names)}):")
-        print("\n".join(f"  {name}" for name in names[:SHOWN]))
-        if len(names) > SHOWN:
-            print(f"  ... and {len(names) - SHOWN} more")
+    print(f"{kind} ({len(names)}):")
+    print("\n".join(f"  {name}" for name in names[:SHOWN]))
+    if len(names) > SHOWN:
+        print(f"  ... and {len(names) - SHOWN} more")
 
 
 def _write(found, args: argparse.Namespace) -> None:

@@ -90,12 +90,15 @@ class Report:
         """True when every weight of the model is there, in its shape."""
         return not (self.missing or self.mismatched or self.problems)
 
-    def __str__(self) -> str:
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """Returns what does not fit, by what is the matter with it, where there is any."""
         kinds = {"missing": self.missing, "wrong shape": self.mismatched, "wrong": self.problems}
         kinds["not used"] = self.unmatched
-        lines = [f"{self.matched} tensors fit"]
-        lines += [f"{kind} ({len(names)}): {_some(names)}" for kind, names in kinds.items() if names]
-        return "; ".join(lines)
+        return {kind: names for kind, names in kinds.items() if names}
+
+    def __str__(self) -> str:
+        said = [f"{kind} ({len(names)}): {_some(names)}" for kind, names in self.kinds().items()]
+        return "; ".join([f"{self.matched} tensors fit", *said])
 
 
 def _some(names: Sequence[str]) -> str:
