@@ -11,7 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..files import write_json
 from . import bench_bulk, bench_jobs, bench_mmh_dit, bench_variety
+from .flags import add_workdir, numbers, weights
 
 QUICK = {"repeats": 1, "new_tokens": 16, "batch": "1,4"}
 USUAL = {"repeats": 5, "new_tokens": 96, "batch": "1,4,16"}
@@ -56,7 +58,7 @@ def _add_measuring(parser: argparse.ArgumentParser) -> None:
     add("--only", choices=("ours", "peers"), help="leave the others out")
     add("--quick", action="store_true", help="one round of 16 tokens, batches 1 and 4: a first impression")
     add("--no-alone", action="store_true", help="do not measure loading and memory in processes of their own")
-    add("--workdir", type=Path, help="folder for the weights, about 1 GB [~/.cache/presample/bench]")
+    add_workdir(parser)
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..bench import chart
     from ..bench.contestants import line_up
-    from ..bench.files import SHAPES, prepare
+    from ..bench.files import SHAPES
     from ..bench.lm import Settings, facts_of_machine, race, report, steps
     from ..bench.table import markdown, terminal
 
@@ -87,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         new_tokens=args.new_tokens,
         prompt_tokens=args.prompt_tokens,
     )
-    files = prepare(args.workdir, settings.shape, on_file=lambda name: _note(f"writing {name}"))
+    files = weights(args.shape, args.workdir)
     machine = facts_of_machine(args.device)
     if args.alone:
         return _measure_one(args.alone, files, settings, batches)
@@ -113,17 +115,10 @@ def _prepare_arguments(args: argparse.Namespace) -> list[int]:
     for name, usual in (QUICK if args.quick else USUAL).items():
         if getattr(args, name) is None:
             setattr(args, name, usual)
-    try:
-        batches = sorted({int(part) for part in args.batch.split(",")})
-    except ValueError:
-        batches = []
-    if not batches or batches[0] < 1:
-        raise ValueError(f"--batch must be numbers from 1 up, such as 1,4,16; got {args.batch!r}")
+    batches = numbers("--batch", args.batch, 1)
     use_threads(args.threads)
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
-    if args.workdir is None:
-        args.workdir = Path("~/.cache/presample/bench").expanduser()
     return batches
 
 
@@ -225,8 +220,7 @@ def _measure_one(text: str, files, settings, batches: list[int]) -> int:
 
 def _save(facts: dict, args: argparse.Namespace) -> None:
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(args.json, facts)
         _note(f"numbers: {args.json}")
     if args.chart:
         from ..bench.chart import draw

@@ -1,12 +1,14 @@
 """`presample bench bulk`: prompts a second of bulk expansion, beside one prompt after the other."""
 
 import argparse
-import json
 import multiprocessing
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..files import write_json
+from .flags import add_workdir, numbers, weights
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -26,7 +28,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     add("--threads", metavar="N,N", help="threads for one after the other [1 and all cores]")
     add("--rows", type=int, default=64, metavar="N", help="texts decoded together by a worker [64]")
     add("--rounds", type=int, default=3, metavar="N", help="rounds; medians are reported [3]")
-    add("--workdir", type=Path, help="folder for random weights, about 1 GB [~/.cache/presample/bench]")
+    add_workdir(parser)
     add("--json", type=Path, metavar="FILE", help="write every number to this file")
     parser.set_defaults(run=run)
     return parser
@@ -42,12 +44,14 @@ def run(args: argparse.Namespace) -> int:
     for name in ("prompts", "single", "rows", "rounds"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
-    workers, threads = _numbers("workers", args.workers), _numbers("threads", args.threads or f"1,{cores()}")
-    setup = Setup(args.model, _weights(args), args.rows)
+    workers = numbers("--workers", args.workers, 1)
+    threads = numbers("--threads", args.threads or f"1,{cores()}", 1)
+    folder = weights(args.shape, args.workdir).folder if args.shape else None
+    setup = Setup(args.model, folder, args.rows)
     compared = ways(workers, cores(), threads)
     rounds = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "prompts.jsonl"
+    with tempfile.TemporaryDirectory() as prompts:
+        path = Path(prompts) / "prompts.jsonl"
         write_prompts(path, args.prompts)
         with (
             _processes(setup, path, max(workers)) as pipes,
@@ -63,30 +67,9 @@ def run(args: argparse.Namespace) -> int:
     rows = report(rounds, cores())
     print(table(rows))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         facts = {"model": args.shape or args.model, "rows": args.rows, "cores": cores(), "ways": rows}
-        args.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, facts)
     return 0
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    try:
-        numbers = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        numbers = []
-    if not numbers or numbers[0] < 1:
-        raise ValueError(f"--{name} must be numbers from 1 up, such as 1,2; got {text!r}")
-    return numbers
-
-
-def _weights(args: argparse.Namespace) -> Path | None:
-    if args.shape is None:
-        return None
-    from ..bench.files import SHAPES, prepare
-
-    workdir = args.workdir or Path("~/.cache/presample/bench").expanduser()
-    shape = SHAPES[args.shape]
-    return prepare(workdir, shape, on_file=lambda name: print(f"writing {name}", file=sys.stderr)).folder
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """`presample bench jobs`: prompts of a job expanded together, beside one after the other."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+
+from ..files import write_json
+from .flags import add_workdir, weights
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -21,7 +23,7 @@ def add_parser(subparsers) -> argparse.ArgumentParser:
     add("--rounds", type=int, default=5, metavar="N", help="rounds; medians are reported [5]")
     add("--threads", type=int, help="threads [torch's choice]")
     add("--device", default="auto", help="cpu or cuda; auto takes a GPU if there is one [auto]")
-    add("--workdir", type=Path, help="folder for random weights, about 1 GB [~/.cache/presample/bench]")
+    add_workdir(parser)
     add("--json", type=Path, metavar="FILE", help="write every number to this file")
     parser.set_defaults(run=run)
     return parser
@@ -46,21 +48,16 @@ def run(args: argparse.Namespace) -> int:
     print(table(name, torch.get_num_threads(), result))
     if args.json:
         facts = {"model": name, "threads": torch.get_num_threads(), **asdict(result)}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, facts)
     return 0
 
 
 def _model(args: argparse.Namespace):
-    from ..bench.files import SHAPES, prepare
     from ..bench.jobs import untrained
     from ..lm.checkpoint import load_language_model
     from ..tipo.expand import load_tipo
 
     if args.shape is None:
         return load_tipo(args.model, device=args.device)
-    workdir = args.workdir or Path("~/.cache/presample/bench").expanduser()
-    files = prepare(
-        workdir, SHAPES[args.shape], on_file=lambda name: print(f"writing {name}", file=sys.stderr)
-    )
-    return untrained(load_language_model(files.folder, device=args.device))
+    folder = weights(args.shape, args.workdir).folder
+    return untrained(load_language_model(folder, device=args.device))

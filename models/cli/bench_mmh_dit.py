@@ -1,9 +1,10 @@
 """`presample bench mmh-dit`: one forward pass of the full-size model beside its bare matrix products."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+
+from ..files import write_json
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -56,6 +57,5 @@ def run(args: argparse.Namespace) -> int:
         facts = report(measure(settings, on_step=step))
     print(table(facts))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, facts)
     return 0

@@ -1,9 +1,11 @@
 """`presample bench variety`: tokens and diversity of many variations, as a tree and each by itself."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
+
+from ..files import write_json
+from .flags import numbers
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -38,10 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from ..bench.variety import Settings, measure, table
     from ..tipo.expand import load_tipo
 
-    try:
-        counts = tuple(int(part) for part in args.counts.split(","))
-    except ValueError as error:
-        raise ValueError(f"--counts must be numbers such as 64,256; got {args.counts!r}") from error
+    counts = tuple(numbers("--counts", args.counts, 2))
     settings = Settings(args.prompt, counts, args.seeds, args.tag_length, args.temperature, args.min_p)
     tipo = load_tipo(args.model, device=args.device)
     with tqdm(total=2 * len(counts) * args.seeds, file=sys.stderr, leave=False, disable=None) as bar:
@@ -49,6 +48,5 @@ def run(args: argparse.Namespace) -> int:
     print(table(results))
     if args.json:
         facts = {"model": args.model, "settings": asdict(settings), "results": [asdict(r) for r in results]}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, facts)
     return 0

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from .flags import numbers
+
 REPORT = "report"
 
 
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         print(_listed(every))
         return 0
     asked = registry.named([name for name in args.names if name != REPORT])
-    seeds = _seeds(args.seeds)
+    seeds = None if args.seeds is None else tuple(numbers("--seeds", args.seeds, 0))
     if not args.no_record:
         plots.require()  # better now than after an hour
     for experiment in asked:
@@ -66,15 +68,6 @@ def _listed(every) -> str:
             f"  {e.title}"
         )
     return "\n".join(rows)
-
-
-def _seeds(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError as error:
-        raise ValueError(f"--seeds must be numbers such as 0,1,2; got {text!r}") from error
 
 
 def _measure(experiment, seeds: tuple[int, ...], args: argparse.Namespace) -> None:
