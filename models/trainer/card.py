@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
+
+from ..files import read_json, write_json, write_text
+
+FACTS, PAGE = "card.json", "CARD.md"
 
 AGAIN = (
     "The seed decides weights, data and order; between processors and versions of PyTorch the rounding "
@@ -48,7 +51,8 @@ class Measure:
 
 @dataclass(frozen=True)
 class Card:
-    """What there is to say of a model; `training` holds facts as JSON has them, `more` is Markdown."""
+    """What there is to say of a model; `training` and `metrics` hold facts as JSON has them, the latter for
+    programs alone, and `more` is Markdown."""
 
     what: str
     command: str
@@ -57,6 +61,18 @@ class Card:
     how: str
     measures: Mapping[str, Measure]
     more: Sequence[str] = ()
+    metrics: Mapping = field(default_factory=dict)
+
+
+def read(folder: Path) -> dict:
+    """Returns what `card.json` says, or nothing where there is none."""
+    path = folder / FACTS
+    return read_json(path) if path.exists() else {}
+
+
+def begin(folder: Path, training: Mapping) -> None:
+    """Starts a new card with how the model was trained; the rest comes when it is measured."""
+    write_json(folder / FACTS, {"training": dict(training)})
 
 
 def write(folder: Path, card: Card, *, files: Sequence[str] = ("model.safetensors",)) -> bool:
@@ -73,8 +89,10 @@ def write(folder: Path, card: Card, *, files: Sequence[str] = ("model.safetensor
         "how": card.how,
         "measures": {name: asdict(m) | {"reached": m.reached} for name, m in card.measures.items()},
     }
-    (folder / "card.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    (folder / "CARD.md").write_text(_page(facts, card), encoding="utf-8")
+    if card.metrics:
+        facts["metrics"] = dict(card.metrics)
+    write_json(folder / FACTS, facts)
+    write_text(folder / PAGE, page(facts, card))
     return all(measure.reached for measure in card.measures.values())
 
 
@@ -83,7 +101,8 @@ def _file(path: Path) -> dict:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _page(facts: Mapping, card: Card) -> str:
+def page(facts: Mapping, card: Card) -> str:
+    """Returns the card as Markdown; `facts` are those of `card.json`."""
     training = ", ".join(f"{name.replace('_', ' ')} {_shown(v)}" for name, v in card.training.items())
     files = [f"| {name} | {f['bytes']:,} | `{f['sha256']}` |" for name, f in facts["files"].items()]
     parts = [

@@ -10,7 +10,6 @@ b batch  h w latent  H W image
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from ...tinyworld.pipeline import TinyOptions, load_pipeline
 from ...tinyworld.prompts import Prompt
 from ...tinyworld.scene import ASPECTS
 from ...trainer.card import Card, Measure, write
+from ...trainer.card import read as read_card
 from .. import flow
 from ..pipeline import Pipeline
 from .distance import Distances, Embed, distances, load_embed
@@ -196,8 +196,7 @@ def _groups(asked: Sequence[Request], batch: int) -> Iterator[list[Request]]:
 
 def card(folder: Path, found: Results, options: EvalOptions) -> Card:
     """Returns the card of a measured model."""
-    path = folder / "card.json"
-    training = json.loads(path.read_text(encoding="utf-8")).get("training", {}) if path.exists() else {}
+    training = read_card(folder).get("training", {})
     measures = {
         "accuracy": Measure("pictures", share(found.pictures), ".1%", least=LEAST),
         "paintings": Measure("paintings", share(found.paintings), ".1%"),

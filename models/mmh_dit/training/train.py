@@ -17,6 +17,7 @@ import torch
 from ...files import read_json
 from ...options import add_flags, from_flags
 from ...seeds import generator_for
+from ...trainer import card
 from ...trainer.fit import Fitted, Hook, Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import told
@@ -155,5 +156,5 @@ def write(fitted: Fitted, options: TrainOptions, folder: Path) -> None:
     path = folder / "model.safetensors"
     weights = {name: t.to(DTYPES[options.dtype]) for name, t in weights.items()}
     checkpoint.save_state(weights, fitted.model.config, path, {"training": json.dumps(facts)})
-    (folder / "card.json").write_text(json.dumps({"training": facts}, indent=1) + "\n", encoding="utf-8")
+    card.begin(folder, facts)
     logging.getLogger("presample").info("written to %s", path)

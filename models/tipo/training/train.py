@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 
-from ...options import add_flags, default, flags, from_flags, option
+from ...options import add_flags, default, from_flags, option
 from ...seeds import generator_for
 from ...tinyworld.tags import TAGS
+from ...trainer import card
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
 from ...trainer.options import FitOptions, told
 from .batches import IGNORED, Encoded, batches, collate, encode
-from .card import write_card, write_training
 from .corpus import chunk, held_out
 from .samples import Sample
 from .tokenizer import train_tokenizer
@@ -65,6 +65,7 @@ def add_parser(subparsers) -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Trains, writes the model and its card; returns the exit code."""
     options = from_flags(args, TrainOptions)
+    from .card import write_card
     from .evaluate import EvalOptions, measure
 
     if not train(options)["main"]:
@@ -161,14 +162,17 @@ def train(options: TrainOptions) -> dict:
 
     optimizers = make_optimizers(model, options, inner=lambda name: ".layers." in name)
     fitted = fit(model, optimizers, data=data, loss=loss, options=options, accelerator=accelerator)
-    facts = {"options": told(options), "optimizer": title(options), "processes": accelerator.num_processes}
+    facts = {"options": told(options), "optimizer": title(options)}
+    facts |= {"schedule": options.milestones or "cosine after a warm-up"}
+    facts |= {"processes": accelerator.num_processes}
     if fitted.main:
         plain = fitted.model
         if fitted.average:
             plain.load_state_dict(fitted.weights())
         facts["parameters"] = sum(p.numel() for p in plain.parameters())
         facts["seconds"] = round(fitted.seconds)
-        facts["held_out_loss"] = held_out_loss(plain, tokenizer, options.seed, count=HELD_OUT)
+        losses = held_out_loss(plain, tokenizer, options.seed, count=HELD_OUT)
+        facts["held_out_loss"] = {name: round(loss, 4) for name, loss in losses.items()}
         _save(plain, folder, facts)
         fitted.discard_checkpoints()
     return facts | {"main": fitted.main}
@@ -205,5 +209,5 @@ def _save(model, folder: Path, facts: dict) -> None:
     model.half().save_pretrained(folder, safe_serialization=True)
     (folder / "model.safetensors").chmod(0o644)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    write_training(folder, facts, f"presample train tipo{flags(facts['options'], TrainOptions)}")
+    card.begin(folder, facts)
     logging.getLogger("presample").info("held-out loss %s, written to %s", facts["held_out_loss"], folder)

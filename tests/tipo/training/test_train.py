@@ -1,5 +1,6 @@
 """The trainer: its tokenizer, batches and loss mask, a run of twenty steps, and the bundled model's card."""
 
+import hashlib
 import json
 from itertools import islice
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from presample.models.tipo import wire
 from presample.models.tipo.training import card, corpus, samples
+from presample.models.trainer.card import page, read
 
 BUNDLED = Path(card.__file__).parents[2] / "bundled" / "tipo-tiny"
 
@@ -121,7 +123,7 @@ def test_twenty_steps_learn_and_leave_the_global_state_alone(trainer, tmp_path):
     made = {p.name for p in tmp_path.iterdir()}
     assert made == {"config.json", "model.safetensors", "tokenizer.json", "card.json", "training"}
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "llama"
-    assert card.read_card(tmp_path)["training"]["options"]["steps"] == 20
+    assert read(tmp_path)["training"]["options"]["steps"] == 20
 
 
 def test_an_interrupted_training_ends_as_if_it_had_not_been(trainer, tmp_path, monkeypatch):
@@ -145,23 +147,26 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(trainer, tmp_path, m
 
 
 def test_the_bundled_model_reaches_its_thresholds():
-    found = card.read_card(BUNDLED)
-    assert found["thresholds"] == {name: t.least for name, t in card.THRESHOLDS.items()}
-    for name, least in found["thresholds"].items():
+    found = read(BUNDLED)
+    assert {name: measure["least"] for name, measure in found["measures"].items()} == card.LEAST
+    for name, least in card.LEAST.items():
         assert found["metrics"]["own"][name] >= least, name
     likelihood = found["metrics"]["likelihood"]
     assert likelihood["exact"] < likelihood["model"] < likelihood["unigram"]
 
 
 def test_the_bundled_files_are_those_of_the_card():
-    for name, facts in card.read_card(BUNDLED)["files"].items():
-        assert card.sha256(BUNDLED / name) == facts["sha256"], name
+    assert set(read(BUNDLED)["files"]) == set(card.FILES)
+    for name, facts in read(BUNDLED)["files"].items():
+        assert hashlib.sha256((BUNDLED / name).read_bytes()).hexdigest() == facts["sha256"], name
         assert (BUNDLED / name).stat().st_size == facts["bytes"]
     assert (BUNDLED / "model.safetensors").stat().st_size <= 12 * 2**20
 
 
 def test_the_bundled_page_says_what_the_card_says():
-    assert card.page(card.read_card(BUNDLED)) == (BUNDLED / "CARD.md").read_text(encoding="utf-8")
+    found = read(BUNDLED)
+    told = page(found, card.card(BUNDLED, found["metrics"]))
+    assert told == (BUNDLED / "CARD.md").read_text(encoding="utf-8")
 
 
 def test_the_bundled_tokenizer_is_the_trainers_own():
