@@ -3,7 +3,6 @@
 IMAGE is (b, h, w, 3) in 0..1.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from comfy_api.latest import io
 
 from ..models.hub import ModelNotFound, find_scorer, resolve_scorer, scorer_folders
+from ..models.metrics.ranks import ascending, mean_known
 from ..models.metrics.scorers import Scorer, load_scorer
 from ..models.published.scorers import SCORERS, known_scorer
 from ..models.sheet import LAYOUTS, Cell, before_after, draw_sheet
@@ -143,15 +143,14 @@ class ImageScore(io.ComfyNode):
             fetch(scorer[0], cls.hidden.unique_id)
         scores = score(load(scorer[0]), images, said)
         pictures = [picture for batch in images for picture in batch[..., :3].split(1)]
-        ranks = sorted(range(len(scores)), key=lambda i: -math.inf if math.isnan(scores[i]) else scores[i])
-        order = ranks[::-1] if best_first[0] else range(len(scores))
-        known = [value for value in scores if not math.isnan(value)]
+        ranked = ascending(scores)
+        order = ranked[::-1] if best_first[0] else range(len(scores))
         return io.NodeOutput(
             [pictures[i] for i in order],
             [scores[i] for i in order],
             [f"{scorer[0]} {scores[i]:.4g}" for i in order],
-            pictures[ranks[-1]],
-            sum(known) / len(known) if known else math.nan,
+            pictures[ranked[-1]],
+            mean_known(scores),
         )
 
 

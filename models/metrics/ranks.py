@@ -1,4 +1,4 @@
-"""Rank correlation: whether what grows in one list grows in another."""
+"""Scores in their order, their mean, and whether what grows in one list grows in another."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 Values = Sequence[float]
+
+
+def ascending(scores: Values) -> list[int]:
+    """Returns the places of scores from the lowest to the highest; what is no number (NaN) comes first."""
+    return sorted(range(len(scores)), key=lambda i: -math.inf if math.isnan(scores[i]) else scores[i])
+
+
+def mean_known(scores: Values) -> float:
+    """Returns the mean of the scores that are numbers; NaN where none is."""
+    known = [x for x in scores if not math.isnan(x)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def ranks(values: Values) -> np.ndarray:
