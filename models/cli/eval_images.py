@@ -14,13 +14,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..published.scorers import SCORERS
+
+if TYPE_CHECKING:  # help and wrong command lines need no torch
+    from ..metrics.measure import Found, Sets
 
 DISTANCES = ("fid", "fdd", "fd-clip")
 TINY = ("tiny-clip", "tiny-attributes", "tiny-fd", "tiny-vendi")
 NEED_PROMPTS = ("clip", "pick", "hps", "tiny-clip", "tiny-attributes")
-OVERALL = "all"
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -67,17 +70,10 @@ class Asked:
         return self.name.removeprefix("vendi-").removeprefix("fd-")
 
 
-@dataclass(frozen=True)
-class Found:
-    """Values of a metric for all pictures and each category, and the scores of single ones."""
-
-    values: Mapping[str, float]
-    scores: Mapping[str, float]
-
-
 def run(args: argparse.Namespace) -> int:
     """Measures and writes what was found."""
-    from ..metrics.sets import by_id, groups, read_mjhq, read_prompts
+    from ..metrics.measure import Sets
+    from ..metrics.sets import by_id, read_mjhq, read_prompts
 
     asked = [_placed(parse(text), args) for text in args.metric]
     if args.mjhq and (args.against or args.prompts):
@@ -88,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     if args.mjhq:
         pictures = _of_mjhq(pictures, wanted)
         _tell_missing(len(wanted), {"here": len(pictures), "of its own": len(against)})
-    _check(asked, against=bool(against), wanted=wanted)
-    parts = {OVERALL: list(pictures), **groups(pictures, wanted)}
-    results = {each.name: _measure(each, pictures, against, wanted, parts, args) for each in asked}
-    counts = {name: len(ids) for name, ids in parts.items()}
+    sets = Sets(pictures, against, wanted)
+    _check(asked, sets)
+    results = {each.name: _measure(each, sets, args) for each in asked}
+    counts = {name: len(ids) for name, ids in sets.parts.items()}
     print(_json(results, counts) if args.json else _table(results, counts))
     return 0
 
@@ -148,51 +144,34 @@ def _tell_missing(whole: int, found: Mapping[str, int]) -> None:
         )
 
 
-def _check(asked: Sequence[Asked], *, against: bool, wanted: Mapping) -> None:
-    if same := [name for name, entry in wanted.items() if entry.category == OVERALL]:
-        raise ValueError(
-            f"a category must not be called {OVERALL!r}, as the row of all pictures is, and that of {same[0]}"
-            " is; rename it in the file of prompts"
-        )
-    for each in asked:
-        if each.name in (*DISTANCES, "tiny-fd") and not against:
-            raise ValueError(f"{each.name} is a distance: name the other pictures with --against or --mjhq")
-        if each.name in NEED_PROMPTS and not wanted:
-            raise ValueError(f"{each.name} is about pictures and prompts: name a file with --prompts")
-
-
-def _measure(asked: Asked, pictures, against, wanted, parts, args) -> Found:
-    if asked.name in (*DISTANCES, "tiny-fd") or "vendi" in asked.name:
-        return _of_features(asked, pictures, against, wanted, parts, args)
-    scores = _scores(asked, pictures, wanted, args)
-    return Found({name: _mean([scores[i] for i in ids]) for name, ids in parts.items()}, scores)
-
-
-def _mean(scores: Sequence[float]) -> float:
-    """The mean of those that are numbers."""
-    known = [x for x in scores if not math.isnan(x)]
-    return sum(known) / len(known) if known else math.nan
-
-
-def _scores(asked: Asked, pictures: Mapping[str, Path], wanted, args) -> dict[str, float]:
-    """The score of every picture, in the order of pictures."""
-    import torch
-
-    from ..metrics.features import batches
+def _check(asked: Sequence[Asked], sets: Sets) -> None:
     from ..metrics.sets import prompts_of
 
-    ids = list(pictures)
-    prompts = prompts_of(ids, wanted) if asked.name in NEED_PROMPTS else [""] * len(ids)
-    scorer, found = _scorer(asked, args), {}
-    with torch.inference_mode(), _bar(asked.name, len(ids)) as bar:
-        for places, images in batches([pictures[name] for name in ids], args.batch):
-            scores = scorer.score(images.to(args.device), [prompts[i] for i in places])
-            found.update({ids[i]: float(x) for i, x in zip(places, scores, strict=True)})
-            bar.update(len(places))
-    return {name: found[name] for name in ids}
+    for each in asked:
+        if each.name in (*DISTANCES, "tiny-fd") and not sets.against:
+            raise ValueError(f"{each.name} is a distance: name the other pictures with --against or --mjhq")
+        if each.name in NEED_PROMPTS:
+            if not sets.wanted:
+                raise ValueError(f"{each.name} is about pictures and prompts: name a file with --prompts")
+            prompts_of(sets.pictures, sets.wanted)  # better now than when the model is loaded
 
 
-def _scorer(asked: Asked, args):
+def _measure(asked: Asked, sets: Sets, args: argparse.Namespace) -> Found:
+    from ..metrics import measure
+
+    compared, varied = asked.name in (*DISTANCES, "tiny-fd"), "vendi" in asked.name
+    model = _features(asked, args) if compared or varied else _scorer(asked, args)
+    with _bar(asked.name, len(sets.pictures) + (len(sets.against) if compared else 0)) as bar:
+        how = {"batch": args.batch, "on_done": bar.update}
+        if compared:
+            return measure.distances(model, sets, **how)
+        if varied:
+            return measure.variety(model, sets, **how)
+        prompted = asked.name in NEED_PROMPTS
+        return measure.scores(model, sets, prompted=prompted, device=args.device, **how)
+
+
+def _scorer(asked: Asked, args: argparse.Namespace):
     if asked.path is None:
         from ..tinyworld.scores import load_tiny_scorer
 
@@ -202,28 +181,7 @@ def _scorer(asked: Asked, args):
     return load_scorer(asked.name, asked.path, device=args.device, pairs=args.pairs)
 
 
-def _of_features(asked: Asked, pictures, against, wanted, parts, args) -> Found:
-    from ..metrics.frechet import frechet_distance
-    from ..metrics.sets import groups
-    from ..metrics.vendi import vendi_score
-
-    extractor = _features(asked, args)
-    own = _rows(extractor, asked.name, pictures, args)
-    if "vendi" in asked.name:
-        return Found({name: vendi_score(_cosines(own(ids))) for name, ids in parts.items()}, {})
-    other = _rows(extractor, f"{asked.name}, other", against, args)
-    others = {OVERALL: list(against), **groups(against, wanted)}
-    return Found(
-        {
-            name: frechet_distance(own(ids), other(others[name]))
-            for name, ids in parts.items()
-            if min(len(ids), len(others.get(name, ()))) >= 2
-        },
-        {},
-    )
-
-
-def _features(asked: Asked, args):
+def _features(asked: Asked, args: argparse.Namespace):
     if asked.path is None:
         from ..tinyworld.scores import load_tiny_features
 
@@ -231,21 +189,6 @@ def _features(asked: Asked, args):
     from ..metrics.features import load_features
 
     return load_features(asked.model, asked.path, device=args.device)
-
-
-def _rows(extractor, title: str, pictures: Mapping[str, Path], args):
-    """A function from ids to their features (n, d)."""
-    places = {name: i for i, name in enumerate(pictures)}
-    with _bar(title, len(pictures)) as bar:
-        found = extractor.of(list(pictures.values()), batch=args.batch, on_done=bar.update)
-    return lambda ids: found[[places[name] for name in ids]]
-
-
-def _cosines(rows):
-    import torch
-
-    rows = torch.nn.functional.normalize(rows.double(), dim=-1)
-    return rows @ rows.T
 
 
 def _bar(title: str, count: int):
