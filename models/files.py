@@ -12,7 +12,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BLOCK = 1 << 18  # bytes at each place of a file that its fingerprint is of
 
@@ -83,6 +86,22 @@ def text_of(file: TextIO, name: str) -> str:
         return file.read().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name} must be UTF-8 text: {error}; save it as UTF-8") from error
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of a safetensors file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or of another kind.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} must be a whole safetensors file, got: {error}; get it again") from error
 
 
 def lines_of(text: str) -> list[str]:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -246,3 +247,19 @@ def test_ctrl_c_ends_with_the_exit_code_of_ctrl_c(run, monkeypatch):
 
     monkeypatch.setattr("presample.models.cli.expand.run", interrupted)
     assert run("expand", "a")[0] == 130
+
+
+def test_a_missing_extra_is_named_with_how_to_get_it(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run("expand", "--input", __file__, "--output", "nowhere", "--ray", "1")
+    assert code == 1
+    assert "pip install -e '.[ray]'" in err
+
+
+def test_every_extra_that_is_named_has_that_module():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader of TOML")
+    extras = tomllib.loads((Path(cli.__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    packages = {"sklearn": "scikit-learn"}
+    for module, extra in cli.EXTRAS.items():
+        named = extras["optional-dependencies"][extra]
+        assert any(line.startswith(packages.get(module, module)) for line in named), module

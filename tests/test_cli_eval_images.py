@@ -115,6 +115,8 @@ def test_a_folder_is_as_far_from_itself_as_nothing(mjhq, clip, capsys):
         (["--metric", "clip"], "--metric clip=PATH"),
         (["--metric", "vendi-fdd"], "presample models download fdd"),
         (["--metric", "tiny-clip=x"], "needs no path"),
+        (["--metric", "clip=x", "--metric", "clip=y"], "asked for once, got clip"),
+        (["--metric", "tiny-clip", "--batch", "0"], "--batch must be at least 1"),
         (["--metric", "fid=x"], "--against"),
         (["--metric", "clip=x"], "--prompts"),
         (["--metric", "fid=x", "--mjhq", "m", "--against", "n"], "leave out"),

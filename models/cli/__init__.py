@@ -27,6 +27,18 @@ COMMANDS = {
     "build": ("cli.build", "make a file that is shipped from its sources"),
 }
 
+EXTRAS = {  # modules that only some commands need, and the extra that brings them
+    "accelerate": "train",
+    "tokenizers": "train",
+    "scipy": "train",
+    "diffusers": "data",
+    "sklearn": "data",
+    "ray": "ray",
+    "gradio": "eval",
+    "matplotlib": "bench",
+    "gguf": "bench",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line `argv` (sys.argv by default) and returns the exit code."""
@@ -44,15 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _explained() as error:
-        print(f"presample: {error}", file=sys.stderr)
+        print(f"presample: {_said(error)}", file=sys.stderr)
         return 1
 
 
 def _explained() -> tuple[type[Exception], ...]:
     """Errors whose message says what to do. Python asks for them when there is one: help has no imports."""
+    from safetensors import SafetensorError  # of a file that cannot be written
+
     from ..transfer import DownloadError
 
-    return ValueError, TypeError, OSError, ImportError, FloatingPointError, DownloadError
+    return ValueError, TypeError, OSError, ImportError, FloatingPointError, DownloadError, SafetensorError
+
+
+def _said(error: Exception) -> str:
+    extra = EXTRAS.get((error.name or "").partition(".")[0]) if isinstance(error, ImportError) else None
+    return f"{error}; in a clone of Presample: pip install -e '.[{extra}]'" if extra else str(error)
 
 
 def _use_utf8() -> None:

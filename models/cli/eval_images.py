@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,7 +76,12 @@ def run(args: argparse.Namespace) -> int:
     from ..metrics.measure import Sets
     from ..metrics.sets import by_id, read_mjhq, read_prompts
 
-    asked = [_placed(parse(text), args) for text in args.metric]
+    if args.batch < 1:
+        raise ValueError(f"--batch must be at least 1, got {args.batch}")
+    asked = [parse(text) for text in args.metric]
+    if twice := [name for name, times in Counter(each.name for each in asked).items() if times > 1]:
+        raise ValueError(f"a metric may be asked for once, got {twice[0]} more often; run once for each path")
+    asked = [_placed(each, args) for each in asked]
     if args.mjhq and (args.against or args.prompts):
         raise ValueError("--mjhq gives prompts and what to compare with: leave out --prompts and --against")
     pictures = by_id(args.folder)

@@ -84,7 +84,7 @@ def serve(ballots: Ballots, *, host: str, port: int) -> None:
     """Serves the page until Ctrl-C.
 
     Raises:
-        ModuleNotFoundError: gradio is missing; the message says how to get it.
+        ModuleNotFoundError: gradio is missing (`presample[eval]`).
     """
     page = build(ballots)
     page.launch(
@@ -107,12 +107,7 @@ def serve(ballots: Ballots, *, host: str, port: int) -> None:
 
 def build(ballots: Ballots) -> Any:
     """Returns the page as gradio's Blocks."""
-    try:
-        import gradio as gr
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the page needs gradio; in a clone of Presample: pip install -e '.[eval]'"
-        ) from error
+    import gradio as gr
 
     with gr.Blocks(**_known(gr.Blocks, **_look(), title=TITLE, analytics_enabled=False)) as page:
         voter, pair = gr.Textbox(visible=False), gr.Textbox(visible=False)

@@ -209,6 +209,8 @@ class Ballots:
             file.execute("begin immediate")
             yield file
             file.execute("commit")
+        except sqlite3.Error as error:
+            raise ValueError(f"{self.path} must be a file of votes that can be written: {error}") from error
         finally:
             file.close()  # without a commit that takes all back
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files import read_safetensors
 from ..published.scorers import KNOWN_SCORERS
 
 SAFE_TORCH = (2, 10)
@@ -68,9 +69,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} must be there, and is not; download it into {path.parent}")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
+        return read_safetensors(path)
     found = read_pickle(path)
     if not all(isinstance(x, Tensor) for x in found.values()):
         raise ValueError(f"{path} must hold tensors by name and nothing else; get the published file")

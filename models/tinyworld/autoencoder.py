@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..files import read_safetensors
 from ..latents import CHANNELS, SCALE, SHIFT, STRIDE
 
 WIDTH = 64  # channels of the layers
@@ -88,11 +89,9 @@ def load_autoencoder(path: Path, *, device: str = "cpu") -> TinyAutoencoder:
     Raises:
         ValueError: the file's tensors are not those of a TAESD with 16 latent channels.
     """
-    from safetensors.torch import load_file
-
     with torch.device("meta"):
         model = TinyAutoencoder()
-    tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    tensors = {name: tensor.float() for name, tensor in read_safetensors(path).items()}
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
         raise ValueError(f"{path.name} must be a TAESD file with {CHANNELS} latent channels, and is not")

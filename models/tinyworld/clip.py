@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..files import read_safetensors
 from ..lm.tokenizer import Tokenizer, load_tokenizer
 
 LENGTH = 128  # tokens of a prompt, the two ends included
@@ -129,9 +130,7 @@ def load_clip(path: Path, words: Words) -> TinyClip:
         ValueError: the file's tensors are not those of the little world's CLIP.
         ModuleNotFoundError: transformers is missing.
     """
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
+    tensors = read_safetensors(path)
     with torch.random.fork_rng(devices=[]):
         clip = make_clip(words)
     wanted = {name: weight.shape for name, weight in clip.model.named_parameters()}

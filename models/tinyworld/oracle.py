@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..files import read_safetensors
 from ..hub import bundled_weights
 from .bundled import ORACLE
 from .finish import LEVELS
@@ -156,12 +157,10 @@ def load_oracle(path: Path | None = None, *, device: str = "cpu") -> Oracle:
         FileNotFoundError: there is no such file.
         ValueError: the file's tensors are not those of this world's oracle.
     """
-    from safetensors.torch import load_file
-
     path = path or bundled_weights(ORACLE)
     with torch.device("meta"):
         model = Oracle()
-    found = load_file(path)
+    found = read_safetensors(path)
     wanted = {name: t.shape for name, t in model.state_dict().items()}
     if wanted != {name: t.shape for name, t in found.items()}:
         raise ValueError(f"{path} must hold this world's oracle: make it by `presample train tiny-oracle`")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ..files import written
+from ..files import read_safetensors, written
 from .prompts import Prompt, prompt_of
 from .render import paint
 from .scene import Scene, sample_many, world
@@ -129,9 +129,7 @@ def read_shards(path: Path) -> dict[tuple[int, int], Shard]:
     Raises:
         ValueError: the file's scenes were written by another version of the world.
     """
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
+    tensors = read_safetensors(path)
     found = {}
     for name in sorted({key.partition(".")[0] for key in tensors}):
         width, height = map(int, name.split("x"))

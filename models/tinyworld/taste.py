@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..files import read_safetensors
 from ..hub import bundled_weights
 from .bundled import TASTE
 from .finish import LEVELS
@@ -114,12 +115,10 @@ def load_taste(path: Path | None = None, *, device: str = "cpu") -> Taste:
         FileNotFoundError: there is no such file.
         ValueError: the file's tensors are not those of this world's taste.
     """
-    from safetensors.torch import load_file
-
     path = path or bundled_weights(TASTE)
     with torch.device("meta"):
         model = Taste()
-    found = {name: tensor.float() for name, tensor in load_file(path).items()}
+    found = {name: tensor.float() for name, tensor in read_safetensors(path).items()}
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
     if wanted != {name: tensor.shape for name, tensor in found.items()}:
         raise ValueError(f"{path} must hold this world's taste: make it by `presample train tiny-reward`")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...files import read_safetensors
 from ...metrics.pretrained import load_pretrained, model_type
 from .images import LeftOut
 from .steps import Candidate, Everyone, Reader, Step
@@ -121,9 +122,7 @@ def read_table(path: Path) -> Tensor:
     if path.suffix == ".npy":
         table = torch.from_numpy(np.load(path, allow_pickle=False))
     elif path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        tensors = load_file(path)
+        tensors = read_safetensors(path)
         if len(tensors) != 1 and "embeddings" not in tensors:
             raise ValueError(f"{path} must hold one tensor, or one named embeddings; got {sorted(tensors)}")
         table = tensors.get("embeddings", next(iter(tensors.values())))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...files import written
+from ...files import read_safetensors, written
 from ...latents import CHANNELS
 from ...seeds import generator_for
 from ...tinyworld.oracle import by_attribute, values_count
@@ -89,7 +89,7 @@ def reader(bank: Bank, path: Path, *, steps: int, seed: int, accelerator) -> Rea
     Raises:
         ValueError: no size of the bank has a batch of scenes.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     found = _fresh(seed).to(accelerator.device)
     with accelerator.main_process_first():
@@ -98,7 +98,7 @@ def reader(bank: Bank, path: Path, *, steps: int, seed: int, accelerator) -> Rea
             path.parent.mkdir(parents=True, exist_ok=True)
             with written(path) as half:
                 save_file({name: t.detach().cpu() for name, t in found.state_dict().items()}, half)
-    found.load_state_dict(load_file(path))
+    found.load_state_dict(read_safetensors(path))
     return found.eval().requires_grad_(False)
 
 

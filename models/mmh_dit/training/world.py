@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...files import check_same, write_json, written
+from ...files import check_same, read_safetensors, write_json, written
 from ...latents import STRIDE
 from ...tinyworld import oracle
 from ...tinyworld.following import visible_demands
@@ -194,9 +194,7 @@ class _Part(NamedTuple):
 
 
 def _read(path: Path, count: int) -> Iterator[tuple[Size, _Part]]:
-    from safetensors.torch import load_file
-
-    tensors = load_file(path)
+    tensors = read_safetensors(path)
     for name in [n.removeprefix("latents") for n in tensors if n.startswith("latents")]:
         width, height = map(int, name.split("x"))
         starts = tensors[f"starts{name}"].tolist()
