@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, text that people write, folders of one program, and links.
+"""Files that are there whole or not at all, text that people write, folders of one program, links, headers.
 
 Convention: a file is written beside its place under another name, put on the disk and moved in, so whoever
 kills a program, or a machine, finds the old file or the new one.
@@ -150,6 +150,19 @@ def alone(folder: Path) -> Iterator[None]:
 def within(path: Path, root: str) -> bool:
     """Returns whether a file is in a folder when links are followed; `root` is that folder's real path."""
     return Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def tensor_names(path: Path) -> tuple[str, ...]:
+    """Returns the names of a safetensors file's tensors; none of a file that is no such thing."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix != ".safetensors" or not path.is_file():
+        return ()
+    try:
+        with safe_open(path, "pt") as file:
+            return tuple(file.keys())
+    except SafetensorError:
+        return ()
 
 
 def fingerprint(path: Path) -> str:

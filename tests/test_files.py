@@ -1,10 +1,12 @@
 """Files are there whole or not at all, whoever else writes them and whatever goes wrong."""
 
+import json
 import os
+import struct
 
 import pytest
 
-from presample.models.files import check_same, read_json, write_json, write_text, written
+from presample.models.files import check_same, read_json, tensor_names, write_json, write_text, written
 
 
 def names(folder):
@@ -65,3 +67,19 @@ def test_of_settings_only_what_differs_is_told(tmp_path):
     assert said == (
         "options.seed 0, now 3, options.deep.a 1, now 2, options.new None, now True, texts ['a'], now ['b']"
     )
+
+
+def test_the_names_of_tensors_are_read_of_a_header_and_nothing_else_has_any(tmp_path):
+    facts = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({"edm_mean": facts, "edm_std": facts, "__metadata__": {"format": "pt"}}).encode()
+    whole = struct.pack("<Q", len(header)) + header
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(whole)
+    assert sorted(tensor_names(path)) == ["edm_mean", "edm_std"]
+    for broken in (b"", b"\xff" * 64, struct.pack("<Q", 3) + b"{]}", whole[:-1]):
+        path.write_bytes(broken)
+        assert tensor_names(path) == ()
+    assert tensor_names(tmp_path / "nowhere.safetensors") == ()
+    other = tmp_path / "model.ckpt"
+    other.write_bytes(whole)
+    assert tensor_names(other) == ()

@@ -71,6 +71,7 @@ SDXL = _sorted(_sdxl())
 NOVELAI = _sorted({*make_buckets(512 * 768, shortest=256, longest=1024), (512, 512)})
 TINY = make_buckets(128 * 128, step=16, shortest=96, longest=160)
 LISTS = {"sdxl": SDXL, "novelai": NOVELAI, "tiny": TINY}
+PUBLISHED = ("sdxl", "novelai")  # the lists that others' models were trained with
 
 
 def nearest(width: int, height: int, sizes: Sequence[Size]) -> Size:
@@ -125,6 +126,26 @@ def _multiples(area: int, step: int, shape: float) -> Iterator[Size]:
     for width in range(max(step, int(ideal / 2 // step) * step), int(min(ideal * 2, widest)) + step, step):
         lowest, highest = area * (1 - slack) / width, area * (1 + slack) / width
         yield from ((width, h) for h in range(math.ceil(lowest / step) * step, int(highest) + 1, step))
+
+
+def list_for(size: Size, wanted: str = "") -> tuple[Size, ...]:
+    """Returns a published list: the one named, or else the one whose area is nearest to that of a size."""
+    if wanted in PUBLISHED:
+        return LISTS[wanted]
+    area = math.log(max(1, size[0]) * max(1, size[1]))
+    return min((LISTS[name] for name in PUBLISHED), key=lambda sizes: abs(_log_area(sizes) - area))
+
+
+def _log_area(sizes: Sequence[Size]) -> float:
+    """The logarithm of the middle area of a list."""
+    areas = sorted(width * height for width, height in sizes)
+    return math.log(areas[len(areas) // 2])
+
+
+def in_ratio(size: Size, ratio: str, sizes: Sequence[Size]) -> Size:
+    """Returns the bucket nearest to a ratio, upright where the size is: done again it changes nothing."""
+    across = parse_ratio(ratio)
+    return nearest(round(1024 * (1 / across if size[1] > size[0] else across)), 1024, sizes)
 
 
 def swap(size: Size) -> Size:

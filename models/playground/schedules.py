@@ -40,6 +40,12 @@ def karras(
     return sigmas[-(steps + 1) :]
 
 
+def exponential(count: int, *, sigma_min: float = 0.002, sigma_max: float = 80.0) -> Tensor:
+    """Returns sigmas (count) from sigma_max down to sigma_min, evenly spaced in their logarithms."""
+    ramp = torch.linspace(0, 1, count, dtype=torch.float64)
+    return sigma_max * (sigma_min / sigma_max) ** ramp
+
+
 def sd_alphas_cumprod(count: int = 1000, *, beta_start: float = 0.00085, beta_end: float = 0.012) -> Tensor:
     """Returns alphas_cumprod (count) of Stable Diffusion and SDXL, whose last SNR is 0.00468."""
     betas = torch.linspace(beta_start**0.5, beta_end**0.5, count, dtype=torch.float64) ** 2

@@ -4,45 +4,28 @@ Convention: sizes are (width, height) in pixels. A ratio has its longer side fir
 the picture is upright now: a second click changes nothing, and the other orientation is one swap away.
 """
 
-import math
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from ...models.playground.buckets import LISTS, nearest, parse_ratio, swap
+from ...models.playground.buckets import PUBLISHED, Size, in_ratio, list_for, nearest, swap
 
-Size = tuple[int, int]
 AUTO = "auto"
-OF_WEBUIS = ("sdxl", "novelai")  # the lists that there are models for
 RATIOS = ("1:1", "4:3", "3:2", "16:9", "21:9")
 SWAP_SYMBOL = "\u21c5"
 
 
-def sizes_for(width: float, height: float, wanted: str) -> tuple[Size, ...]:
-    """Returns a list of buckets: by name, or the one whose area is nearest to the present size's."""
-    if wanted in OF_WEBUIS:
-        return LISTS[wanted]
-    area = math.log(max(1, width) * max(1, height))
-    return min((LISTS[name] for name in OF_WEBUIS), key=lambda sizes: abs(_area(sizes) - area))
-
-
-def _area(sizes: tuple[Size, ...]) -> float:
-    """The logarithm of the middle area of a list."""
-    areas = sorted(width * height for width, height in sizes)
-    return math.log(areas[len(areas) // 2])
-
-
 def to_ratio(width: float, height: float, wanted: str, *, ratio: str) -> Size:
-    """Returns the bucket that is nearest to a ratio, upright where the present size is."""
-    across = parse_ratio(ratio)
-    across = 1 / across if height > width else across
-    return nearest(round(1024 * across), 1024, sizes_for(width, height, wanted))
+    """Returns what a ratio's button makes of the present size."""
+    size = int(width), int(height)
+    return in_ratio(size, ratio, list_for(size, wanted))
 
 
 def snapped(width: float, height: float, wanted: str) -> Size:
     """Returns the bucket that is nearest in aspect to the present size."""
-    return nearest(int(width), int(height), sizes_for(width, height, wanted))
+    size = int(width), int(height)
+    return nearest(*size, list_for(size, wanted))
 
 
 def swapped(width: float, height: float, wanted: str) -> Size:
@@ -57,7 +40,7 @@ class Row:
         self.tab = tab
         with gr.Row(elem_id=self._id("row"), elem_classes=["presample-buckets"]):
             shared = {"label": "Aspect buckets", "show_label": False, "container": False, "min_width": 76}
-            self.wanted = gr.Dropdown([AUTO, *OF_WEBUIS], value=AUTO, elem_id=self._id("list"), **shared)
+            self.wanted = gr.Dropdown([AUTO, *PUBLISHED], value=AUTO, elem_id=self._id("list"), **shared)
             self.buttons = {ratio: self._button(ratio) for ratio in RATIOS}
             self.buttons |= {"snap": self._button("Snap"), "swap": self._button(SWAP_SYMBOL, "swap")}
         acts = {ratio: partial(to_ratio, ratio=ratio) for ratio in RATIOS}

@@ -7,7 +7,6 @@ format, A1111 in the denoiser that it builds for every job and in the model's ow
 
 import importlib
 import importlib.util
-import json
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -16,37 +15,20 @@ from typing import Any
 
 import torch
 
+from ...models.files import tensor_names
 from ...models.playground.edm import PLAYGROUND, denoise
 from ...models.playground.latents import from_network, to_network
+from ...models.playground.schedules import exponential
 
 CHANGED = "_presample_edm"
 KEYS = ("edm_mean", "edm_std")  # what a checkpoint in its original layout has
 NAMED = re.compile(r"playground.*2[.\-_]?5(?!\d)", re.IGNORECASE)
-LONGEST_HEADER = 100_000_000  # bytes, as the format has it
 COUNT = 1000  # sigmas of a table, as other models have it
 
 
 def is_playground(path: Path) -> bool:
     """Returns whether a checkpoint says that it is Playground v2.5, in its tensors' names or in its own."""
-    return bool(NAMED.search(path.stem)) or all(key in _names(path) for key in KEYS)
-
-
-def _names(path: Path) -> tuple[str, ...]:
-    """The names of a safetensors file's tensors, from its header alone."""
-    if path.suffix != ".safetensors" or not path.is_file():
-        return ()
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        try:
-            return tuple(json.loads(file.read(size))) if size <= LONGEST_HEADER else ()
-        except ValueError:
-            return ()
-
-
-def sigmas() -> torch.Tensor:
-    """Returns a table (n) of sigmas from the smallest on, evenly spaced in their logarithms."""
-    low, high = (torch.tensor(value).log() for value in (PLAYGROUND.sigma_min, PLAYGROUND.sigma_max))
-    return torch.linspace(low, high, COUNT).exp()
+    return bool(NAMED.search(path.stem)) or set(KEYS) <= set(tensor_names(path))
 
 
 def can(model: Any) -> bool:
@@ -150,8 +132,9 @@ class Denoiser(torch.nn.Module):
     def __init__(self, model: Any):
         super().__init__()
         self.inner_model, self.sigma_data = model, PLAYGROUND.sigma_data
-        self.register_buffer("sigmas", sigmas())
-        self.register_buffer("log_sigmas", sigmas().log())
+        falling = exponential(COUNT, sigma_min=PLAYGROUND.sigma_min, sigma_max=PLAYGROUND.sigma_max)
+        self.register_buffer("sigmas", falling.flip(0).float())
+        self.register_buffer("log_sigmas", self.sigmas.log())
 
     @property
     def sigma_min(self) -> torch.Tensor:

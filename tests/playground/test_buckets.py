@@ -12,7 +12,9 @@ from presample.models.playground.buckets import (
     SnapOptions,
     aspect,
     assign,
+    in_ratio,
     label,
+    list_for,
     make_buckets,
     nearest,
     parse_ratio,
@@ -175,3 +177,36 @@ def test_a_size_is_snapped_as_the_options_say():
     assert snap_to(SnapOptions("novelai"), 1254, 836) == (768, 512)
     assert snap_to(SnapOptions("multiples"), 1254, 836) == (1248, 832)
     assert snap_to(SnapOptions("multiples", side=512, step=16), 1254, 836) == (624, 416)
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio", "wanted"),
+    [
+        ((1024, 1024), "1:1", (1024, 1024)),
+        ((1024, 1024), "3:2", (1216, 832)),
+        ((832, 1216), "3:2", (832, 1216)),
+        ((832, 1216), "16:9", (768, 1344)),
+        ((512, 512), "1:1", (512, 512)),
+        ((512, 512), "3:2", (768, 512)),
+        ((448, 640), "3:2", (512, 768)),
+    ],
+)
+def test_a_ratio_keeps_the_orientation_and_the_kind_of_model(size, ratio, wanted):
+    found = in_ratio(size, ratio, list_for(size))
+    assert found == wanted
+    assert in_ratio(found, ratio, list_for(found)) == found
+
+
+@pytest.mark.parametrize("size", [(1000, 700), (64, 2048), (513, 769), (2048, 2048), (576, 640)])
+@pytest.mark.parametrize("name", buckets.PUBLISHED)
+def test_a_bucket_stays_in_its_list_where_none_is_named(size, name):
+    found = nearest(*size, list_for(size, name))
+    assert found in buckets.LISTS[name]
+    assert nearest(*found, list_for(found)) == found
+
+
+@pytest.mark.parametrize("name", buckets.PUBLISHED)
+@pytest.mark.parametrize("wanted", ["1:1", "4:3", "3:2", "16:9", "21:9"])
+def test_every_usual_ratio_has_a_bucket_near_to_it(name, wanted):
+    found = in_ratio((1024, 1024), wanted, list_for((1024, 1024), name))
+    assert abs(math.exp(aspect(found)) / parse_ratio(wanted) - 1) < 0.12

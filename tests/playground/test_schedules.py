@@ -13,6 +13,7 @@ from presample.models.playground.latents import from_network, to_network
 from presample.models.playground.schedules import (
     LAST_ALPHA,
     ScheduleOptions,
+    exponential,
     karras,
     schedule,
     sd_alphas_cumprod,
@@ -41,6 +42,14 @@ def test_the_schedule_is_that_of_diffusers(name, steps):
     theirs = getattr(diffusers, name)(sigma_min=0.002, sigma_max=80.0, sigma_data=0.5)
     theirs.set_timesteps(steps)
     torch.testing.assert_close(karras(steps).float(), theirs.sigmas, rtol=1e-6, atol=1e-6)
+
+
+def test_even_spacing_in_logarithms_is_that_of_diffusers():
+    from diffusers import EDMEulerScheduler
+
+    theirs = EDMEulerScheduler(sigma_min=0.002, sigma_max=80.0, sigma_schedule="exponential")
+    theirs.set_timesteps(1000)
+    torch.testing.assert_close(exponential(1000).float(), theirs.sigmas[:-1], rtol=1e-5, atol=0)
 
 
 def test_below_denoise_1_the_schedule_is_the_end_of_a_longer_one():
