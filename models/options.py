@@ -13,6 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+CUSTOM = "custom"  # what a list of presets ends in, for a text of one's own
+TEMPLATE = "_template"  # what the name of the option for that text ends in
+
 
 @dataclass(frozen=True)
 class Option:
@@ -78,6 +81,12 @@ def describe(cls: type) -> tuple[Option, ...]:
     return tuple(
         Option(f.name, _plain(types[f.name]), f.default, **f.metadata) for f in dataclasses.fields(cls)
     )
+
+
+def template_of(fact: Option) -> Option:
+    """Returns the option that widgets have beside one of presets: the text of one's own."""
+    help = f"The template for the {fact.name}, where that is {CUSTOM}."
+    return Option(fact.name + TEMPLATE, str, "", help, multiline=True)
 
 
 def _plain(annotation: Any) -> type:

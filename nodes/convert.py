@@ -1,7 +1,7 @@
 """Between ComfyUI and `models/`: options become inputs, inputs become requests.
 
-Convention: an option that is a preset or a text of one's own is two widgets, a list that ends in "custom" and
-`<name>_template`. LATENT samples are (b, c, h, w) or (b, c, t, h, w), in cells of so many pixels.
+Convention: an option that is a preset or a text of one's own is two widgets, a list that ends in CUSTOM and
+`template_of` it. LATENT samples are (b, c, h, w) or (b, c, t, h, w), in cells of so many pixels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,12 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..models.options import Option, describe
+from ..models.options import CUSTOM, Option, describe, template_of
 from ..models.tipo.chips import read_decisions
 from ..models.tipo.expansion import Request
 from ..models.tipo.options import ExpandOptions
 from .compat import widget
 
-CUSTOM = "custom"
-TEMPLATE = "_template"
 PIXELS_PER_CELL = 8
 
 
@@ -34,13 +32,8 @@ def _widgets(fact: Option) -> list[Any]:
         "default": fact.default,
     }
     if fact.presets:
-        text = f"The text for {fact.name} where it is {CUSTOM!r}."
-        return [
-            widget(io.Combo.Input, fact.name, **shared, options=[*fact.presets, CUSTOM]),
-            widget(
-                io.String.Input, fact.name + TEMPLATE, optional=True, tooltip=text, multiline=True, default=""
-            ),
-        ]
+        listed = widget(io.Combo.Input, fact.name, **shared, options=[*fact.presets, CUSTOM])
+        return [listed, *_widgets(template_of(fact))]
     if fact.choices:
         return [widget(io.Combo.Input, fact.name, **shared, options=list(fact.choices))]
     if fact.type is bool:
@@ -60,8 +53,8 @@ def expand_options(given: Mapping[str, Any], *, latent: Mapping | None = None) -
     for fact in describe(ExpandOptions):
         if fact.name not in given:
             continue
-        value = given[fact.name]
-        values[fact.name] = given.get(fact.name + TEMPLATE, "") if fact.presets and value == CUSTOM else value
+        own = fact.presets and given[fact.name] == CUSTOM
+        values[fact.name] = given.get(template_of(fact).name, "") if own else given[fact.name]
     return ExpandOptions(**(values | (pixels(latent) if latent is not None else {})))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..models.options import CUSTOM, TEMPLATE
+
 SHARED = {
     "prompt": "tags",
     "prose": "nl_prompt",
@@ -31,6 +33,8 @@ WIDGETS = (
 )
 # It bans a tag for a part of it.
 REACH = {"ban_mode": "substring"}
+# Its format is a layout of one's own.
+OWN_LAYOUT, LAYOUT_TEMPLATE = {"layout": CUSTOM}, f"layout{TEMPLATE}"
 PROMPT, USER_PROMPT, EXPANSION = 0, 4, 6  # outputs of a node that expands
 
 
@@ -43,7 +47,7 @@ def replacements() -> list[Any]:
             new_node_id="PresampleTIPOExpand",
             old_node_id="TIPO",
             old_widget_ids=[*TEXTS, "tipo_model", "format", *WIDGETS],
-            input_mapping=_inputs({**SHARED, "layout_template": "format"}, {**REACH, "layout": "custom"}),
+            input_mapping=_inputs({**SHARED, LAYOUT_TEMPLATE: "format"}, {**REACH, **OWN_LAYOUT}),
             output_mapping=_outputs(PROMPT, USER_PROMPT, PROMPT, USER_PROMPT),
         ),
         io.NodeReplace(
@@ -57,9 +61,7 @@ def replacements() -> list[Any]:
             new_node_id="PresamplePromptLayout",
             old_node_id="TIPOFormat",
             old_widget_ids=["format"],
-            input_mapping=_inputs(
-                {"expansion": "full_output", "layout_template": "format"}, {"layout": "custom"}
-            ),
+            input_mapping=_inputs({"expansion": "full_output", LAYOUT_TEMPLATE: "format"}, OWN_LAYOUT),
             output_mapping=_outputs(0, 1, 0, 1),
         ),
     ]

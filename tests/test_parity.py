@@ -10,7 +10,7 @@ import pytest
 from nodes_for_tests import by_id, loaded_nodes
 
 from presample.models.mmh_dit.flow import SampleOptions
-from presample.models.options import Option, describe
+from presample.models.options import CUSTOM, TEMPLATE, Option, describe, template_of
 from presample.models.textcraftor.options import MixOptions
 from presample.models.tinyworld.pipeline import TinyOptions
 from presample.models.tipo.options import ExpandOptions
@@ -55,7 +55,7 @@ NOWHERE = {"denoise", "icfm_sigma", "seed", "width", "height"}
 
 
 def with_custom(presets):
-    return (*presets, "custom") if presets else ()
+    return (*presets, CUSTOM) if presets else ()
 
 
 def cases(surfaces):
@@ -105,6 +105,26 @@ def test_every_option_is_an_argument_of_a_panel_as_it_is(surface, fact):
     found = importlib.import_module(f"presample.scripts.webui.{surface.place}").facts()[fact.name]
     assert replace(found, choices=fact.choices) == fact
     assert found.choices == (fact.choices or with_custom(fact.presets))
+
+
+@pytest.mark.parametrize(
+    "fact", [fact for fact in describe(ExpandOptions) if fact.presets], ids=lambda f: f.name
+)
+def test_a_template_is_asked_for_in_the_same_words_everywhere(fact, nodes):
+    wanted = template_of(fact)
+    inputs = nodes["PresampleTIPOExpand"].GET_SCHEMA().inputs
+    found = {each.id: each for each in inputs}[wanted.name].as_dict()
+    assert (found["tooltip"], found["multiline"], found["default"]) == (wanted.help, True, "")
+    values = importlib.import_module("presample.scripts.webui.values")
+    assert values.facts()[wanted.name] == wanted
+
+
+def test_the_page_of_comfyui_knows_templates_by_the_same_names():
+    page = (ROOT / "javascript/comfyui/host.mjs").read_text("utf-8")
+    assert re.findall(r'^const (CUSTOM|TEMPLATE) = "(\w+)";', page, re.M) == [
+        ("CUSTOM", CUSTOM),
+        ("TEMPLATE", TEMPLATE),
+    ]
 
 
 def test_every_option_of_a_class_is_asked_for_in_every_room_that_has_it():

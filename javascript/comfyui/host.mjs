@@ -6,6 +6,10 @@ import { api } from "../../scripts/api.js";
 
 export const CHIPS = "PRESAMPLE_CHIPS";
 
+// As models/options.py has them.
+const CUSTOM = "custom";
+const TEMPLATE = "_template";
+
 /** The language that the user chose, such as "ja". */
 export const locale = () => app.extensionManager?.setting?.get?.("Comfy.Locale");
 
@@ -135,7 +139,7 @@ export function canFold(node) {
 function dependents(node) {
   const found = [["frozen", "mode", "frozen"]];
   for (const { name } of node.widgets ?? []) {
-    if (name.endsWith("_template")) found.push([name, name.slice(0, -"_template".length), "custom"]);
+    if (name.endsWith(TEMPLATE)) found.push([name, name.slice(0, -TEMPLATE.length), CUSTOM]);
   }
   return found.filter(([name, other]) => widgetOf(node, name) && widgetOf(node, other));
 }

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...models.options import Option
+from ...models.options import CUSTOM, Option
 from . import mix_axes, values
 from .job import OVERRIDES
 
@@ -50,7 +50,7 @@ def _choices(fact: Option) -> Callable[[], list[str]] | None:
         from .keeper import labels
 
         return labels
-    named = [choice for choice in fact.choices if choice != values.CUSTOM]
+    named = [choice for choice in fact.choices if choice != CUSTOM]
     return (lambda: list(named)) if named else None
 
 

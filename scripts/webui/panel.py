@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from ...models.hub import find_models, published_model
-from ...models.options import Option
+from ...models.options import CUSTOM, Option
 from ...models.tipo.choices import label_now, model_labels, model_name
 from ...models.tipo.infotext import Record, read
 from . import actions, model_list, values
@@ -24,7 +24,7 @@ RESTORE = "Presample restore"  # an API client may add it to an infotext, in the
 # hosts explain these three themselves
 RANDOM_SYMBOL, REUSE_SYMBOL, REFRESH_SYMBOL = "\U0001f3b2\ufe0f", "\u267b\ufe0f", "\U0001f504"
 FIRST = ("prose", "tag_length", "prose_length", "model", "seed")  # always in sight; their help is a tooltip
-PLACES = (("layout",), (values.TEMPLATE,), ("ban", "protect"), ("seed_from", "batch", "timing"))
+PLACES = (("layout",), (values.LAYOUT_TEMPLATE,), ("ban", "protect"), ("seed_from", "batch", "timing"))
 
 
 def mode(pairs: Mapping[str, Any]) -> str:
@@ -56,7 +56,7 @@ class Panel:
                 rest = [name for name in self.facts if name not in (*self.widgets, values.CHIPS)]
                 self._rows(zip(rest[::2], [*rest[1::2], ""], strict=False))
             self._hidden()
-        layout, template = self.widgets["layout"], self.widgets[values.TEMPLATE]
+        layout, template = self.widgets["layout"], self.widgets[values.LAYOUT_TEMPLATE]
         layout.change(_template, inputs=[layout], outputs=[template], queue=False, show_progress=False)
         actions.connect(self)
         model_list.connect(self)
@@ -147,7 +147,7 @@ class Panel:
         for names in rows:
             with gr.Row():
                 for name in filter(None, names):
-                    how = {"visible": False} if name == values.TEMPLATE else {}
+                    how = {"visible": False} if name == values.LAYOUT_TEMPLATE else {}
                     self._add(name, **how)
 
     def _hidden(self) -> None:
@@ -221,7 +221,7 @@ def _listed(name: str) -> str | None:
 
 
 def _template(layout: str) -> dict:
-    return gr.update(visible=layout == values.CUSTOM)
+    return gr.update(visible=layout == CUSTOM)
 
 
 def label(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...models.options import Option, describe, option, validate
+from ...models.options import CUSTOM, TEMPLATE, Option, describe, option, template_of, validate
 from ...models.tipo.chips import NOTHING, Keep, read_decisions, write_decisions
 from ...models.tipo.choices import model_name
 from ...models.tipo.infotext import Record
@@ -18,8 +18,7 @@ from ...models.tipo.options import ExpandOptions
 
 RANDOM = -1
 MOST = 2**53 - 1  # what a number field of a page holds exactly
-CUSTOM = "custom"
-TEMPLATE = "layout_template"
+LAYOUT_TEMPLATE = f"layout{TEMPLATE}"
 CHIPS = "chips"
 # The image says these itself, and the panel has its own seed.
 NOT_HERE = ("seed", "width", "height")
@@ -77,9 +76,8 @@ def facts() -> dict[str, Option]:
             continue
         found[fact.name] = fact
         if fact.presets:
-            help = f"The template for the {fact.name}, where that is {CUSTOM}."
-            found[TEMPLATE] = Option(TEMPLATE, str, "", help, multiline=True)
             found[fact.name] = replace(fact, choices=(*fact.presets, CUSTOM))
+            found[template_of(fact).name] = template_of(fact)
     help = 'What was decided about tags, such as {"keep": ["night"], "ban": ["boat"]}.'
     found[CHIPS] = Option(CHIPS, str, NOTHING, help)
     return found
@@ -123,7 +121,7 @@ def from_names(given: Mapping[str, Any]) -> Values:
     mine = {fact.name for fact in describe(PanelOptions)}
     panel = PanelOptions(**{name: value for name, value in given.items() if name in mine})
     rest = {name: value for name, value in given.items() if name not in mine}
-    template, chips = rest.pop(TEMPLATE, ""), rest.pop(CHIPS, NOTHING)
+    template, chips = rest.pop(LAYOUT_TEMPLATE, ""), rest.pop(CHIPS, NOTHING)
     keep, drop = read_decisions(chips if isinstance(chips, str) else json.dumps(chips))
     if rest.get("layout") == CUSTOM:
         rest["layout"] = template
@@ -151,7 +149,7 @@ def widget_values(record: Record, image: int | None = None) -> dict[str, Any]:
     text that has not the seed of its `image` is made again by its own seed alone.
     """
     known = facts()
-    alone = ("enabled", "model", TEMPLATE)
+    alone = ("enabled", "model", LAYOUT_TEMPLATE)
     found = {name: fact.default for name, fact in known.items() if name not in alone}
     found |= {name: value for name, value in record.options.items() if name not in ("width", "height")}
     if record.prose is not None:
@@ -160,7 +158,7 @@ def widget_values(record: Record, image: int | None = None) -> dict[str, Any]:
         if name in known and (value in known[name].choices or (name == CHIPS and _readable(value))):
             found[name] = value
     if found["layout"] not in known["layout"].choices:
-        found |= {"layout": CUSTOM, TEMPLATE: found["layout"]}
+        found |= {"layout": CUSTOM, LAYOUT_TEMPLATE: found["layout"]}
     if found["seed_from"] == "image" and image is not None:
         (same,) = Seeding(linked=True).seeds([image])
         found["seed_from"] = "image" if found["seed"] == same else "own"

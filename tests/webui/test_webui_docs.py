@@ -98,7 +98,7 @@ def test_every_option_of_an_expansion_is_an_argument_but_for_what_the_picture_sa
     assert options - set(values.names()) == {"width", "height"}
     assert set(values.names()) - options == {
         *(fact.name for fact in describe(values.PanelOptions) if fact.name != "seed"),
-        values.TEMPLATE,
+        values.LAYOUT_TEMPLATE,
         values.CHIPS,
     }
 
@@ -108,7 +108,7 @@ def test_every_argument_but_the_tick_can_be_read_of_a_picture():
     said = values.from_names(others)
     pairs = infotext.write(said.options, "lake", prose=said.panel.prose, extras=said.extras())
     assert {name.removeprefix("Presample ").replace(" ", "_") for name in pairs if name != "Presample"} == (
-        {*others, "prompt"} - {"enabled", values.TEMPLATE}
+        {*others, "prompt"} - {"enabled", values.LAYOUT_TEMPLATE}
     )
 
 

@@ -9,6 +9,7 @@ from host_infotext import Checkout, Rules, write
 from hypothesis import HealthCheck, given, settings, strategies
 from webui_fake import Processing
 
+from presample.models.options import CUSTOM
 from presample.models.prompt.document import read as read_document
 from presample.models.tipo import infotext
 from presample.scripts.webui import values
@@ -117,8 +118,8 @@ def test_every_option_comes_back_as_the_argument_that_it_was(host, texts):
 
 def _other(fact, texts):
     named = {
-        "layout": values.CUSTOM,
-        values.TEMPLATE: f"<|prompt|>, <|tags|>{texts[1]}",
+        "layout": CUSTOM,
+        values.LAYOUT_TEMPLATE: f"<|prompt|>, <|tags|>{texts[1]}",
         values.CHIPS: '{"keep": ["night", [1, "lake: x"]], "ban": ["a \\"b\\", c"]}',
         "model": "TIPO-200M",
         "ban": texts[0],
