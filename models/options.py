@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MAX_SEED = 2**64 - 1  # the largest that a torch.Generator takes
 CUSTOM = "custom"  # what a list of presets ends in, for a text of one's own
 TEMPLATE = "_template"  # what the name of the option for that text ends in
 

@@ -16,7 +16,7 @@ from ..models.mmh_dit import flow
 from ..models.mmh_dit.config import MMHDiTConfig
 from ..models.mmh_dit.heads import HeadOptions, allocate, show_heads, write_heads
 from ..models.mmh_dit.text import PADDINGS, TextOptions, fit, without_end
-from ..models.options import describe
+from ..models.options import MAX_SEED, describe
 from . import convert
 from .compat import known_only, schema, widget
 from .native_mmh_dit import IMAGE_MODEL
@@ -182,7 +182,7 @@ class MMHDiTSampler(io.ComfyNode):
                     "seed",
                     default=0,
                     min=0,
-                    max=2**64 - 1,
+                    max=MAX_SEED,
                     control_after_generate=True,
                     optional=True,
                     tooltip="The noise to begin with.",

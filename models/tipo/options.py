@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..options import option
+from ..options import MAX_SEED, option
 from ..prompt.presets import PRESETS
 from ..published.tipo import TASKS
 
@@ -14,8 +14,6 @@ COMPATS = ("none", "kgen-0.3.1")
 VARIETIES = ("independent", "tree")
 # "tags" goes on with tags alone; the others are named by what is given and what is written from it.
 TASK_CHOICES = ("auto", "tags", *TASKS)
-
-MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)

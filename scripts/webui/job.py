@@ -12,9 +12,11 @@ from typing import Any
 
 from ...models.hub import ModelNotFound
 from ...models.interrupt import Interrupted
+from ...models.options import describe
 from ...models.tipo.expansion import Expansion, Request
 from ...models.tipo.infotext import is_ours, merge, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
+from ...models.tipo.options import ExpandOptions
 from .memory import MOST, Done, Memory, Pairs
 from .values import RANDOM, Values
 
@@ -117,9 +119,15 @@ class _Asked(str):
         return self.of_image(**image)
 
 
-def request_for(values: Values, width: int, height: int) -> Request:
-    """Returns the request of all images, but for prompt and seed."""
-    size = {"width": min(max(int(width), 16), 16384), "height": min(max(int(height), 16), 16384)}
+def request_for(values: Values, width: int, height: int, p: Any = None) -> Request:
+    """Returns the request of all images, but for prompt and seed; tells where the size must be another."""
+    asked = {"width": int(width), "height": int(height)}
+    facts = [fact for fact in describe(ExpandOptions) if fact.name in asked]
+    size = {fact.name: min(max(asked[fact.name], fact.low), fact.high) for fact in facts}
+    for fact in facts:
+        if size[fact.name] != asked[fact.name]:
+            bounds = f"{fact.name} must lie in {fact.low} to {fact.high}, got {asked[fact.name]}"
+            tell(p, f"the prompts were expanded as for another size: {bounds}")
     return Request(
         "",
         values.panel.prose,
@@ -179,7 +187,7 @@ def _made(
     base = panel.seed if panel.seed != RANDOM else getattr(p, SEED, None)
     base = secrets.randbits(32) if base is None else base
     seeds = Seeding(base, linked=panel.seed_from == "image", same=panel.batch == "same").seeds(images)
-    requests = requests_for(request_for(values, p.width, p.height), prompts, seeds)
+    requests = requests_for(request_for(values, p.width, p.height, p), prompts, seeds)
     last = memory.last
     if last and (last.requests, last.extras) == (tuple(requests), values.extras()):
         return last

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from presample.models.hub import ModelNotFound
 from presample.models.interrupt import Interrupted
 from presample.models.lm import decode as decoding
+from presample.models.options import MAX_SEED
 from presample.models.prompt.document import canonical, read
 from presample.models.prompt.layout import fill
 from presample.models.prompt.syntax import OPAQUE, lex
@@ -25,7 +26,6 @@ from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
 from presample.models.tipo.expansion import Request
 from presample.models.tipo.lengths import LENGTHS
-from presample.models.tipo.options import MAX_SEED
 
 
 @pytest.fixture(scope="session", params=["auto", "float32"])

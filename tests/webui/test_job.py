@@ -413,6 +413,15 @@ def test_what_is_wrong_is_said_under_the_picture_and_the_job_goes_on(script, wro
     assert any(said in text for text in p.comments), p.comments
 
 
+def test_a_size_that_no_expansion_takes_is_said_and_the_nearest_is_taken(script):
+    p = Processing("lake", width=20000, height=512).run(script, on())
+    (request,) = script.memory.last.requests
+    assert (request.options.width, request.options.height) == (16384, 512)
+    assert p.all_prompts[0].startswith("lake, ")
+    said = "the prompts were expanded as for another size: width must lie in 16 to 16384, got 20000"
+    assert [said in text for text in p.comments] == [True]
+
+
 def test_other_scripts_notes_stay(script):
     p = Processing("lake", extra_generation_params={"Presample seed": "9", "Other": "x"})
     p.run(script, {"enabled": False})
