@@ -1,8 +1,7 @@
 """Mixes of text encoders with ComfyUI's own nodes: weights, clip skip, LoRA, hooks, SDXL, and the cost."""
 
 import pytest
-
-MOST_MILLISECONDS = 5
+from server_for_tests import note
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +128,7 @@ def test_a_lora_that_would_reach_one_encoder_only_is_refused(found):
     assert "would reach its first encoder only" in said["bypass"]
 
 
-def test_mixing_costs_next_to_nothing_beside_the_encoders(found):
-    milliseconds = found("what_a_mix_costs")
-    assert milliseconds < MOST_MILLISECONDS
+def test_a_mix_asks_each_of_its_encoders_once(found):
+    said = found("what_a_mix_costs")
+    note(f"a mix of three encoders takes {said['milliseconds']:.2f} ms beside them")
+    assert said["mixed"] == said["alone"] >= 3

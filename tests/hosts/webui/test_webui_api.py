@@ -171,8 +171,7 @@ def test_an_interrupt_stops_the_expansion(webui):
             break
         time.sleep(0.05)
     webui.call("/sdapi/v1/interrupt", {})
-    asked = time.monotonic()
     thread.join(60)
     assert made[0].prompts[:1] == ["lake, a test"], made[0].prompts[:1]
-    assert time.monotonic() - asked < 15
+    assert len(made[0].images) < 4 * 8
     assert "Presample" not in str(made[0].infotexts)
