@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -51,19 +53,41 @@ def test_it_says_what_was_done_and_does_it_once(prompts, tmp_path, capsys):
     assert "in this run" not in capsys.readouterr().err
 
 
+# A command that ends when its third part is written, and tells the processes that it had begun.
+KILLED = """
+import os
+import signal
+import sys
+from pathlib import Path
+
+from presample.models import cli
+from presample.models.tipo.bulk.folder import Results
+
+finish, parts = Results._finish, []
+
+def finish_and_end(results, part, found):
+    finish(results, part, found)
+    parts.append(part)
+    if len(parts) == 3:
+        Path(sys.argv[1]).write_text(Path(f"/proc/self/task/{os.getpid()}/children").read_text())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Results._finish = finish_and_end
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the children of a process")
 def test_processes_that_are_killed_leave_nobody_behind_and_the_rest_is_done_here(prompts, tmp_path):
-    command = [sys.executable, "-m", "presample.models.cli", "expand", "--input", str(prompts)]
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "children"), "expand", "--input", str(prompts)]
     command += ["--output", str(tmp_path / "out"), "--part", "8", *QUICK, "--workers", "2", "--rows", "2"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
-        while not list((tmp_path / "out").glob("0*")):
-            assert program.poll() is None
-            time.sleep(0.02)
-        children = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
-        program.kill()
+    ended = subprocess.run(command, stderr=subprocess.DEVNULL, timeout=120, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    children = (tmp_path / "children").read_text().split()
     assert len(children) >= 2
     wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
     done = contents(tmp_path / "out")
+    assert len([name for name in done if re.fullmatch(r"\d+\.jsonl", name)]) == 3
     assert "report.json" not in done
     assert expand(prompts, tmp_path / "out", "--workers", "1") == 0
     assert expand(prompts, tmp_path / "here", "--workers", "1", "--rows", "5") == 0
