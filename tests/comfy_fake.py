@@ -216,8 +216,8 @@ class ExecutionBlocker:
         self.message = message
 
 
-def _with_torch():
-    """What stands for the parts of ComfyUI that hold models: a pass, guidance, no memory management."""
+def _models():
+    """Where models are known by their weights and built: comfy.model_base and what belongs to it."""
     import torch
 
     class ModelType(enum.Enum):
@@ -242,10 +242,6 @@ def _with_torch():
         def process_unet_state_dict_for_saving(self, state_dict):
             return {f"model.diffusion_model.{name}": tensor for name, tensor in state_dict.items()}
 
-    class ClipTarget:
-        def __init__(self, tokenizer, clip):
-            self.tokenizer, self.clip = tokenizer, clip
-
     class BaseModel(torch.nn.Module):
         def __init__(self, model_config, model_type=None, device=None, unet_model=None):
             super().__init__()
@@ -264,15 +260,41 @@ def _with_torch():
         def __init__(self, cond):
             self.cond = cond
 
-    def answer(model, cond, x, sigma):
-        text, facts = cond[0]
-        given = model.extra_conds(cross_attn=text, **facts)
-        t = model.process_timestep(sigma * model.model_sampling.multiplier)
-        context, mask = (
-            torch.cat([given[name].cond] * len(x)) if name in given else None
-            for name in ("c_crossattn", "attention_mask")
-        )
-        return x - sigma.view(-1, 1, 1, 1) * model.diffusion_model(x, t, context, mask, {})
+    def detect_unet_config(state_dict, key_prefix, metadata=None):
+        return {"image_model": "other"} if f"{key_prefix}other" in state_dict else None
+
+    return {
+        "comfy.conds": {"CONDRegular": CONDRegular},
+        "comfy.latent_formats": {"Flux": LatentFormat, "SDXL_Playground_2_5": LatentFormat},
+        "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType, "SDXL": type("SDXL", (), {})},
+        "comfy.model_detection": {"detect_unet_config": detect_unet_config},
+        "comfy.supported_models": {"models": []},
+        "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
+    }
+
+
+class ClipTarget:
+    def __init__(self, tokenizer, clip):
+        self.tokenizer, self.clip = tokenizer, clip
+
+
+def _answer(model, cond, x, sigma):
+    """What a pass of a model makes of x."""
+    import torch
+
+    text, facts = cond[0]
+    given = model.extra_conds(cross_attn=text, **facts)
+    t = model.process_timestep(sigma * model.model_sampling.multiplier)
+    context, mask = (
+        torch.cat([given[name].cond] * len(x)) if name in given else None
+        for name in ("c_crossattn", "attention_mask")
+    )
+    return x - sigma.view(-1, 1, 1, 1) * model.diffusion_model(x, t, context, mask, {})
+
+
+def _samplers():
+    """comfy.sample and comfy.samplers: guidance and noise, without memory management."""
+    import torch
 
     def sample_custom(
         model,
@@ -289,7 +311,7 @@ def _with_torch():
         seed=None,
     ):
         def guided(x, sigma):
-            away, towards = (answer(model.model, each, x, sigma) for each in (negative, positive))
+            away, towards = (_answer(model.model, each, x, sigma) for each in (negative, positive))
             made = away + cfg * (towards - away)
             return made if noise_mask is None else made * noise_mask + latent * (1 - noise_mask)
 
@@ -305,10 +327,6 @@ def _with_torch():
         )
         return form.process_out(made)
 
-    class KSAMPLER:
-        def __init__(self, sampler_function, extra_options=None):
-            self.sampler_function, self.extra_options = sampler_function, extra_options or {}
-
     def prepare_noise(latent_image, seed, noise_inds=None):
         generator = torch.Generator().manual_seed(seed)
         if noise_inds is None:
@@ -319,58 +337,63 @@ def _with_torch():
     def fix_empty_latent_channels(model, latent_image):
         return latent_image if latent_image.any() else latent_image[:, :1].repeat(1, 16, 1, 1)
 
-    def attend(q, k, v, mask):
-        return (
-            torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            .transpose(1, 2)
-            .flatten(2)
-        )
-
-    def detect_unet_config(state_dict, key_prefix, metadata=None):
-        return {"image_model": "other"} if f"{key_prefix}other" in state_dict else None
-
-    class WrapperExecutor:
-        def __init__(self, original, class_obj, wrappers):
-            self.original = original
-
-        @classmethod
-        def new_class_executor(cls, original, class_obj, wrappers):
-            return cls(original, class_obj, wrappers)
-
-        def execute(self, *args, **kwargs):
-            return self.original(*args, **kwargs)
-
     return {
-        "comfy.conds": {"CONDRegular": CONDRegular},
-        "comfy.latent_formats": {"Flux": LatentFormat, "SDXL_Playground_2_5": LatentFormat},
-        "comfy.model_base": {"BaseModel": BaseModel, "ModelType": ModelType, "SDXL": type("SDXL", (), {})},
-        "comfy.model_sampling": _sampling(),
-        "comfy.model_detection": {"detect_unet_config": detect_unet_config},
-        "comfy.patcher_extension": {
-            "get_all_wrappers": lambda wrapper_type, options: [],
-            "WrappersMP": type("WrappersMP", (), {"DIFFUSION_MODEL": "diffusion_model"}),
-            "WrapperExecutor": WrapperExecutor,
-        },
-        "comfy.supported_models": {"models": []},
-        "comfy.supported_models_base": {"BASE": BASE, "ClipTarget": ClipTarget},
-        "comfy.ldm": {},
-        "comfy.ldm.modules": {},
-        "comfy.ldm.modules.attention": {  # the real one calls q, k and v as it likes
-            "optimized_attention": lambda q, k, v, heads, mask=None, **_: attend(q, k, v, mask)
-        },
         "comfy.sample": {
             "sample_custom": sample_custom,
             "prepare_noise": prepare_noise,
             "fix_empty_latent_channels": fix_empty_latent_channels,
         },
         "comfy.samplers": {"KSAMPLER": KSAMPLER},
-        "comfy.sd": {"CLIP": CLIP, "VAE": Nothing, "load_diffusion_model": lambda unet_path: None},
-        "comfy.sd1_clip": {
-            name: type(name, (), {})
-            for name in ("SDTokenizer", "SD1Tokenizer", "SDClipModel", "SD1ClipModel")
-        },
-        "comfy.clip_model": {"CLIPTextModel": type("CLIPTextModel", (), {})},
+        "comfy.model_sampling": _sampling(),
         "latent_preview": {"prepare_callback": lambda model, steps: lambda step, x0, x, total_steps: None},
+    }
+
+
+class KSAMPLER:
+    def __init__(self, sampler_function, extra_options=None):
+        self.sampler_function, self.extra_options = sampler_function, extra_options or {}
+
+
+def _attention():
+    """What a model asks while it answers: attention, and wrappers that others have put around it."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    def attend(q, k, v, mask):
+        return scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+    return {
+        "comfy.ldm": {},
+        "comfy.ldm.modules": {},
+        "comfy.ldm.modules.attention": {  # the real one calls q, k and v as it likes
+            "optimized_attention": lambda q, k, v, heads, mask=None, **_: attend(q, k, v, mask)
+        },
+        "comfy.patcher_extension": {
+            "get_all_wrappers": lambda wrapper_type, options: [],
+            "WrappersMP": type("WrappersMP", (), {"DIFFUSION_MODEL": "diffusion_model"}),
+            "WrapperExecutor": WrapperExecutor,
+        },
+    }
+
+
+class WrapperExecutor:
+    def __init__(self, original, class_obj, wrappers):
+        self.original = original
+
+    @classmethod
+    def new_class_executor(cls, original, class_obj, wrappers):
+        return cls(original, class_obj, wrappers)
+
+    def execute(self, *args, **kwargs):
+        return self.original(*args, **kwargs)
+
+
+def _encoders():
+    """comfy.sd: the CLIP and the VAE, and the classes that the former is made of."""
+    names = ("SDTokenizer", "SD1Tokenizer", "SDClipModel", "SD1ClipModel")
+    return {
+        "comfy.sd": {"CLIP": CLIP, "VAE": Nothing, "load_diffusion_model": lambda unet_path: None},
+        "comfy.sd1_clip": {name: type(name, (), {}) for name in names},
+        "comfy.clip_model": {"CLIPTextModel": type("CLIPTextModel", (), {})},
     }
 
 
@@ -514,7 +537,10 @@ def modules(base="/nowhere"):
             "load_torch_file": lambda ckpt, safe_load=False: {},
             "calculate_parameters": len,
         },
-        **_with_torch(),
+        **_models(),
+        **_samplers(),
+        **_attention(),
+        **_encoders(),
         "folder_paths": _paths(base),
         "server": {"PromptServer": PromptServer},
     }
