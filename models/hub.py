@@ -22,6 +22,7 @@ Kind = Literal["folder", "gguf"]
 DEPTH = 2  # a model may lie in a folder of a folder: models/tipo/KBlueLeaf/TIPO-200M
 SCORERS = "scorers"  # the folder of scorers among other models
 WEIGHTS = (".safetensors", ".pt", ".pth", ".onnx")
+BUNDLED = Path(__file__).resolve().parent / "bundled"
 
 
 class ModelNotFound(ValueError):
@@ -73,7 +74,7 @@ def user_folder() -> Path:
 
 def bundled_folder() -> Path:
     """Returns the folder of the models that come with this package."""
-    return Path(__file__).resolve().parent / "bundled"
+    return BUNDLED
 
 
 def bundled_weights(name: str, folder: Path | None = None) -> Path:

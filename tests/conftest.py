@@ -51,12 +51,7 @@ def random_world_folder(tmp_path_factory):
 @pytest.fixture
 def random_world(random_world_folder, monkeypatch):
     """Models of random weights in the place of the bundled ones."""
-    from presample.models import hub
-    from presample.models.textcraftor import files
-    from presample.models.tinyworld import pipeline
-
-    for module in (hub, files, pipeline):
-        monkeypatch.setattr(module, "bundled_folder", lambda: random_world_folder)
+    monkeypatch.setattr("presample.models.hub.BUNDLED", random_world_folder)
     return random_world_folder
 
 

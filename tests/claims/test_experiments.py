@@ -292,7 +292,7 @@ def test_presampling_helps_under_guidance_and_a_wrong_model_hurts(tmp_path):
 
 
 def test_score_tags_ask_for_the_level_and_wait_for_the_bundled_models(monkeypatch, tmp_path):
-    monkeypatch.setattr("presample.models.claims.experiment.bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr("presample.models.hub.BUNDLED", tmp_path)
     assert "mmh-dit-tiny" in named("data-tags").missing()
     job = Job(replace(score_tags.Settings(), pictures=3), "good", 0, CPU, tmp_path)
     for draw in score_tags.scenes(job):

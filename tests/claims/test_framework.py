@@ -83,7 +83,7 @@ def test_a_cell_is_measured_once_and_anew_with_other_settings(tmp_path):
 
 
 def test_cells_are_measured_anew_where_the_files_that_are_read_are_others(tmp_path, monkeypatch):
-    monkeypatch.setattr("presample.models.claims.experiment.bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr("presample.models.hub.BUNDLED", tmp_path)
     e, plain = experiment(bundled=("tiny-eye/model.safetensors",)), experiment()
     assert e.missing() == "the bundled tiny-eye must be made first (docs/training.md)"
     places = set()

@@ -177,7 +177,7 @@ def test_folders_are_searched_in_a_fixed_order(tmp_path, monkeypatch):
 
 
 def test_what_is_bundled_beside_the_language_models_is_not_taken_for_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(hub, "bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr(hub, "BUNDLED", tmp_path)
     _model_folder(tmp_path / "painter-tiny")
     tiny = _model_folder(tmp_path / "tipo-tiny")
     assert _names(tmp_path) == ["tipo-tiny"]

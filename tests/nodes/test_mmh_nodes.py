@@ -489,6 +489,6 @@ def test_heads_are_shown_of_a_model_and_of_a_list(nodes, model):
 
 def test_a_little_world_that_is_not_there_is_named(comfy, nodes, monkeypatch, tmp_path):
     hub = comfy.tiny_world.bundled_weights.__globals__  # of the pack as this fake host has loaded it
-    monkeypatch.setitem(hub, "bundled_folder", lambda: tmp_path)
+    monkeypatch.setitem(hub, "BUNDLED", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"mmh-dit-tiny.*install the package again"):
         nodes["PresampleTinyWorldLoader"].execute()

@@ -59,8 +59,7 @@ def make_world():
 
 def bundle(folder):
     """Puts the little world's files elsewhere."""
-    native.bundled_folder = lambda: folder
-    tiny.bundled_weights = lambda name: hub.bundled_weights(name, folder)
+    hub.BUNDLED = folder
 
 
 bundle(FOLDER)

@@ -92,7 +92,7 @@ def test_latents_of_another_autoencoder_are_not_trained_on(random_world_folder, 
     bundled, chosen = tmp_path / "bundled", world.options(tmp_path)
     object.__setattr__(chosen, "pictures", 2)
     shutil.copytree(random_world_folder, bundled)
-    monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: bundled)
+    monkeypatch.setattr("presample.models.hub.BUNDLED", bundled)
     monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
     for _ in range(2):
         sources.source(chosen, train.shape(chosen), tmp_path / "work", make_accelerator(chosen))
@@ -104,7 +104,7 @@ def test_latents_of_another_autoencoder_are_not_trained_on(random_world_folder, 
 
 
 def test_batches_of_the_little_world_can_be_sent_to_workers(random_world_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: random_world_folder)
+    monkeypatch.setattr("presample.models.hub.BUNDLED", random_world_folder)
     monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
     chosen = world.options(tmp_path)
     for name, count in (("pictures", 2), ("batch", 1)):
@@ -119,7 +119,7 @@ def test_batches_of_the_little_world_can_be_sent_to_workers(random_world_folder,
 def test_a_reader_lies_beside_what_it_has_read_and_one_of_other_steps_is_another(
     random_world_folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("presample.models.hub.bundled_folder", lambda: random_world_folder)
+    monkeypatch.setattr("presample.models.hub.BUNDLED", random_world_folder)
     monkeypatch.setattr("presample.models.mmh_dit.training.world.CHUNK", 2)
     monkeypatch.setattr("presample.models.mmh_dit.training.reading.BATCH", 1)
     for steps in (1, 2, 2):
