@@ -55,6 +55,28 @@ def random_world(random_world_folder, monkeypatch):
     return random_world_folder
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """Ray on two cores of this machine."""
+    import ray
+
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium without a window."""
+    from browser_for_tests import CHROMIUM
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
 def pytest_collection_modifyitems(config, items):
     """Slow tests run where they are asked for: `-m slow`, or by their name."""
     if config.option.markexpr or any("::" in argument for argument in config.args):

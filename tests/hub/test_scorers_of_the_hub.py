@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from models_command_for_tests import run
 
-from presample.models import cli, hub
+from presample.models import hub
 from presample.models.fetching import download
 from presample.models.metrics import features, scorers
 from presample.models.published.known import KnownFile
@@ -29,10 +30,6 @@ def write(known: KnownScorer, folder: Path, *, without: str = "") -> Path:
 def free(known: KnownScorer) -> KnownScorer:
     """The same without its checksums, for the stand-in has files of its own."""
     return replace(known, parts=tuple(replace(part, sha256=None) for part in known.parts))
-
-
-def run(*argv: str) -> int:
-    return cli.main(["models", *argv])
 
 
 def test_every_score_and_every_feature_of_others_can_be_had():

@@ -2,20 +2,14 @@
 
 import importlib.util
 import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
+from browser_for_tests import CHROMIUM, served
 
 SHOTS = os.environ.get("PRESAMPLE_SHOTS")
-CHROMIUM = os.environ.get("PRESAMPLE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = [name for name in ("gradio", "playwright", "PIL") if importlib.util.find_spec(name) is None]
 MISSING += [] if CHROMIUM else ["a Chromium (PATH, or PRESAMPLE_CHROMIUM)"]
 pytestmark = pytest.mark.skipif(
@@ -31,41 +25,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(folder):
     """The page as the command serves it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = [sys.executable, str(Path(__file__).with_name("pairwise_server_for_tests.py"))]
-    environment = {**os.environ, "no_proxy": "127.0.0.1"}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([*program, str(folder), str(port)], env=environment, stderr=log)
-    try:
-        yield _ready(f"http://127.0.0.1:{port}", server, folder / "log")
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def _ready(address, server, log, seconds=120):
-    end = time.monotonic() + seconds
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            opener.open(address, timeout=2).read()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return address
-    pytest.fail(f"no page within {seconds} s: {log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+    program = Path(__file__).with_name("pairwise_server_for_tests.py")
+    with served(lambda port: (program, folder, port), folder / "log") as address:
+        yield address
 
 
 class Person:

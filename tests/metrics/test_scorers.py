@@ -14,13 +14,6 @@ PROMPTS = ["lake moon", "cat", "tree lake cat"]
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clip")
-    save_clip(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def images(tmp_path_factory):
     pixels = save_pictures(tmp_path_factory.mktemp("pictures"), 3)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255

@@ -3,20 +3,15 @@
 import importlib.util
 import json
 import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from browser_for_tests import CHROMIUM, served
 
 ROOT = Path(__file__).parents[2]
 SHOTS = os.environ.get("PRESAMPLE_SHOTS")
-CHROMIUM = os.environ.get("PRESAMPLE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 MISSING = [name for name in ("gradio", "playwright") if importlib.util.find_spec(name) is None]
 MISSING += [] if CHROMIUM else ["a Chromium (PATH, or PRESAMPLE_CHROMIUM)"]
 if not MISSING and int(version("gradio").split(".")[0]) > 4:
@@ -47,34 +42,13 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(standin, models):
+def address(standin, models, tmp_path_factory):
     """A server of its own, for it puts a fake host's modules in place."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "no_proxy": "127.0.0.1,localhost"}
-    environment |= {"HF_ENDPOINT": standin.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(models / "hf")}
-    environment["PRESAMPLE_MODELS"] = str(models / "own")
-    program = [sys.executable, str(Path(__file__).parent / "gradio_host.py"), str(port), str(models)]
-    server = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        yield _ready(f"http://127.0.0.1:{port}", server)
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def _ready(address, server, seconds=60):
-    end = time.monotonic() + seconds
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            opener.open(address, timeout=2).read()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return address
-    pytest.fail(f"no page of gradio within {seconds} s")
+    own = {"HF_ENDPOINT": standin.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(models / "hf")}
+    own |= {"PRESAMPLE_MODELS": str(models / "own"), "GRADIO_ANALYTICS_ENABLED": "False"}
+    program, log = Path(__file__).with_name("gradio_host.py"), tmp_path_factory.mktemp("host") / "log"
+    with served(lambda port: (program, port, models), log, environment=own) as address:
+        yield address
 
 
 class Page:
@@ -137,16 +111,6 @@ class Page:
             import gradio
 
             self.page.screenshot(path=Path(SHOTS) / f"{name}-{gradio.__version__}.png", full_page=True)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

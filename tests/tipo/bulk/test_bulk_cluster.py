@@ -6,14 +6,10 @@ import pytest
 
 ray = pytest.importorskip("ray", reason="more than one machine needs presample[ray]")
 pytest.importorskip("ray.data", reason="more than one machine needs presample[ray]")
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
-    yield
-    ray.shutdown()
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning"),
+    pytest.mark.usefixtures("cluster"),
+]
 
 
 def contents(path):

@@ -1,26 +1,14 @@
 """`presample eval images`: folders, prompts and MJHQ-30K in, a table or JSON out."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "metrics"))
-
-from scorers_for_tests import save_clip, save_pictures
+from scorers_for_tests import save_pictures
 
 from presample.models import cli
 from presample.models.metrics.sets import Wanted, read_mjhq, read_prompts
 from presample.models.tinyworld.following import visible_demands
 from presample.models.tinyworld.scores import Attributes
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("clip")
-    save_clip(folder)
-    return folder
 
 
 @pytest.fixture
