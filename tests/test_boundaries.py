@@ -57,14 +57,13 @@ ARROWS = {
     "seeds": set(),
     "files": set(),
     "cluster": {"options"},
-    "prompt": {"options"},
-    "lm": {"options", "interrupt"},
+    "prompt": set(),
+    "lm": {"interrupt"},
     "pictures": set(),
     "metrics": {"files", "options", "pictures", "published"},
     "mmh_dit": {
         "cluster",
         "files",
-        "hub",
         "interrupt",
         "latents",
         "metrics",
@@ -73,7 +72,7 @@ ARROWS = {
         "playground.balance",
         "playground.buckets",
     },
-    "bench": {"files", "latents", "options", "lm", "metrics", "mmh_dit", "tipo"},
+    "bench": {"files", "latents", "lm", "metrics", "mmh_dit", "tipo"},
     "tinyworld": {
         "files",
         "latents",
@@ -84,25 +83,14 @@ ARROWS = {
         "lm.tokenizer",
         "prompt.document",
     },
-    "textcraftor": {
-        "files",
-        "hub",
-        "latents",
-        "metrics",
-        "mmh_dit.flow",
-        "mmh_dit.model",
-        "options",
-        "sheet",
-    },
+    "textcraftor": {"hub", "latents", "metrics", "mmh_dit.flow", "mmh_dit.model", "options"},
     "playground": {"interrupt", "options", "seeds"},
     "trainer": {"files", "options", "seeds"},
     "claims": {
         "files",
         "hub",
-        "lm",
         "metrics",
         "mmh_dit",
-        "options",
         "playground",
         "seeds",
         "textcraftor",
@@ -118,10 +106,9 @@ ARROWS = {
     "fetching": {"hub", "published", "transfer"},
     "tipo": {"cluster", "files", "options", "hub", "lettering", "lm", "prompt", "published"},
 }
-# Making and measuring models is the only work that needs the little world, the trainer, metrics and all of
-# a denoiser.
+# Making and measuring models is the only work that needs the little world, the trainer and all of a denoiser.
 WORKSHOP = "training"
-OPEN_TO_WORKSHOPS = {"metrics", "mmh_dit", "seeds", "tinyworld", "trainer"}
+OPEN_TO_WORKSHOPS = {"files", "hub", "mmh_dit", "seeds", "sheet", "tinyworld", "trainer"}
 
 
 def violations(path: str, source: str) -> list[str]:
@@ -290,6 +277,22 @@ def test_a_file_keeps_the_rules_of_the_house(path):
 def test_every_part_of_models_has_its_arrows_stated():
     parts = {_part(PurePosixPath(path).parts[1]) for path in files() if path.startswith("models/")}
     assert parts - {"cli"} <= set(ARROWS)
+
+
+def test_every_arrow_that_is_stated_is_used():
+    used, in_workshops = set(), set()
+    for file in (PurePosixPath(path) for path in files() if path.startswith("models/")):
+        part = _part(file.parts[1])
+        names = _imports(file, ast.parse((ROOT / file).read_text(encoding="utf-8")))
+        for inside in (name.removeprefix(".models.") for name, _ in names if name.startswith(".models.")):
+            for other in (_part(inside.partition(".")[0]), ".".join(inside.split(".")[:2])):
+                if WORKSHOP not in file.parts:
+                    used.add((part, other))
+                elif other != part and other not in ARROWS[part]:
+                    in_workshops.add(other)
+    stated = {(part, other) for part, others in ARROWS.items() for other in others}
+    assert not stated - used, "delete them, or open the part to workshops where only these need it"
+    assert in_workshops >= OPEN_TO_WORKSHOPS
 
 
 def test_tests_are_small_too_and_no_package():
