@@ -23,6 +23,7 @@ class Option:
     """One option as every adapter needs it: name, type, default, bounds, choices and a sentence of help.
 
     `choices` are all there is; `presets` are values that have a name, beside any text of the user's own.
+    `beside` options change neither what is made nor the way to it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Option:
     multiline: bool = False
     aliases: tuple[str, ...] = ()
     presets: tuple[str, ...] = ()
+    beside: bool = False
 
 
 def option(
@@ -51,6 +53,7 @@ def option(
     multiline: bool = False,
     aliases: Iterable[str] = (),
     presets: Iterable[str] = (),
+    beside: bool = False,
 ):
     """Returns a dataclass field that carries all that an adapter has to know about it."""
     facts = {
@@ -63,6 +66,7 @@ def option(
         "multiline": multiline,
         "aliases": tuple(aliases),
         "presets": tuple(presets),
+        "beside": beside,
     }
     return field(default=default, metadata=facts)
 

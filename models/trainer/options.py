@@ -1,17 +1,16 @@
 """The options that every trainer has: a trainer's own dataclass inherits them and adds what its model has."""
 
-import dataclasses
 import re
 from dataclasses import dataclass
 
-from ..options import option
+from ..options import describe, option
 
 
 @dataclass(frozen=True)
 class FitOptions:
     """How a model is trained, whichever it is."""
 
-    out: str = option("out/trained", "Folder for the model; made when it is missing.")
+    out: str = option("out/trained", "Folder for the model; made when it is missing.", beside=True)
     steps: int = option(10000, "Optimizer steps.", low=1, high=10**7, step=1)
     lr: float = option(1e-3, "Highest learning rate.", low=1e-8, high=1.0, step=1e-5)
     warmup: int = option(200, "Steps until the highest learning rate.", low=0, high=10**6, step=1)
@@ -31,19 +30,19 @@ class FitOptions:
     guard: bool = option(True, "Skip the update of a step whose loss is a spike.")
     precision: str = option("bf16", "Arithmetic of matrix products.", choices=("no", "bf16"))
     seed: int = option(0, "Decides weights, data and their order.", low=0, high=2**31, step=1)
-    work: str = option("", "Folder for checkpoint, log and pictures. Empty: training/ beside the model.")
-    save_every: int = option(400, "Steps between checkpoints to resume from.", low=1, high=10**7, step=1)
-    log_every: int = option(20, "Steps between lines of the log.", low=1, high=10**7, step=1)
-    resume: bool = option(True, "Go on from the checkpoint in the folder, where there is one.")
-
-
-# They change neither the model nor the way to it.
-BESIDE = ("out", "work", "cache", "save_every", "log_every", "resume", "workers", "compile")
+    work: str = option(
+        "", "Folder for checkpoint, log and pictures. Empty: training/ beside the model.", beside=True
+    )
+    save_every: int = option(
+        400, "Steps between checkpoints to resume from.", low=1, high=10**7, step=1, beside=True
+    )
+    log_every: int = option(20, "Steps between lines of the log.", low=1, high=10**7, step=1, beside=True)
+    resume: bool = option(True, "Go on from the checkpoint in the folder, where there is one.", beside=True)
 
 
 def recipe(options: FitOptions) -> dict:
     """Returns the options that change the model, as JSON has them: what a checkpoint must agree with."""
-    found = {k: v for k, v in dataclasses.asdict(options).items() if k not in BESIDE}
+    found = {fact.name: getattr(options, fact.name) for fact in describe(type(options)) if not fact.beside}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 

@@ -240,6 +240,14 @@ def test_a_training_that_ended_is_not_given_the_name_of_another(tmp_path, other,
     assert train(small.options(tmp_path, resume=False, **other)).steps == other.get("steps", 14)
 
 
+def test_what_a_training_shows_of_itself_is_no_other_training(tmp_path, caplog):
+    first = train(small.options(tmp_path))
+    with caplog.at_level("INFO", logger="presample"):
+        again = train(small.options(tmp_path, log_every=5, save_every=7))
+    assert again.steps == first.steps
+    assert "other options" not in caplog.text
+
+
 def test_a_training_that_was_stopped_ends_where_it_is_when_asked_for_no_more_steps(tmp_path):
     chosen = small.options(tmp_path, save_every=5)
     with pytest.raises(KeyboardInterrupt):

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from presample.models.mmh_dit.training import options as mmh
 from presample.models.options import describe
 from presample.models.seeds import generator_for
+from presample.models.textcraftor.training.options import CraftOptions
+from presample.models.tinyworld.training.painted import PaintedOptions
 from presample.models.tipo.training.train import TrainOptions
 from presample.models.trainer import checkpoint, guard
 from presample.models.trainer.ema import Average
@@ -229,7 +232,23 @@ def test_a_trainer_inherits_options_and_changes_defaults_alone():
     assert own["steps"].default == 12000 != base["steps"].default
     assert own["steps"].help == base["steps"].help
     assert own["steps"].high == base["steps"].high
-    assert not {"out", "resume", "workers"} & recipe(TrainOptions()).keys()
+
+
+@pytest.mark.parametrize(
+    ("cls", "beside", "within"),
+    [
+        (FitOptions, {"out", "work", "save_every", "log_every", "resume"}, {"steps", "seed", "precision"}),
+        (TrainOptions, {"workers"}, {"tokens"}),
+        (PaintedOptions, {"workers", "cache"}, {"pictures"}),
+        # cfg paints what is judged here, and a text file keeps its last prompts for what is measured.
+        (CraftOptions, {"samples", "samples_every"}, {"cfg", "measured", "checkpointing"}),
+        (mmh.TrainOptions, {"samples", "samples_every", "decoder", "cfg", "workers", "compile"}, {"dtype"}),
+    ],
+)
+def test_a_recipe_has_what_the_model_depends_on_and_not_what_is_beside(cls, beside, within):
+    base = set() if cls is FitOptions else {"out", "work", "save_every", "log_every", "resume"}
+    assert {fact.name for fact in describe(cls)} - recipe(cls()).keys() == base | beside
+    assert within <= recipe(cls()).keys()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class TrainOptions(FitOptions, flow.FlowOptions):
         False,
         "Compile the blocks with torch.compile: minutes at first, then faster steps. It needs a C++ compiler,"
         " on a GPU Triton too.",
+        beside=True,
     )
     dtype: str = option("fp16", "Type of the weights in the file.", choices=DTYPES)
     reading: float = option(
@@ -54,12 +55,18 @@ class TrainOptions(FitOptions, flow.FlowOptions):
     )
     pictures: int = option(98304, "Scenes of the little world to paint.", low=256, high=10**7, step=256)
     decoder: str = option(
-        "", "TAESD file with 16 channels that makes samples of cached latents visible. Empty: rough colours."
+        "",
+        "TAESD file with 16 channels that makes samples of cached latents visible. Empty: rough colours.",
+        beside=True,
     )
-    samples_every: int = option(500, "Steps between sheets of sample pictures.", low=1, high=10**7, step=1)
-    samples: int = option(16, "Pictures of a sheet; 0 makes none.", low=0, high=256, step=1)
-    cfg: float = option(3.0, "Guidance of the samples.", low=0.0, high=30.0, step=0.1)
-    workers: int = option(0, "Processes that read the data; they only change the speed.", low=0, high=256)
+    samples_every: int = option(
+        500, "Steps between sheets of sample pictures.", low=1, high=10**7, step=1, beside=True
+    )
+    samples: int = option(16, "Pictures of a sheet; 0 makes none.", low=0, high=256, step=1, beside=True)
+    cfg: float = option(3.0, "Guidance of the samples.", low=0.0, high=30.0, step=0.1, beside=True)
+    workers: int = option(
+        0, "Processes that read the data; they only change the speed.", low=0, high=256, beside=True
+    )
     balance: float = option(
         1.0,
         "Shapes are drawn as their number of pictures to this power: 1 shows every picture once an epoch,"

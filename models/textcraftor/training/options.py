@@ -70,8 +70,10 @@ class CraftOptions(FitOptions):
         0.4, "Share of the steps that the original encoder keeps in use.", low=0.0, high=1.0, step=0.01
     )
     checkpointing: bool = option(True, "Compute steps again for their gradients: less memory, more time.")
-    samples_every: int = option(20, "Steps between sheets of pictures.", low=1, high=10**7, step=1)
-    samples: int = option(4, "Prompts of a sheet; 0 makes none.", low=0, high=256, step=1)
+    samples_every: int = option(
+        20, "Steps between sheets of pictures.", low=1, high=10**7, step=1, beside=True
+    )
+    samples: int = option(4, "Prompts of a sheet; 0 makes none.", low=0, high=256, step=1, beside=True)
     measured: int = option(64, "Held-out prompts that the card is measured on.", low=0, high=10**6, step=1)
 
 

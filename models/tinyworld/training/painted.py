@@ -24,8 +24,10 @@ class PaintedOptions(FitOptions):
     """How a model is trained that learns from painted pictures."""
 
     pictures: int = option(24576, "Pictures painted, in steps of 1024.", low=1024, high=10**6, step=1024)
-    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.")
-    workers: int = option(0, "Processes that paint; they change nothing but the speed.", low=0, high=256)
+    cache: str = option("out/tiny-pictures", "Folder where painted pictures are kept.", beside=True)
+    workers: int = option(
+        0, "Processes that paint; they change nothing but the speed.", low=0, high=256, beside=True
+    )
 
 
 def shards(options: PaintedOptions) -> list[Shard]:

@@ -50,7 +50,7 @@ class TrainOptions(FitOptions):
     mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
     vocabulary: int = option(2048, "Entries of the tokenizer, special tokens included.", low=512, high=65536)
     workers: int = option(
-        0, "Processes that make the data; they change nothing but the speed.", low=0, high=256
+        0, "Processes that make the data; they change nothing but the speed.", low=0, high=256, beside=True
     )
 
 
