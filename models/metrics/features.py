@@ -19,12 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..pictures import FORMATS, NoPicture, eight_bits, open_whole
+from ..pictures import FORMATS, SUFFIXES, NoPicture, eight_bits, open_whole
 from .inception import SIDE, load_inception
 from .preprocess import IMAGENET, clean_square
 from .pretrained import load_pretrained, model_type
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 DINO_SIDE = 224
 MOST_WAITING = 1 << 26  # pixels of groups that are not full, with 3 bytes each
 

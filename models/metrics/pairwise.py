@@ -20,8 +20,8 @@ from typing import Any
 
 from ..files import read_text, within
 from ..options import option
+from ..pictures import SUFFIXES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 CHOICES = ("a", "b", "same")
 SIDES = ("left", "right", "same")
 LAYOUT = (

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...files import within
+from ...pictures import SUFFIXES
 
-PICTURES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp")
 # Named as left out, since people would wonder; other files are passed over.
 NOT_READ = {
     **dict.fromkeys(
@@ -84,7 +84,7 @@ def _folder(root: Path, number: int, prefix: str, field: str, on_problem: Proble
             path = Path(folder, name)
             file = path.relative_to(root).as_posix()
             suffix = path.suffix.lower()
-            if name.startswith(".") or suffix not in (*PICTURES, ".tar"):
+            if name.startswith(".") or suffix not in (*SUFFIXES, ".tar"):
                 if suffix in NOT_READ and not name.startswith("."):
                     on_problem(prefix + file, NOT_READ[suffix])
                 continue
@@ -246,7 +246,7 @@ def _split(name: str) -> tuple[str, str, str]:
 def _sample(
     tar: tarfile.TarFile, sample: Mapping[str, tarfile.TarInfo], place: Place, field: str, on_problem: Problem
 ) -> Iterator[Item]:
-    suffix = next((suffix for suffix in PICTURES if suffix in sample), None)
+    suffix = next((suffix for suffix in SUFFIXES if suffix in sample), None)
     if suffix is None:
         if sample:
             name = next(iter(sample.values())).name
