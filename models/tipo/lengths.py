@@ -21,7 +21,7 @@ NONE = Limits(0, 0, 0, 0)
 
 # Training: general tags in the sample, of which at most max_tags are kept; paragraphs times sentences of
 # prose.
-LENGTHS = {
+LIMITS = {
     "very_short": Limits(6, 18, 1, 2),
     "short": Limits(18, 36, 2, 4),
     "long": Limits(36, 48, 4, 8),
@@ -30,7 +30,7 @@ LENGTHS = {
 
 # KGen asks for more than the buckets hold: 54 tags for very_long (which begins at 48), 54 for long (capped
 # at 48).
-KGEN = {
+KGEN_LIMITS = {
     "very_short": Limits(6, 18, 1, 2),
     "short": Limits(18, 36, 2, 4),
     "long": Limits(36, 54, 4, 8),
@@ -38,15 +38,23 @@ KGEN = {
 }
 
 # The first number of general tags of each bucket, and (paragraphs, sentences in each) of its prose.
-BUCKETS = {"very_short": 0, "short": 18, "long": 36, "very_long": 48}
+BUCKETS = {**{name: bounds.min_tags for name, bounds in LIMITS.items()}, "very_short": 0}
 PARAGRAPHS = {"very_short": (1, 2), "short": (1, 4), "long": (2, 4), "very_long": (3, 6)}
+
+_TABLES = {"none": LIMITS, "kgen-0.3.1": KGEN_LIMITS}
+COMPATS = tuple(_TABLES)
+
+
+def check_compat(compat: str) -> None:
+    """Raises ValueError where `compat` is none of `COMPATS`."""
+    if compat not in COMPATS:
+        raise ValueError(f"compat must be {' or '.join(COMPATS)}, got {compat!r}")
 
 
 def limits(length: str, compat: str = "none") -> Limits:
     """Returns the bounds of a length target; "none" is four zeros. Raises ValueError for an unknown name."""
-    table = {"none": LENGTHS, "kgen-0.3.1": KGEN}.get(compat)
-    if table is None:
-        raise ValueError(f"compat must be none or kgen-0.3.1, got {compat!r}")
+    check_compat(compat)
+    table = _TABLES[compat]
     if length == "none":
         return NONE
     if length not in table:

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from ..options import MAX_SEED, option
+from ..prompt.document import FORMS, REGIONS
 from ..prompt.presets import PRESETS
 from ..published.tipo import TASKS
+from .lengths import COMPATS, LIMITS
 
-LENGTHS = ("none", "very_short", "short", "long", "very_long")
-FORMS = ("auto", "tags", "prose")
-REGIONS = ("break", "lines", "off")
+LENGTHS = ("none", *LIMITS)
 BAN_MODES = ("tag", "substring")
-COMPATS = ("none", "kgen-0.3.1")
 VARIETIES = ("independent", "tree")
 # "tags" goes on with tags alone; the others are named by what is given and what is written from it.
 TASK_CHOICES = ("auto", "tags", *TASKS)

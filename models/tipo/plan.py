@@ -9,6 +9,7 @@ crashes.
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from .lengths import check_compat
 from .wire import TASKS, find_task
 
 TRAINED = tuple(name for name in TASKS if name)
@@ -82,8 +83,7 @@ def plan(inputs: Inputs, *, tasks: Collection[str] = TRAINED, compat: str = "non
     compat="kgen-0.3.1" they are KGen's passes, which take no notice of `tasks`.
     Raises ValueError for an unknown `compat`.
     """
-    if compat not in ("none", "kgen-0.3.1"):
-        raise ValueError(f"compat must be none or kgen-0.3.1, got {compat!r}")
+    check_compat(compat)
     if compat == "none":
         rows = [_allowed(row, tasks) for row in _ours(inputs)]
     else:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from .lengths import LIMITS
 from .tag_words import CATEGORIES
 from .tags import is_special
 
@@ -22,7 +23,7 @@ METADATA = ("meta", "rating", "artist", "characters", "copyrights", "quality")
 ASPECT_RATIO = "aspect ratio"
 CONTENT = ("tag", "short", "long")
 
-LENGTH_TOKENS = {name: f"<|{name}|>" for name in ("very_short", "short", "long", "very_long")}
+LENGTH_TOKENS = {name: f"<|{name}|>" for name in LIMITS}
 EMPTY, GEN_META = "<|empty|>", "<|gen_meta|>"
 
 

@@ -11,7 +11,7 @@ from presample.models.prompt.document import canonical
 from presample.models.tipo.branches import GROUP, GroupGuide
 from presample.models.tipo.expand import expand_many, load_tipo
 from presample.models.tipo.expansion import Request
-from presample.models.tipo.lengths import LENGTHS
+from presample.models.tipo.lengths import LIMITS
 from presample.models.tipo.options import ExpandOptions
 
 LIVELY = ExpandOptions(
@@ -53,7 +53,7 @@ def test_beginnings_are_shared_so_fewer_tokens_are_drawn(tipo):
 
 def test_every_variation_keeps_to_length_bans_and_what_the_user_said(tipo):
     found = variations(tipo, 24, prompt="scenery, night, (lake:1.2)", ban="tree, *cloud*, water")
-    limits = LENGTHS["very_short"]
+    limits = LIMITS["very_short"]
     for each in found:
         tags = added(each)
         assert limits.min_tags <= len(tags) + 3 <= limits.max_tags

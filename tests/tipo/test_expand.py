@@ -25,7 +25,7 @@ from presample.models.tipo import layouts
 from presample.models.tipo.bans import BadPattern, compile_bans
 from presample.models.tipo.expand import load_tipo
 from presample.models.tipo.expansion import Request
-from presample.models.tipo.lengths import LENGTHS
+from presample.models.tipo.lengths import LIMITS
 
 
 @pytest.fixture(scope="session", params=["auto", "float32"])
@@ -225,9 +225,9 @@ def test_each_pass_is_begun_once_and_never_retried(tipo, monkeypatch, prompt, op
         assert expansion.prompt == prompt
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", LIMITS)
 def test_lengths_are_met(tipo, length):
-    bounds = LENGTHS[length]
+    bounds = LIMITS[length]
     prompts = ["night, scenery, masterpiece, hatsune miku", "1girl", "A cat. A dog. A tree stands there."]
     for prompt in prompts if length.endswith("short") else prompts[:1]:
         expansion = run(prompt, tipo, tag_length=length, prose_length=length)

@@ -11,7 +11,7 @@ from presample.models.lm.sampling import Sampling
 from presample.models.prompt.document import canonical
 from presample.models.tipo.draft import REPEATED, UNSAFE
 from presample.models.tipo.guide import TRIES, ProseGuide, TagGuide
-from presample.models.tipo.lengths import LENGTHS, limits
+from presample.models.tipo.lengths import LIMITS, limits
 from presample.models.tipo.tag_words import QUALITY
 
 WORDS = ("long", "hair", "blue", "sky", "red", "solo", "focus", "dress", "star", "girl", "tree")
@@ -109,7 +109,7 @@ def test_a_model_that_wants_nothing_else_is_given_up():
 # How many tags
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", LIMITS)
 @pytest.mark.parametrize("compat", ["none", "kgen-0.3.1"])
 @pytest.mark.parametrize("have", [0, 5, 17, 71])
 @pytest.mark.parametrize("eager", [True, False])
@@ -261,7 +261,7 @@ TALE += [
 ]
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", LIMITS)
 @pytest.mark.parametrize("have", [0, 1, 3])
 @pytest.mark.parametrize("stop", [1e9, 0.0])
 def test_there_are_at_least_and_at_most_so_many_sentences(length, have, stop):

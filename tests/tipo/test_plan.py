@@ -187,11 +187,11 @@ def test_length_targets_say_what_is_wanted(given, targets, passes):
 
 
 def test_minima_and_maxima_are_those_of_training_and_kgens_those_of_kgen():
-    table = {name: limits(name) for name in lengths.LENGTHS}
+    table = {name: limits(name) for name in lengths.LIMITS}
     assert [t.min_tags for t in table.values()] == [6, 18, 36, 48]
     assert [t.max_tags for t in table.values()] == [18, 36, 48, 72]
     assert [(t.min_sentences, t.max_sentences) for t in table.values()] == [(1, 2), (2, 4), (4, 8), (6, 18)]
-    kgen = {name: limits(name, "kgen-0.3.1") for name in lengths.KGEN}
+    kgen = {name: limits(name, "kgen-0.3.1") for name in lengths.KGEN_LIMITS}
     assert [t.min_tags for t in kgen.values()] == [6, 18, 36, 54]
     assert [t.max_tags for t in kgen.values()] == [18, 36, 54, 72]
     assert [(t.min_sentences, t.max_sentences) for t in kgen.values()] == [(1, 2), (2, 4), (4, 8), (8, 10000)]
@@ -203,6 +203,13 @@ def test_every_length_that_can_be_chosen_has_limits_and_none_is_nothing():
             assert limits(name, compat).max_tags >= limits(name, compat).min_tags
     assert limits("none") == lengths.Limits(0, 0, 0, 0)
     assert set(options.LENGTHS) - {"none"} == set(wire.LENGTH_TOKENS)
+
+
+def test_every_table_of_lengths_has_the_same_lengths_and_they_agree():
+    tables = (lengths.LIMITS, lengths.KGEN_LIMITS, lengths.BUCKETS, lengths.PARAGRAPHS)
+    assert {tuple(table) for table in tables} == {tuple(lengths.LIMITS)}
+    for name, (paragraphs, sentences) in lengths.PARAGRAPHS.items():
+        assert lengths.LIMITS[name].max_sentences == paragraphs * sentences
 
 
 @pytest.mark.parametrize(

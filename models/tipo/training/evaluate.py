@@ -23,7 +23,7 @@ from ...tinyworld.net import eliminate
 from ...tinyworld.scene import ASPECTS, Scene, aspect_of, sample_many, world
 from ...tinyworld.tags import SPECIAL, TAGS, mention, mentioned
 from .. import wire
-from ..lengths import LENGTHS, bucket
+from ..lengths import LIMITS, bucket
 from ..options import ExpandOptions
 from .batches import encode
 from .card import write_card
@@ -138,7 +138,7 @@ def forced_requests(options: EvalOptions) -> list[Sample]:
         _, tags = mention(scene, generator)
         count = 1 + int(torch.randint(5, (), generator=generator))
         given = tags["general"][:: max(1, len(tags["general"]) // count)][:count]
-        length = list(LENGTHS)[i % len(LENGTHS)]
+        length = list(LIMITS)[i % len(LIMITS)]
         tags = {
             "special": tags.get("special", ()),
             "general": given,
@@ -200,7 +200,7 @@ def by_bucket(answers: Sequence[Answer]) -> dict[str, float]:
     """Returns the share that keeps its length, for each length asked for."""
     return {
         name: share(keeps_length(a) for a in answers if a.sample.length == name)
-        for name in LENGTHS
+        for name in LIMITS
         if any(a.sample.length == name for a in answers)
     }
 

@@ -14,7 +14,7 @@ import torch
 
 from ...prompt.sentences import split_sentences
 from .. import wire
-from ..lengths import LENGTHS, PARAGRAPHS, bucket
+from ..lengths import LIMITS, PARAGRAPHS, bucket
 
 TOTAL_DROP = 0.10  # no metadata, no general tag given
 INFO_DROP = 0.30  # otherwise: each line of metadata is kept with KEEP_INFO
@@ -148,7 +148,7 @@ def _split(
     general = record.tags.get("general", ())
     shuffled = [general[i] for i in torch.randperm(len(general), generator=generator).tolist()]
     length = bucket(len(general) + len(words))
-    count = min(LENGTHS[length].max_tags - len(words), len(general))
+    count = min(LIMITS[length].max_tags - len(words), len(general))
     n_given = 0 if total_drop else 1 + _integer(generator, max(3 * count // 5, 1) + 1)
     given = shuffled[: min(n_given, count)]
     withheld = tuple(shuffled[len(given) : count])

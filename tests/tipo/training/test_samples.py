@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from presample.models.tipo import wire
-from presample.models.tipo.lengths import BUCKETS, LENGTHS, PARAGRAPHS, bucket
+from presample.models.tipo.lengths import BUCKETS, LIMITS, PARAGRAPHS, bucket
 from presample.models.tipo.training import samples
 from presample.models.tipo.training.samples import Habits, Record, build, candidates
 
@@ -89,7 +89,7 @@ def test_the_length_is_the_largest_bucket_reached_and_its_cap_holds(count):
     record = Record({"general": GENERAL[:count]})
     for s in draw(record, 40):
         assert s.length == max((n for n in BUCKETS if BUCKETS[n] <= count), key=BUCKETS.get) == bucket(count)
-        assert len(s.given) + len(s.withheld) == min(count, LENGTHS[s.length].max_tags)
+        assert len(s.given) + len(s.withheld) == min(count, LIMITS[s.length].max_tags)
         assert s.text.splitlines()[0] == f"target: <|{s.length}|>"
 
 
