@@ -154,7 +154,7 @@ def way(s: Trained, arm: str) -> Way:
         return edm_way(EDM(sigma_max=s.sigma_max, p_mean=s.p_mean, p_std=s.p_std), s.steps)
     alphas, prediction = sd_alphas_cumprod(), "epsilon"
     if arm == "ztsnr":
-        alphas, prediction = zero_terminal_snr(alphas, last=LAST_ALPHA), "v"
+        alphas, prediction = zero_terminal_snr(alphas, last=LAST_ALPHA), "v_prediction"
     discrete = Discrete(alphas, prediction)
     places = torch.linspace(len(alphas) - 1, 0, s.steps + 1)[:-1].round().long()
     sigmas = torch.cat((discrete.sigmas[places], discrete.sigmas.new_zeros(1)))

@@ -18,7 +18,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from .schedules import sigmas_of
+from .latents import SIGMA_DATA
+from .schedules import RHO, SIGMA_MAX, SIGMA_MIN, sigmas_of
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """(c_in·x (b, ...), c_noise (b)) -> F (b, ...)."""
@@ -26,7 +27,7 @@ Network = Callable[[Tensor, Tensor], Tensor]
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """(x (b, ...), sigma (b)) -> what x would be without noise (b, ...)."""
 
-PREDICTIONS = ("epsilon", "v")
+PREDICTIONS = ("epsilon", "v_prediction")
 
 
 class Scalings(NamedTuple):
@@ -53,10 +54,10 @@ class EDM:
     Training noise is ln sigma ~ N(p_mean, p_std²). `sigma_data` is the standard deviation of the data.
     """
 
-    sigma_data: float = 0.5
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
+    sigma_data: float = SIGMA_DATA
+    sigma_min: float = SIGMA_MIN
+    sigma_max: float = SIGMA_MAX
+    rho: float = RHO
     p_mean: float = -1.2
     p_std: float = 1.2
 

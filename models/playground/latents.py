@@ -9,19 +9,19 @@ from torch import Tensor
 
 MEAN = (-1.6574, 1.886, -1.383, 2.5155)
 STD = (8.4927, 5.9022, 6.5498, 5.2299)
-SCALE = 0.5  # sigma_data
+SIGMA_DATA = 0.5
 
 
 def to_network(latent: Tensor) -> Tensor:
     """Returns a latent (b, 4, h, w) of the autoencoder, unscaled, as the network knows it."""
     mean, std = _of_channels(latent)
-    return (latent - mean) * SCALE / std
+    return (latent - mean) * SIGMA_DATA / std
 
 
 def from_network(latent: Tensor) -> Tensor:
     """Returns a latent (b, 4, h, w) of the network as the autoencoder knows it; undoes `to_network`."""
     mean, std = _of_channels(latent)
-    return latent * std / SCALE + mean
+    return latent * std / SIGMA_DATA + mean
 
 
 def _of_channels(latent: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from ..options import option, validate
 
+SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7.0  # Playground v2.5's
 LAST_ALPHA = 4.8973451890853435e-08  # for samplers that need a finite last sigma, 4518.76; ComfyUI's number
 
 
 def karras(
     steps: int,
     *,
-    sigma_min: float = 0.002,
-    sigma_max: float = 80.0,
-    rho: float = 7.0,
+    sigma_min: float = SIGMA_MIN,
+    sigma_max: float = SIGMA_MAX,
+    rho: float = RHO,
     denoise: float = 1.0,
 ) -> Tensor:
     """Returns the sigmas (steps + 1) from sigma_max down to sigma_min, and 0.
@@ -74,10 +75,10 @@ class ScheduleOptions:
     """EDM's schedule; the defaults are Playground v2.5's."""
 
     steps: int = option(50, "Steps from noise to picture; 25 show much of it.", low=1, high=1000, step=1)
-    sigma_max: float = option(80.0, "Noise to begin with.", low=0.01, high=10000, step=0.01)
-    sigma_min: float = option(0.002, "Last noise above none.", low=0.0001, high=10, step=0.0001)
+    sigma_max: float = option(SIGMA_MAX, "Noise to begin with.", low=0.01, high=10000, step=0.01)
+    sigma_min: float = option(SIGMA_MIN, "Last noise above none.", low=0.0001, high=10, step=0.0001)
     rho: float = option(
-        7.0, "How much steps gather at low noise; 1 is even.", low=0.1, high=100, step=0.1, advanced=True
+        RHO, "How much steps gather at low noise; 1 is even.", low=0.1, high=100, step=0.1, advanced=True
     )
     shift: float = option(
         1.0, "Multiplies all sigmas; Resolution Shift says how much.", low=0.01, high=100, step=0.01

@@ -19,7 +19,7 @@ def kinds():
     return {
         "edm": PLAYGROUND,
         "epsilon": Discrete(alphas),
-        "v": Discrete(zero_terminal_snr(alphas, last=LAST_ALPHA), "v"),
+        "v": Discrete(zero_terminal_snr(alphas, last=LAST_ALPHA), "v_prediction"),
     }
 
 
@@ -103,7 +103,7 @@ def test_epsilon_prediction_is_asked_for_the_noise_and_v_for_its_velocity():
     alpha = alphas[step].view(-1, 1)
     sigma = ((1 - alphas[step]) / alphas[step]).sqrt()
     x = x_0 + sigma.view(-1, 1) * noise
-    epsilon, v = Discrete(alphas), Discrete(alphas, "v")
+    epsilon, v = Discrete(alphas), Discrete(alphas, "v_prediction")
     torch.testing.assert_close(module.target(x_0, x, sigma, epsilon), noise)
     torch.testing.assert_close(
         module.target(x_0, x, sigma, v), alpha.sqrt() * noise - (1 - alpha).sqrt() * x_0

@@ -287,7 +287,7 @@ def test_latents_go_to_the_network_and_back():
 
 def test_discrete_schedules_sample_with_the_same_rules():
     alphas = zero_terminal_snr(sd_alphas_cumprod(), last=LAST_ALPHA)
-    how = Discrete(alphas, "v")
+    how = Discrete(alphas, "v_prediction")
 
     def network(x, t):
         at = (t.round().long()).clamp(0, 999)
