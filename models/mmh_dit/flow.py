@@ -25,7 +25,6 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 
 PATHS = ("icfm", "target")
 TIMES = ("uniform", "logit_normal")
-SAMPLERS = ("euler", "heun")
 
 
 # The path and its velocity
@@ -219,7 +218,7 @@ class SampleOptions:
     cfg: float = option(
         5.0, "How much the text is followed; 1 is the model itself.", low=0, high=30, step=0.1
     )
-    sampler: str = option("euler", "Rule of a step; heun asks the model twice.", choices=SAMPLERS)
+    sampler: str = option("euler", "Rule of a step; heun asks the model twice.", choices=RULES)
     shift: float = option(1.0, "Above 1 more steps are spent on composition.", low=0.1, high=20, step=0.05)
     denoise: float = option(1.0, "How much of a given picture is made anew.", low=0.01, high=1, step=0.01)
     icfm_sigma: float = option(

@@ -324,7 +324,7 @@ def test_sigmas_are_exactly_equally_far_apart(nodes):
     assert torch.allclose(shifted, torch.tensor([1.0, 0.75, 0.0]))
 
 
-@pytest.mark.parametrize("rule", flow.SAMPLERS)
+@pytest.mark.parametrize("rule", flow.RULES)
 @pytest.mark.parametrize(("denoise", "sigma", "shift"), [(1.0, 0.0, 1.0), (0.5, 0.2, 1.0), (1.0, 0.3, 3.0)])
 def test_the_sampler_gives_what_our_own_gives(nodes, model, plain, rule, denoise, sigma, shift):
     latent = torch.zeros(1, 4, 6, 6) if denoise == 1 else random(1, 16, 6, 6)

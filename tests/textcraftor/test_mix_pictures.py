@@ -54,7 +54,7 @@ def test_at_the_ends_the_pictures_are_those_of_one_encoder_bit_for_bit(painter, 
         assert torch.equal(made(painter, weights, w=w, start=0.0), wanted)
 
 
-@pytest.mark.parametrize("sampler", flow.SAMPLERS)
+@pytest.mark.parametrize("sampler", flow.RULES)
 @pytest.mark.parametrize("sigma", [0.0, 0.4])
 def test_a_mix_of_equal_encoders_is_one_of_them_for_every_sampler(model, sampler, sigma):
     """Runs of steps with another w each begin where the one before ended."""
