@@ -26,9 +26,14 @@ def find(folder: Path) -> Path | None:
     return max(found, key=lambda path: int(NAME.fullmatch(path.name)[1]), default=None)
 
 
+def part_of(folder: Path, step: int) -> Path:
+    """Returns the folder of a checkpoint that is being written."""
+    return folder / f"checkpoint-{step:08d}{BEGUN}"
+
+
 def begin(folder: Path, step: int) -> Path:
     """Returns an empty folder to write a checkpoint into."""
-    part = folder / f"checkpoint-{step:08d}{BEGUN}"
+    part = part_of(folder, step)
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     return part

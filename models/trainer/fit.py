@@ -284,7 +284,7 @@ class _Run:
 
     def save(self) -> None:
         """Writes a checkpoint: the main process the whole, or each process its shard."""
-        part = self.work / f"checkpoint-{self.step:08d}.part"
+        part = checkpoint.part_of(self.work, self.step)
         if self.main:
             checkpoint.begin(self.work, self.step)
         self.accelerator.wait_for_everyone()
