@@ -21,6 +21,7 @@ Kind = Literal["folder", "gguf"]
 
 DEPTH = 2  # a model may lie in a folder of a folder: models/tipo/KBlueLeaf/TIPO-200M
 SCORERS = "scorers"  # the folder of scorers among other models
+TIPO_FOLDERS = ("tipo", "kgen")  # of language models: ours, and the one that others' nodes use
 WEIGHTS = (".safetensors", ".pt", ".pth", ".onnx")
 BUNDLED = Path(__file__).resolve().parent / "bundled"
 
@@ -114,7 +115,7 @@ def search_folders(given: Sequence[Path] = (), *, base: Path | None = None) -> t
     `models/tipo` and `models/kgen` below `base` (the root of a ComfyUI or a WebUI), the user's own folder
     and the hub's cache.
     """
-    below = [Path(base) / "models" / name for name in ("tipo", "kgen")] if base else []
+    below = [Path(base) / "models" / name for name in TIPO_FOLDERS] if base else []
     folders = [bundled_folder(), *map(Path, given), *below, user_folder(), hub_cache()]
     return tuple(dict.fromkeys(folders))
 

@@ -17,7 +17,16 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..models.hub import Advice, FoundModel, ModelNotFound, find_models, resolve, search_folders, user_folder
+from ..models.hub import (
+    TIPO_FOLDERS,
+    Advice,
+    FoundModel,
+    ModelNotFound,
+    find_models,
+    resolve,
+    search_folders,
+    user_folder,
+)
 from ..models.lm.checkpoint import PRECISIONS, choose_precision
 from ..models.lm.memory import give_back
 from ..models.published.tipo import known_model
@@ -25,7 +34,6 @@ from ..models.tipo.choices import model_labels, model_name
 from . import fetching
 from .compat import known_only, schema, widget
 
-FOLDERS = ("tipo", "kgen")
 DEVICES = ("auto", "cpu", "gpu")
 SECONDS_UNTIL_TIDY = 0.5
 CATEGORY = "presample/tipo"
@@ -79,7 +87,7 @@ def _give_back_soon() -> None:
 
 def register_folders() -> None:
     """Tells ComfyUI of `models/tipo` and `models/kgen`; entries of extra_model_paths.yaml stay."""
-    for name in FOLDERS:
+    for name in TIPO_FOLDERS:
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name), is_default=True)
         paths, _ = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (paths, {".safetensors", ".gguf"})
@@ -87,7 +95,9 @@ def register_folders() -> None:
 
 def model_folders() -> tuple[Path, ...]:
     """Returns every folder in which models are looked for, in order."""
-    return search_folders([Path(path) for name in FOLDERS for path in folder_paths.get_folder_paths(name)])
+    return search_folders(
+        [Path(path) for name in TIPO_FOLDERS for path in folder_paths.get_folder_paths(name)]
+    )
 
 
 def available() -> list[FoundModel]:
@@ -148,7 +158,7 @@ def fetch(name: str, unique_id: str | None) -> None:
     known = known_model(name)
     if known is None or any(model.known is known for model in available()):
         return
-    places = folder_paths.get_folder_paths(FOLDERS[0])
+    places = folder_paths.get_folder_paths(TIPO_FOLDERS[0])
     fetching.fetch(known, Path(places[0]) if places else user_folder(), unique_id)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from modules import devices, paths, shared
 
-from ...models.hub import Advice, find_models, resolve, search_folders
+from ...models.hub import TIPO_FOLDERS, Advice, find_models, resolve, search_folders
 from ...models.lm.memory import give_back
 from ...models.tipo.choices import model_labels
 from ...models.tipo.expansion import Expansion, OnProgress, Request
@@ -35,7 +35,7 @@ def setting(name: str, default: Any) -> Any:
 def own_folders() -> list[Path]:
     """Returns the host's folders of models, that of the settings first; downloads go to the first."""
     own = str(setting("folder", "") or "").strip()
-    below = [Path(paths.models_path) / name for name in ("tipo", "kgen")]
+    below = [Path(paths.models_path) / name for name in TIPO_FOLDERS]
     return [*([Path(own)] if own else []), *below]
 
 
