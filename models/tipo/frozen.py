@@ -17,7 +17,6 @@ from .prose import sentence_key
 from .tags import TagTable
 
 _PARTED = re.compile(r"\r?\n[ \t]*---[ \t]*\r?\n")
-_LOOKS_PARTED = re.compile(r"^([ \t]*)(\\*---[ \t]*\r?)$", re.MULTILINE)
 _ESCAPED = re.compile(r"^([ \t]*)\\(\\*---[ \t]*\r?)$", re.MULTILINE)
 
 
@@ -37,11 +36,6 @@ class Share:
 
 
 WHOLE = Share()
-
-
-def freeze(prompts: Sequence[str]) -> str:
-    """Returns prompts as one text, which `frozen_expansions` reads."""
-    return "\n---\n".join(_LOOKS_PARTED.sub(r"\1\\\2", prompt) for prompt in prompts)
 
 
 def frozen_expansions(

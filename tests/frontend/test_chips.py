@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from presample.models.tipo.frozen import freeze
+from frozen_for_tests import freeze
 
 
 def chip(text, category="general", own=False, region=0):

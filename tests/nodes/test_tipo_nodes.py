@@ -4,10 +4,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from frozen_for_tests import freeze
 
 from presample.models.tipo.expand import expand_many, load_tipo
 from presample.models.tipo.expansion import Request
-from presample.models.tipo.frozen import freeze
 from presample.models.tipo.options import TASK_CHOICES, ExpandOptions
 
 EXPAND, TASK = "PresampleTIPOExpand", "PresampleTIPOTask"

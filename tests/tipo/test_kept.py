@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 from expansions_for_tests import MIXED, added_tags, run
+from frozen_for_tests import freeze
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from presample.models.prompt.document import canonical, escape
 from presample.models.tipo.expand import expand, expand_many
 from presample.models.tipo.expansion import Request
-from presample.models.tipo.frozen import freeze, frozen_expansions
+from presample.models.tipo.frozen import frozen_expansions
 from presample.models.tipo.layouts import lay_out
 from presample.models.tipo.options import TASK_CHOICES, ExpandOptions
 from presample.models.tipo.tags import load_tags

@@ -5,10 +5,9 @@ import json
 import time
 
 import pytest
+from frozen_for_tests import freeze
 from server_for_tests import Client, Server, note
 from workflows_for_tests import to_prompt
-
-from presample.models.tipo.frozen import freeze
 
 LONG = {"count": 16, "tag_length": "very_long", "prose_length": "very_long"}
 
