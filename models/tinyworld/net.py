@@ -126,15 +126,6 @@ class Net:
             raise ValueError("the evidence must be possible; it has probability 0")
         return dict(zip(self.nodes[name].values, (mass / total).tolist(), strict=True))
 
-    def entropy(self, factors: Iterable[Factor] = ()) -> float:
-        """Returns H(all nodes | factors) in nats: log Z minus the mean log of every factor."""
-        scoped = [(s, t.detach().clone().requires_grad_()) for s, t in [*self.tables.values(), *factors]]
-        log_z = eliminate(scoped, ()).log()
-        tensors = [t for _, t in scoped]
-        grads = torch.autograd.grad(log_z, tensors)
-        mean_logs = (torch.xlogy(g * t, t).sum() for g, t in zip(grads, tensors, strict=True))
-        return float(log_z.detach() - sum(m.detach() for m in mean_logs))
-
 
 def eliminate(factors: Sequence[Factor], keep: Sequence[str]) -> torch.Tensor:
     """Returns the product of the factors summed over all names but `keep`, smallest product first."""

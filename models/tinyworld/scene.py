@@ -114,12 +114,3 @@ def posterior(attribute: str, given: Mapping[str, str]) -> dict[str, float]:
         ValueError: an attribute or value is unknown, or the given values cannot occur together.
     """
     return world().posterior(attribute, world().observe(given))
-
-
-def conditional_entropy(given: Mapping[str, str]) -> float:
-    """Returns H(scene | given) in nats, exact: how much a short description leaves open.
-
-    Raises:
-        ValueError: an attribute or value is unknown.
-    """
-    return world().entropy(world().observe(given))

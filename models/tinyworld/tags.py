@@ -399,7 +399,7 @@ def presence(tag: str, net: Net | None = None) -> Factor:
 
 
 def mentioned(tags: Collection[str]) -> list[Factor]:
-    """Returns the factors of "these tags hold", for `Net.posterior` and `Net.entropy`.
+    """Returns the factors of "these tags hold", for `Net.posterior`.
 
     Raises:
         ValueError: a tag is not one of this world's.

@@ -53,21 +53,6 @@ def test_the_posterior_is_what_enumeration_says(net):
     assert found["winter"] == pytest.approx(winter / total, abs=1e-12)
 
 
-def test_the_entropy_is_what_enumeration_says(net):
-    for given in ({}, {"boots": "yes"}, {"snow": "no", "season": "winter"}):
-        matching = [a for a in every_assignment(net) if all(a[k] == v for k, v in given.items())]
-        p = [math.exp(net.log_prob(a)) for a in matching]
-        wanted = -sum(x / sum(p) * math.log(x / sum(p)) for x in p if x)
-        assert net.entropy(net.observe(given)) == pytest.approx(wanted, abs=1e-12)
-
-
-def test_a_soft_factor_counts_in_the_entropy(net):
-    soft = (("boots",), torch.tensor([0.2, 0.9], dtype=torch.float64))
-    p = [math.exp(net.log_prob(a)) * (0.9 if a["boots"] == "yes" else 0.2) for a in every_assignment(net)]
-    wanted = -sum(x / sum(p) * math.log(x / sum(p)) for x in p if x)
-    assert net.entropy([soft]) == pytest.approx(wanted, abs=1e-12)
-
-
 def test_elimination_keeps_the_axes_asked_for_in_their_order(net):
     kept = eliminate(list(net.tables.values()), ("boots", "season"))
     for i, j in itertools.product(range(2), range(2)):
