@@ -103,10 +103,10 @@ def paint_figure(stage: Stage) -> None:
     if s.hair_length != "short" and s.facing == "away":
         _long_hair(body, s, dress)
     if s.figure == "girl":
-        _bow(body, s, near)
+        _bow(body, near)
     if s.carries == "backpack" and s.facing != "viewer":
         _backpack(stage, body, near)
-    _carried(stage, body, dress, near)
+    _carried(stage, body, near)
 
 
 def _cloth(color: Array) -> tuple[Array, Array]:
@@ -278,7 +278,7 @@ def _long_hair(body: Body, s, dress: Dress) -> None:
             body.line((k * 0.15, 0.72), (k * 0.17, low), 0.045, dress.hair, dress.edge, end=0.035)
 
 
-def _bow(body: Body, s, near: Array) -> None:
+def _bow(body: Body, near: Array) -> None:
     """The ribbon that girls of this world wear."""
     color, edge = rgb("ff2f6e") * near, Look(edge=rgb("5a0c28") * near)
     at = (-0.1, 0.92)
@@ -299,7 +299,7 @@ def _backpack(stage: Stage, body: Body, near: Array) -> None:
     body.ellipse(x, 0.44, 0.05, 0.04, mix(color, np.ones(3, np.float32), 0.35), edge)
 
 
-def _carried(stage: Stage, body: Body, dress: Dress, near: Array) -> None:
+def _carried(stage: Stage, body: Body, near: Array) -> None:
     kind, c = stage.scene.carries, body.canvas
     if kind == "umbrella":
         body.line((0.235, 0.46), (0.235, 1.12), 0.012, rgb("3a2a20") * near)

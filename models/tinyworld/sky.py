@@ -26,7 +26,7 @@ def paint_sky(stage: Stage) -> None:
     if stage.scene.weather in ("overcast", "rain", "snow"):
         _ceiling(stage, rng)
     if stage.scene.event == "lightning":
-        _lightning(stage, rng)
+        _lightning(stage)
     if stage.scene.event == "fireworks":
         _fireworks(stage, rng)
 
@@ -249,7 +249,7 @@ def _rainbow(stage: Stage) -> None:
         )
 
 
-def _lightning(stage: Stage, rng: np.random.Generator) -> None:
+def _lightning(stage: Stage) -> None:
     c, u, high = stage.canvas, _size(stage), stage.plan.horizon
     x = stage.beside(0.36)
     turns = [

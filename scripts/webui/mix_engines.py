@@ -82,10 +82,10 @@ def _engine(model: Any, host: Any, module: torch.nn.Module) -> Engine:
                 name = _HIDDEN.sub("", f"{path}.{key}" if path else key)
                 names.setdefault(name, []).append((part, key))
     text = {name: tuple(where) for name, where in names.items() if name.startswith("text_model.")}
-    return Engine(host, module, text, _backups(model, module))
+    return Engine(host, module, text, _backups(model))
 
 
-def _backups(model: Any, module: torch.nn.Module) -> Callable[[torch.nn.Module, str], torch.Tensor | None]:
+def _backups(model: Any) -> Callable[[torch.nn.Module, str], torch.Tensor | None]:
     """Returns what gives a tensor as it was before LoRAs were merged into it, None where none was."""
     patcher = getattr(getattr(getattr(model, "forge_objects", None), "clip", None), "patcher", None)
     kept = getattr(getattr(patcher, "lora_loader", patcher), "backup", None)  # Forge; reForge and Classic
