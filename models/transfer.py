@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-if TYPE_CHECKING:  # finding models, which imports this file, needs neither
+if TYPE_CHECKING:  # hosts import this file when they start, and only a download needs these
     import ssl
     import urllib.request
     from http.client import HTTPResponse

@@ -1,8 +1,8 @@
 """Load TIPO Model: a language model in the care of ComfyUI's memory management.
 
-Convention: the model is in a ModelPatcher, so ComfyUI moves, evicts and frees it as it does its own. Only the
-graph holds it, or the run in which a node loads it by its name: loaders with the same settings share one
-model for as long as anybody has it.
+Convention: the model is in a ModelPatcher, so ComfyUI moves, evicts and frees it as it does its own. It is
+held by the graph, by the run in which a node loads it by its name, or for a while by the routes: loaders with
+the same settings share one model for as long as anybody has it.
 """
 
 import threading
@@ -31,6 +31,7 @@ from ..models.lm.checkpoint import PRECISIONS, choose_precision
 from ..models.lm.memory import give_back
 from ..models.published.tipo import known_model
 from ..models.tipo.choices import model_labels, model_name
+from ..models.tipo.expand import load_tipo
 from . import fetching
 from .compat import known_only, schema, widget
 
@@ -110,8 +111,6 @@ def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedT
 
     Raises ModelNotFound, whose message says where it was looked for, and ValueError for a damaged file.
     """
-    from ..models.tipo.expand import load_tipo
-
     if device not in DEVICES:  # ComfyUI 0.3.60 lets anything through
         raise ValueError(f"device must be one of {', '.join(DEVICES)}; got {device!r}")
     path = resolve(name, model_folders(), advice=ADVICE)

@@ -55,9 +55,7 @@ def test_loaders_with_the_same_settings_share_one_model_and_nobody_else_holds_it
 
 
 def test_a_model_that_a_node_loads_by_its_name_stays_for_the_run(nodes, hidden, comfy, monkeypatch):
-    from presample.models.tipo import expand
-
-    loaded, load_tipo = [], expand.load_tipo
+    loaded, load_tipo = [], comfy.tipo_model.load_tipo
 
     def load(*args, **options):
         tipo = load_tipo(*args, **options)
@@ -69,7 +67,7 @@ def test_a_model_that_a_node_loads_by_its_name_stays_for_the_run(nodes, hidden, 
             nodes["PresampleTIPOExpand"].execute(prompt, tag_length="very_short", prose_length="none")
             gc.collect()
 
-    monkeypatch.setattr(expand, "load_tipo", load)
+    monkeypatch.setattr(comfy.tipo_model, "load_tipo", load)
     contextvars.Context().run(run)
     comfy.fake["comfy.model_management"].state.loaded.clear()
     gc.collect()
