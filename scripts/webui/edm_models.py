@@ -20,7 +20,7 @@ from ...models.playground.edm import PLAYGROUND, denoise
 from ...models.playground.latents import from_network, to_network
 from ...models.playground.schedules import exponential
 
-CHANGED = "_presample_edm"
+APPLIED = "_presample_edm"  # on a model: what was changed for it, to be undone
 KEYS = ("edm_mean", "edm_std")  # what a checkpoint in its original layout has
 NAMED = re.compile(r"playground.*2[.\-_]?5(?!\d)", re.IGNORECASE)
 COUNT = 1000  # sigmas of a table, as other models have it
@@ -58,10 +58,10 @@ def switch(model: Any, on: bool) -> None:
 
     Raises ValueError or ImportError, the model being as it was, where the host lacks what that takes.
     """
-    done = getattr(model, CHANGED, [])
+    done = getattr(model, APPLIED, [])
     if bool(done) == on:
         return
-    object.__setattr__(model, CHANGED, done)
+    object.__setattr__(model, APPLIED, done)
     try:
         for owner, name, value in _changes(model) if on else ():
             own = name in vars(owner) or name in vars(owner).get("_modules", {})
@@ -169,12 +169,12 @@ def let_forge_load() -> None:
         own = known.k_prediction_from_diffusers_scheduler
     except (ImportError, AttributeError):
         return
-    if hasattr(own, CHANGED):
+    if hasattr(own, APPLIED):
         return
 
     def of_scheduler(scheduler: Any) -> Any:
         kind = getattr(getattr(scheduler, "config", None), "prediction_type", None)
         return predictor() if kind == "edm" else own(scheduler)
 
-    setattr(of_scheduler, CHANGED, True)
+    setattr(of_scheduler, APPLIED, True)
     known.k_prediction_from_diffusers_scheduler = of_scheduler

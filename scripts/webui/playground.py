@@ -16,9 +16,10 @@ from .values import named
 
 TITLE = "Presample Playground"
 KEY = "Playground EDM"
+MODES = ("auto", "on", "off")
 NEEDS_SPREAD = (None, "", "Automatic", "Uniform")  # their times are those of a table that EDM does not have
 SCHEDULE = "Karras"
-FOR = "_presample_edm"  # on a job: the checkpoint that samples with EDM in it
+FOR = "_presample_edm_for"  # on a job: the checkpoint that samples with EDM in it
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class PlaygroundOptions:
     """What the panel says. The order of the fields is the order of arguments."""
 
     edm: str = option(
-        "auto",
+        MODES[0],
         "Sampling of Playground v2.5. auto: for its checkpoints, known by their name or by edm_mean and"
         " edm_std in the file; on: also for others made from it; off: never.",
-        choices=("auto", "on", "off"),
+        choices=MODES,
     )
 
 
@@ -44,7 +45,7 @@ def from_args(args: Sequence[Any]) -> PlaygroundOptions:
 def pasted(pairs: Mapping[str, Any]) -> str:
     """Returns what an infotext says; a picture that says nothing was left to the file."""
     said = pairs.get(KEY)
-    return said if said in ("auto", "on", "off") else "auto"
+    return said if said in MODES else MODES[0]
 
 
 class PresamplePlayground(scripts.Script):
