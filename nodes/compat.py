@@ -11,6 +11,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
+# What a changed inside of ComfyUI looks like from here.
+HOST_CHANGED = (ImportError, AttributeError, TypeError, RuntimeError)
+
 _SCHEMA = {field.name for field in dataclasses.fields(io.Schema)}
 
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ..models.textcraftor.files import EncoderFile, check_fit, count_layers, kind_of, read_encoders, towers
 from ..models.textcraftor.merge import merges
+from .compat import HOST_CHANGED
 from .conditioning import Conditioning, check_alike, kind, mix_asked
 
-CHANGED = (AttributeError, TypeError, RuntimeError)  # what a changed inside of ComfyUI looks like from here
 EMBEDDING = "text_model.embeddings.token_embedding.weight"
 # What a patcher of copied weights takes over from that of the CLIP they were copied from.
 KEPT = ("patches", "patches_uuid", "hook_patches", "forced_hooks", "hook_mode", "is_clip", "object_patches")
@@ -207,7 +207,7 @@ def with_weights(clip: Any, changes: Mapping[str, Tensor]) -> Any:
         return _patched(clip, changes)
     try:
         return _copied(clip, changes)
-    except CHANGED:
+    except HOST_CHANGED:
         log.exception(
             "this ComfyUI's CLIP cannot be copied; the tuned weights become patches, which is slower"
         )

@@ -8,8 +8,7 @@ from comfy_api.latest import ComfyExtension
 from server import PromptServer
 
 from . import evaluation, playground_buckets, prompts, replacements, routes, tipo, tipo_model, tipo_use
-
-CHANGED = (ImportError, AttributeError, TypeError)  # what a changed inside of ComfyUI looks like from here
+from .compat import HOST_CHANGED
 
 # Modules with nodes that need ComfyUI's insides, and fall away together where those have changed.
 GROUPS = {
@@ -27,7 +26,7 @@ def modules() -> tuple[ModuleType, ...]:
     for what, names in GROUPS.items():
         try:
             found += [importlib.import_module(f".{name}", __package__) for name in names]
-        except CHANGED:
+        except HOST_CHANGED:
             log.exception("the %s nodes do not fit this ComfyUI and are left out; the other nodes work", what)
     return tuple(found)
 
@@ -38,7 +37,7 @@ def register_models() -> None:
         from . import native_mmh_dit
 
         native_mmh_dit.register()
-    except CHANGED:
+    except HOST_CHANGED:
         log.exception("ComfyUI's loaders have changed and will not know MMH-DiT files; the rest works")
 
 
