@@ -21,11 +21,11 @@ from ..models.tipo.choices import model_labels, model_name
 from ..models.tipo.expand import expand_many
 from ..models.tipo.expansion import Progress, Request
 from ..models.tipo.options import ExpandOptions
-from .tipo import MOST
+from .tipo import check_count
 from .tipo_model import LoadedTipo, available, load
 
 MOST_BYTES = 2**20
-PATIENCE = 30.0  # seconds for a client to take a line
+WRITE_TIMEOUT = 30.0  # seconds for a client to take a line
 KEPT = 300.0  # seconds that a model is kept after a request
 TEXTS = ("prompt", "prose")
 LISTS = ("keep", "drop")
@@ -41,12 +41,12 @@ BESIDE = {  # what a request may hold beside options
 
 def register(server: Any) -> None:
     """Adds the routes to ComfyUI's server, which mirrors them below /api."""
-    desk = Desk(server.prompt_queue)
-    server.routes.post("/presample/expand")(functools.partial(expand, desk=desk))
+    service = Service(server.prompt_queue)
+    server.routes.post("/presample/expand")(functools.partial(expand, service=service))
     server.routes.get("/presample/options")(options)
 
 
-class Desk:
+class Service:
     """Where requests are served, one at a time and while ComfyUI has nothing to do."""
 
     def __init__(self, queue: Any):
@@ -96,7 +96,7 @@ async def options(request: web.Request) -> web.Response:
     return web.json_response({"request": BESIDE, "options": facts, "models": models})
 
 
-async def expand(request: web.Request, *, desk: Desk) -> web.StreamResponse:
+async def expand(request: web.Request, *, service: Service) -> web.StreamResponse:
     """Answers with expansions, or with a status and an `error` that says what to do."""
     if request.content_type != "application/json":
         return _error(415, f"Content-Type must be application/json, got {request.content_type}")
@@ -104,11 +104,11 @@ async def expand(request: web.Request, *, desk: Desk) -> web.StreamResponse:
         asked, count, stream = read(await body(request))
     except (ValueError, TypeError) as error:
         return _error(400, error)
-    if desk.is_busy():
+    if service.is_busy():
         return _error(409, "ComfyUI is working; ask again when its queue is empty")
-    if not desk.lock.acquire(blocking=False):
+    if not service.lock.acquire(blocking=False):
         return _error(409, "another expansion is being written; ask again when it is done")
-    return await answer(request, asked, count=count, stream=stream, desk=desk)
+    return await answer(request, asked, count=count, stream=stream, service=service)
 
 
 async def body(request: web.Request) -> dict:
@@ -134,8 +134,7 @@ def read(data: dict) -> tuple[Request, int, bool]:
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}; GET /presample/options lists what there is")
     count = data.get("count", 1)
-    if type(count) is not int or not 1 <= count <= MOST:
-        raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
+    check_count(count)
     lists = {name: _tags(name, data.get(name, [])) for name in LISTS}
     chosen = ExpandOptions(**{name: value for name, value in data.items() if name in names})
     texts = {name: data.get(name, "") for name in TEXTS}
@@ -162,7 +161,7 @@ def has_left(request: web.Request) -> bool:
     return transport is None or transport.is_closing()
 
 
-class News:
+class ProgressQueue:
     """Progress that a client has yet to get: of each text only the newest, whatever time the client takes."""
 
     def __init__(self) -> None:
@@ -182,37 +181,37 @@ class News:
 
 
 async def answer(
-    request: web.Request, asked: Request, *, count: int, stream: bool, desk: Desk
+    request: web.Request, asked: Request, *, count: int, stream: bool, service: Service
 ) -> web.StreamResponse:
     """Writes in a thread, so that the server goes on; stops when the client is gone or ComfyUI has work.
 
-    The desk is closed when nothing is written any more, whether or not the client has read it.
+    The service is free again when nothing is written any more, whether or not the client has read it.
     """
-    gone, news = threading.Event(), News()
+    gone, queue = threading.Event(), ProgressQueue()
     loop = asyncio.get_running_loop()
 
     def on_progress(progress: Progress) -> None:
         if stream:
-            loop.call_soon_threadsafe(news.put, progress)
+            loop.call_soon_threadsafe(queue.put, progress)
 
     def should_stop() -> bool:
-        return gone.is_set() or has_left(request) or desk.is_busy()
+        return gone.is_set() or has_left(request) or service.is_busy()
 
     def work() -> list[dict]:
         with torch.inference_mode():
-            tipo = desk.load(model_name(asked.options.model)).ready(count)
+            tipo = service.load(model_name(asked.options.model)).ready(count)
             made = expand_many(asked, count, tipo, on_progress=on_progress, should_stop=should_stop)
         return [expansion.as_dict() for expansion in made]
 
     def ended(task: asyncio.Task) -> None:
-        desk.close()
-        news.some.set()
+        service.close()
+        queue.some.set()
 
     task = asyncio.create_task(asyncio.to_thread(work))
     task.add_done_callback(ended)
     try:
         if stream:
-            return await _streamed(request, task, news)
+            return await _streamed(request, task, queue)
         return web.json_response({"expansions": await asyncio.shield(task)})
     except Interrupted:
         return _error(409, "stopped, since ComfyUI got work; ask again when its queue is empty")
@@ -225,15 +224,15 @@ async def answer(
             task.exception()  # seen, or asyncio would log it where the client is gone
 
 
-async def _streamed(request: web.Request, task: asyncio.Task, news: News) -> web.StreamResponse:
+async def _streamed(request: web.Request, task: asyncio.Task, queue: ProgressQueue) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     try:
         await response.prepare(request)
-        while news.waiting or not task.done():
-            await news.some.wait()
-            news.some.clear()
-            while news.waiting:
-                await _line(response, {"progress": vars(news.take())})
+        while queue.waiting or not task.done():
+            await queue.some.wait()
+            queue.some.clear()
+            while queue.waiting:
+                await _line(response, {"progress": vars(queue.take())})
         await _line(response, _last(task))
         await response.write_eof()
     except ConnectionError:  # the client has left, which is no error of ours
@@ -252,7 +251,7 @@ def _last(task: asyncio.Task) -> dict:
 
 
 async def _line(response: web.StreamResponse, data: dict) -> None:
-    await asyncio.wait_for(response.write(json.dumps(data).encode() + b"\n"), PATIENCE)
+    await asyncio.wait_for(response.write(json.dumps(data).encode() + b"\n"), WRITE_TIMEOUT)
 
 
 def _error(status: int, reason: object) -> web.Response:

@@ -24,7 +24,7 @@ from .tipo_model import CATEGORY, Model, available, fingerprint, load_for_run
 
 MODES = ("generate", "frozen")
 DEFAULT_TASK = "tag_to_long"
-MOST = 64
+MOST_VARIATIONS = 64  # of a run, and of those that a workflow holds, as result.mjs has it
 VERSION = 1  # of what is written into a picture
 HIDDEN = [io.Hidden.unique_id, io.Hidden.extra_pnginfo, io.Hidden.prompt]
 
@@ -90,7 +90,7 @@ def inputs(*first: Any, without: Sequence[str] = ()) -> list[Any]:
             "count",
             default=1,
             min=1,
-            max=MOST,
+            max=MOST_VARIATIONS,
             optional=True,
             tooltip="How many variations; what comes behind this node runs once for each.",
         ),
@@ -237,6 +237,12 @@ def wrong(chips: str) -> str:
     return ""
 
 
+def check_count(count: Any) -> None:
+    """Raises ValueError for what is no number of variations."""
+    if type(count) is not int or not 1 <= count <= MOST_VARIATIONS:
+        raise ValueError(f"count must be a whole number from 1 to {MOST_VARIATIONS}, got {count!r}")
+
+
 def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
     """Returns what a node that expands has made, and stores it with the workflow."""
     mode = given.get("mode", MODES[0])
@@ -246,8 +252,7 @@ def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
         prompt, given.get("prose", ""), given.get("chips", "{}"), given, given.get("latent")
     )
     count = given.get("count", 1)
-    if type(count) is not int or not 1 <= count <= MOST:  # what another node gives is not looked at
-        raise ValueError(f"count must be a whole number from 1 to {MOST}, got {count!r}")
+    check_count(count)  # ComfyUI does not look at what another node gives
     if mode == MODES[1]:
         share = Share(count, *_place(hidden))
         made = frozen_expansions(asked, given.get("frozen", ""), share, tags=load_tags())
@@ -270,14 +275,15 @@ def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequen
     """Writes the result into what ComfyUI saves with a picture, to be read there and shown on reopening.
 
     Of a list of prompts, for which ComfyUI runs a node one by one, the later ones come behind the first.
-    A workflow holds the first MOST, and how many there were; returns for how many of these there is room.
+    A workflow holds the first MOST_VARIATIONS, and how many there were; returns for how many of these there
+    is room.
     """
     if not isinstance(extra, dict) or node is None:
         return len(shown)
     later = items.is_later()
     before = extra.get("presample", {}).get(str(node), {}) if later else {}
     seeds, prompts = before.get("seeds", []), before.get("prompts", [])
-    room, total = MOST - len(prompts), before.get("total", 0) + len(made)
+    room, total = MOST_VARIATIONS - len(prompts), before.get("total", 0) + len(made)
     said = {
         "version": VERSION,
         "seeds": [*seeds, *(str(expansion.seed) for expansion in made[:room])],
@@ -289,7 +295,8 @@ def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequen
         properties = saved.setdefault("properties", {})
         if isinstance(properties, dict):
             kept = [*(_variations(properties.get("presample")) if later else ()), *shown[:room]]
-            properties["presample"] = kept if total <= MOST else {"presample": kept, "total": total}
+            whole = total <= MOST_VARIATIONS
+            properties["presample"] = kept if whole else {"presample": kept, "total": total}
     return room
 
 

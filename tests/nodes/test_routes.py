@@ -243,7 +243,7 @@ def test_a_client_that_never_reads_keeps_nobody_else_waiting(ask, comfy, monkeyp
 
     monkeypatch.setattr(comfy.routes, "_streamed", watched)
     monkeypatch.setattr(comfy.routes, "expand_many", flood)
-    monkeypatch.setattr(comfy.routes, "PATIENCE", 3.0)
+    monkeypatch.setattr(comfy.routes, "WRITE_TIMEOUT", 3.0)
 
     async def work(client, queue):
         body = b'{"prompt": "lake", "stream": true}'
@@ -278,12 +278,12 @@ def test_a_client_whose_connection_breaks_is_no_error_of_ours(ask, monkeypatch, 
 
 
 def test_of_each_text_only_the_newest_progress_waits(comfy):
-    news = comfy.routes.News()
+    queue = comfy.routes.ProgressQueue()
     for step in range(10_000):
-        news.put(Progress(step % 2, 0, "tags", "x" * step, "", step / 10_000))
-    news.put(Progress(0, 0, "prose", "", "", 1.0))
-    assert [len(news.take().text) for _ in range(3)] == [9_998, 9_999, 0]
-    assert not news.waiting
+        queue.put(Progress(step % 2, 0, "tags", "x" * step, "", step / 10_000))
+    queue.put(Progress(0, 0, "prose", "", "", 1.0))
+    assert [len(queue.take().text) for _ in range(3)] == [9_998, 9_999, 0]
+    assert not queue.waiting
 
 
 def test_the_options_are_all_there(ask):

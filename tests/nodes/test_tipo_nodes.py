@@ -1,6 +1,8 @@
 """The nodes that expand: what goes in, what comes out, what is stored with a picture, and how they stop."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -165,6 +167,12 @@ def test_of_a_list_of_prompts_all_are_stored(nodes, hidden, loaded, each):
     assert hidden.extra_pnginfo["presample"]["7"]["prompts"] == prompts
     assert hidden.extra_pnginfo["presample"]["7"]["seeds"] == ["0", "0"]
     assert [each["prompt"] for each in saved["properties"]["presample"]] == prompts
+
+
+def test_the_page_keeps_as_many_variations_as_the_node(comfy):
+    page = Path(__file__).parents[2] / "javascript" / "comfyui" / "result.mjs"
+    (most,) = re.findall(r"^const MOST_VARIATIONS = (\d+);", page.read_text(encoding="utf-8"), re.M)
+    assert int(most) == comfy.tipo.MOST_VARIATIONS
 
 
 def test_of_many_prompts_a_workflow_and_the_page_hold_the_first_and_how_many_there_were(nodes, hidden, each):
