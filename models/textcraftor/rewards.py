@@ -29,7 +29,7 @@ class Reward(Protocol):
         ...
 
 
-class Towers(Protocol):
+class Contrastive(Protocol):
     """A contrastive model, as `metrics.scorers.Similarity` asks it: vectors of length 1 in a shared space."""
 
     def images(self, images: Tensor, /) -> Tensor:

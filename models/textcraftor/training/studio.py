@@ -14,7 +14,7 @@ from ...files import fingerprint
 from ...hub import bundled_folder, bundled_weights
 from ...tinyworld import bundled
 from ..loss import CLIP
-from ..rewards import Reward, Towers, parse_weights
+from ..rewards import Contrastive, Reward, parse_weights
 from . import bases, parts
 from .bases import Base
 from .options import TINY, CraftOptions
@@ -33,7 +33,7 @@ class Studio:
 
     base: Base
     rewards: Mapping[str, Reward]
-    clip: Towers
+    clip: Contrastive
     judges: Mapping[str, Reward] = field(default_factory=dict)
     read: Callable[[Tensor], Sequence[Mapping[str, str]]] | None = None
     files: Mapping[str, str] = field(default_factory=dict)
