@@ -11,7 +11,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ..models.options import Option, describe
 from ..models.textcraftor.files import SUFFIXES, tuned_encoders
 from ..models.textcraftor.mix import normalized
-from ..models.textcraftor.options import MOST, WEIGHT, MixOptions
+from ..models.textcraftor.options import MOST_ENCODERS, WEIGHT, MixOptions
 from . import convert
 from .compat import schema, widget
 from .conditioning import Interpolation
@@ -157,7 +157,7 @@ class EncoderMix(io.ComfyNode):
             display_name="Encoder Mix",
             category=CATEGORY,
             description="A CLIP that gives the weighted sum of what several CLIPs make of a prompt. Chain up"
-            f" to {MOST} through encoders, and use the clip of the last one wherever a CLIP goes.",
+            f" to {MOST_ENCODERS} through encoders, and use the clip of the last one wherever a CLIP goes.",
             search_aliases=["textcraftor", "style mixing", "mix clip", "clip merge", "blend encoders"],
             inputs=[
                 io.Clip.Input("clip", tooltip="An encoder of the mix; the original one may be one of them."),
@@ -176,8 +176,10 @@ class EncoderMix(io.ComfyNode):
         cls, clip: Any, weight: float, encoders: tuple = (), weighting: str = "normalize"
     ) -> io.NodeOutput:
         stack = (*encoders, (clip, weight))
-        if len(stack) > MOST:
-            raise ValueError(f"a mix must have at most {MOST} encoders, got {len(stack)}; leave some out")
+        if len(stack) > MOST_ENCODERS:
+            raise ValueError(
+                f"a mix must have at most {MOST_ENCODERS} encoders, got {len(stack)}; leave some out"
+            )
         return io.NodeOutput(mixed(stack, weighting), stack)
 
 

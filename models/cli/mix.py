@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..options import add_flags, from_flags
 from ..textcraftor.mix import sweep, triangle
-from ..textcraftor.options import MOST, MixOptions
+from ..textcraftor.options import MOST_ENCODERS, MixOptions
 from ..tinyworld.pictures import SIZES
 from ..tinyworld.pipeline import TinyOptions
 from .studio import NOT_HERE, SCALE, progress
@@ -97,9 +97,10 @@ def read_weights(text: str, count: int) -> list[float]:
         weights = [float(part) for part in text.split(",")] if text else [1.0] * count
     except ValueError as error:
         raise ValueError(f"--weights must be numbers such as 0.5,0.5, got {text!r}") from error
-    if len(weights) != count or count > MOST:
+    if len(weights) != count or count > MOST_ENCODERS:
         raise ValueError(
-            f"there must be a weight for each of at most {MOST} encoders, got {len(weights)} for {count}"
+            f"there must be a weight for each of at most {MOST_ENCODERS} encoders,"
+            f" got {len(weights)} for {count}"
         )
     return weights
 

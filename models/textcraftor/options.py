@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..options import option, validate
 
-MOST = 8  # encoders in a mix
+MOST_ENCODERS = 8  # in a mix
 WEIGHT = {"low": -2.0, "high": 2.0, "step": 0.05}  # of one of them
 WEIGHTINGS = ("normalize", "raw")
 NEGATIVES = ("same", "original", "own")

@@ -22,7 +22,7 @@ from ...models.tipo.infotext import write
 from ...models.tipo.options import seed_after
 from ...models.transfer import DownloadError
 from . import job, values
-from .memory import HALF, Memory
+from .memory import SHARE_IN_BOX, Memory
 from .work import Running, ShouldStop, Tell, Work
 
 VARIATIONS = 4
@@ -241,7 +241,7 @@ class Actions:
             options = replace(expansion.request.options, seed=expansion.seed)
             pairs = write(options, expansion.original, prose=expansion.request.prose, extras=said.extras())
             self.script.memory.add(expansion.request.prompt, expansion.prompt, pairs)
-            self.script.memory.add_words(expansion, HALF)
+            self.script.memory.add_words(expansion, SHARE_IN_BOX)
 
 
 def show_made(memory: Memory) -> Callable[[str], Any]:

@@ -17,7 +17,7 @@ from ...models.tipo.expansion import Expansion, Request
 from ...models.tipo.infotext import is_ours, merge, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
 from ...models.tipo.options import ExpandOptions
-from .memory import MOST, Done, Memory, Pairs
+from .memory import SHARE_IN_PICTURES, Done, Memory, Pairs
 from .values import RANDOM, Values
 
 SEED, DONE, DRAWN = "_presample_seed", "_presample_done", "_presample_drawn"
@@ -262,7 +262,7 @@ def _remember(done: Done, images: Sequence[int], memory: Memory) -> None:
     """Remembers the expansions of a job, each for its images: one for all where it was made before them."""
     each = len(done.after) == len(images)
     for made in filter(None, done.made):
-        memory.add_words(made, MOST)
+        memory.add_words(made, SHARE_IN_PICTURES)
     for place, (request, after) in enumerate(zip(done.requests, done.after, strict=True)):
         said = {name: v[place] if isinstance(v, list) else v for name, v in done.pairs.items()}
         said = {name: value for name, value in said.items() if value is not None}

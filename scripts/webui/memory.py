@@ -14,7 +14,7 @@ REMEMBERED = 1024
 SAME_IMAGE = 63  # more expansions of one prompt for one seed of an image, such as those of a grid's cells
 # How much of an expansion a changed text must still hold: half of one that was in the prompt box, to be
 # changed there; most of one that only pictures have, for prompts of one subject share much with these many.
-HALF, MOST = 0.5, 0.8
+SHARE_IN_BOX, SHARE_IN_PICTURES = 0.5, 0.8
 
 Pairs = Mapping[str, str]
 

@@ -17,7 +17,7 @@ from ...models.tipo.jobs import Seeding
 from ...models.tipo.options import ExpandOptions
 
 RANDOM = -1
-MOST = 2**53 - 1  # what a number field of a page holds exactly
+LARGEST_EXACT = 2**53 - 1  # what a number field of a page holds exactly
 LAYOUT_TEMPLATE = f"layout{TEMPLATE}"
 CHIPS = "chips"
 # The image says these itself, and the panel has its own seed.
@@ -33,7 +33,7 @@ class PanelOptions:
         "", "Natural language, where you want to write it apart from the tags.", multiline=True
     )
     seed: int = option(
-        RANDOM, "Seed of the expansion; -1 draws another for every job.", low=RANDOM, high=MOST
+        RANDOM, "Seed of the expansion; -1 draws another for every job.", low=RANDOM, high=LARGEST_EXACT
     )
     seed_from: str = option(
         "own",

@@ -11,11 +11,11 @@ LONG = {"enabled": True, "tag_length": "very_long", "prose_length": "very_long",
 
 def written(script, prompt="lake, night", **others):
     """What is added to a prompt that is expanded into the prompt box: tags, and sentences."""
-    from presample.scripts.webui.memory import HALF
+    from presample.scripts.webui.memory import SHARE_IN_BOX
 
     p = Processing(prompt).run(script, {**SHORT, **others})
     (made,) = script.memory.last.made
-    script.memory.add_words(made, HALF)
+    script.memory.add_words(made, SHARE_IN_BOX)
     tags, _, prose = p.all_prompts[0].removeprefix(prompt).removeprefix(", ").partition("\n")
     return [tag for tag in tags.split(", ") if tag], split_sentences(prose)
 

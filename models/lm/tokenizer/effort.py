@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 LENGTH = 1_000
-MOST = 20 * LENGTH
+MOST_EFFORT = 20 * LENGTH
 """What a tokenizer's pattern may take. GPT-4o's, the largest published one, takes 8,000; two repetitions that
 are tried in all their ways, such as `.*.*x`, take two million."""
 

@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from .effort import CHARACTER, MOST, Effort, either, in_turn, kept, repeated
+from .effort import CHARACTER, MOST_EFFORT, Effort, either, in_turn, kept, repeated
 from .unicode import WORD_LATIN, Ranges, category_ranges, complement, space_ranges, union, word_ranges
 
 _CONTROL = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a", "e": "\x1b"}
@@ -35,7 +35,7 @@ def compile_pattern(source: str) -> re.Pattern[str]:
         pattern, effort = _Translator(source).translate()
         if len(pattern) > _MAX_PATTERN:
             raise ValueError(f"the tokenizer's pattern {source!r} has too many large classes")
-        if not effort.first <= MOST:
+        if not effort.first <= MOST_EFFORT:
             raise ValueError(
                 f"the tokenizer's pattern {source!r} has repetitions that a text could make take very long; "
                 "this is not supported"
