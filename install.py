@@ -15,7 +15,7 @@ from pathlib import Path
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 # What the pack imports (the dependencies in pyproject.toml); every host ships them.
-NEEDED = ("torch", "numpy", "safetensors", "tqdm", "huggingface_hub", "transformers", "pillow")
+NEEDED = ("torch", "numpy", "safetensors", "tqdm", "huggingface_hub", "filelock", "transformers", "pillow")
 IMPORTED_AS = {"pillow": "PIL"}
 
 

@@ -134,16 +134,33 @@ def alone(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: another program is at work there.
     """
+    refusal = ValueError(f"another program is at work in {folder}; wait for it to end")
+    with locked(folder / ".lock", refusal):
+        yield
+
+
+@contextlib.contextmanager
+def locked(file: Path, refusal: Exception, *, remove: bool = False) -> Iterator[None]:
+    """Keeps a second program out, which gets the `refusal`, and may `remove` the lock's file afterwards.
+
+    A network disk that knows no locks keeps nobody out.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(str(folder / ".lock"))
+    lock = FileLock(str(file))
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ValueError(f"another program is at work in {folder}; wait for it to end") from error
+        raise refusal from error
+    except RuntimeError:  # the disk knows no locks
+        yield
+        return
     try:
         yield
     finally:
+        if remove:
+            with contextlib.suppress(OSError):  # Windows keeps an open file; then it stays, empty
+                file.unlink()
         lock.release()
 
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from .files import locked
+
 if TYPE_CHECKING:  # hosts import this file when they start, and only a download needs these
     import ssl
     import urllib.request
@@ -171,9 +173,10 @@ def fetch(
     except when the complete file fails its checksum.
     """
     part = part_path(remote, target)
+    busy = f"another program is downloading {part.name} just now; wait for it to end and try again"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_here(part):
+        with locked(Path(f"{part}.lock"), DownloadError(busy), remove=True):
             _receive(remote, part, progress=progress or _quiet, should_stop=should_stop or _never)
             _verify(remote, part)
             _set_aside(target)
@@ -271,29 +274,6 @@ def _certificates() -> "ssl.SSLContext":
         if os.path.isfile(os.environ.get(variable, "")):
             context.load_verify_locations(os.environ[variable])
     return context
-
-
-@contextlib.contextmanager
-def _only_here(part: Path) -> Iterator[None]:
-    """Two programs never append to one part: the second is told so."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(f"{part}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise DownloadError(
-            f"another program is downloading {part.name} just now; wait for it to end and try again"
-        ) from error
-    except RuntimeError:  # a network disk that knows no locks; the checksum still tells
-        yield
-        return
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # Windows keeps an open file; then it stays, empty
-            os.unlink(lock.lock_file)
-        lock.release()
 
 
 def _verify(remote: Remote, part: Path) -> None:

@@ -32,7 +32,7 @@ LISTS = ("keep", "drop")
 BESIDE = {  # what a request may hold beside options
     "prompt": "text",
     "prose": "natural language, where it is apart from the prompt",
-    "count": f"how many variations, 1 to {MOST}",
+    "count": f"how many variations, 1 to {MOST_VARIATIONS}",
     "keep": "a list of tags that must be in the result; [1, tag] is for the second part of a prompt",
     "drop": "a list of tags that must not come",
     "stream": "true: one JSON object a line, progress first",

@@ -98,7 +98,7 @@ ARROWS = {
         "tipo",
         "trainer",
     },
-    "transfer": set(),
+    "transfer": {"files"},
     "sheet": {"fonts", "lettering"},
     "workflow": set(),
     "published": set(),

@@ -1,12 +1,22 @@
 """Files are there whole or not at all, whoever else writes them and whatever goes wrong."""
 
+import contextlib
 import json
 import os
 import struct
 
 import pytest
 
-from presample.models.files import check_same, read_json, tensor_names, write_json, write_text, written
+from presample.models.files import (
+    alone,
+    check_same,
+    locked,
+    read_json,
+    tensor_names,
+    write_json,
+    write_text,
+    written,
+)
 
 
 def names(folder):
@@ -83,3 +93,29 @@ def test_the_names_of_tensors_are_read_of_a_header_and_nothing_else_has_any(tmp_
     other = tmp_path / "model.ckpt"
     other.write_bytes(whole)
     assert tensor_names(other) == ()
+
+
+def test_a_folder_is_one_programs_until_that_ends(tmp_path):
+    with alone(tmp_path), pytest.raises(ValueError, match="another program is at work"), alone(tmp_path):
+        pass
+    with alone(tmp_path):
+        pass
+
+
+def test_a_lock_that_is_removed_leaves_no_file_whatever_goes_wrong(tmp_path):
+    for error in (None, RuntimeError):
+        with contextlib.suppress(RuntimeError), locked(tmp_path / "x.lock", ValueError(), remove=True):
+            if error:
+                raise error
+        assert names(tmp_path) == [] or os.name == "nt"
+
+
+def test_a_disk_without_locks_keeps_nobody_out_and_passes_errors_on(tmp_path, monkeypatch):
+    def acquire(*args, **how):
+        raise NotImplementedError("no flock here")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    with alone(tmp_path), alone(tmp_path):
+        pass
+    with pytest.raises(KeyError), alone(tmp_path):
+        raise KeyError
