@@ -21,7 +21,7 @@ from ..models.tipo.choices import model_labels, model_name
 from ..models.tipo.expand import expand_many
 from ..models.tipo.expansion import Progress, Request
 from ..models.tipo.options import ExpandOptions
-from .tipo import check_count
+from .tipo import MOST_VARIATIONS, check_count
 from .tipo_model import LoadedTipo, available, load
 
 MOST_BYTES = 2**20
