@@ -131,7 +131,10 @@ def add_flags(parser: argparse.ArgumentParser, cls: type, *, leave_out: Collecti
         shown = "" if fact.default in (None, "", ()) else f" [{fact.default}]"
         help = text + bounds + shown
         if fact.type is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=fact.default, help=text)
+            switch = parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=fact.default)
+            switch.help = (
+                f"{text} [{'on' if fact.default else 'off'}]"  # older Pythons add the default to help=
+            )
         elif fact.type is tuple:
             parser.add_argument(flag, action="append", default=None, metavar="TEXT", help=help)
         else:

@@ -38,6 +38,14 @@ def test_flags_are_read_as_the_options_that_they_were_made_of(changed, text):
     assert from_flags(parser.parse_args(shlex.split(made)), Given) == options
 
 
+def test_the_help_of_a_switch_says_how_it_stands_once():
+    parser = argparse.ArgumentParser(prog="x")
+    add_flags(parser, Given)
+    shown = " ".join(parser.format_help().split())
+    assert "[on]" in shown
+    assert "(default" not in shown
+
+
 def test_flags_leave_out_what_is_usual():
     assert flags({"steps": 20, "rate": 0.5}, Given, usual={"steps": 20}) == " --rate 0.5"
     assert flags({"part": ["a"]}, Given, usual={"part": ["a"]}) == ""
