@@ -13,7 +13,7 @@ Empty prose is replaced by the fresh caption when that has no place of its own (
 specification). Additions that no spelling makes safe are left out; `left_out` names them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from .joints import hides_line, joint, reads_as_weight, split_ends, takes_more
 from .presets import FAMILIES, PRESETS, Family, Layout
 from .sentences import ends_sentence
 from .syntax import lex
-from .template import CATEGORIES, PLACEHOLDERS, Part, parse, render, slots
+from .template import CATEGORIES, PLACEHOLDERS, PROSE, Part, parse, render, slots
 from .units import is_line_comment
 
 __all__ = [
@@ -115,7 +115,7 @@ def gather(region: Region, additions: Additions, *, prose: bool) -> str:
     added = (*additions.prose, *additions.generated) if prose else tags
     safe = filter(None, (_safe(region, text) for text in added))
     texts = [*(unit.text for unit in own[:first]), *safe, *(unit.text for unit in own[first:])]
-    return _sentences(texts) if prose else _list(texts)
+    return _sentences(texts) if prose else ", ".join(texts)
 
 
 def _safe(region: Region, text: str) -> str | None:
@@ -172,13 +172,14 @@ def _sentences(texts: Sequence[str]) -> str:
 def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) -> str:
     """The region's text with additions before and after it."""
     one_line = region.single_line
-    first, gap, wanted, last, wraps, _ = _sides(parts, region, values)
+    first, gap, ended, wanted, last, wraps, _ = _sides(parts, region, values)
     lead, core, tail = split_ends(region.text, region.comments)
     filled = [value for value in values.values() if value]
     if not core:
         return _alone(lead, first, tail, one_line)
     if first:
-        first += _gap_before(first, core, gap, one_line, exact=not any(first.endswith(v) for v in filled))
+        exact = not any(first.endswith(value) for value in filled)
+        first += _gap_before(core, gap, one_line, ended=ended, exact=exact)
     if last:
         sentences = (values.get("prose", ""), values.get("extended", ""), values.get("generated", ""))
         begins = any(text and last.startswith(text) for text in sentences)
@@ -192,12 +193,13 @@ def _around(parts: Sequence[Part], region: Region, values: Mapping[str, str]) ->
 class _Sides(NamedTuple):
     """What stands before a region's text, and what after it; the blanks that the template has there.
 
-    `wraps` says that words of the template stand right after the text, `turned` that what was to come after
-    it comes before it.
+    `ended` says that what stands before ends as a sentence, `wraps` that words of the template stand right
+    after the text, `turned` that what was to come after it comes before it.
     """
 
     first: str
     gap: str
+    ended: bool
     wanted: str
     last: str
     wraps: bool
@@ -206,13 +208,14 @@ class _Sides(NamedTuple):
 
 def _sides(parts: Sequence[Part], region: Region, values: Mapping[str, str]) -> _Sides:
     at, one_line = parts.index(Part("prompt", slot=True)), region.single_line
-    _, first, gap = render(parts[:at], values, single_line=one_line)
-    wanted, last, _ = render(parts[at + 1 :], values, single_line=one_line)
+    _, first, gap, ended = render(parts[:at], values, single_line=one_line)
+    wanted, last, _, closed = render(parts[at + 1 :], values, single_line=one_line)
     _, core, _ = split_ends(region.text, region.comments)
     wraps = bool(last) and not any(last.startswith(value) for value in values.values() if value)
     if last and not wraps and (not core or not takes_more(core, region.comments)):
-        return _Sides(_beside(first, last, one_line), gap if first else "", wanted, "", wraps, True)
-    return _Sides(first, gap, wanted, last, wraps, False)
+        both = _beside(first, last, one_line, ended=ended)
+        return _Sides(both, gap if first else "", closed, wanted, "", wraps, True)
+    return _Sides(first, gap, ended, wanted, last, wraps, False)
 
 
 def _alone(lead: str, text: str, tail: str, one_line: bool) -> str:
@@ -225,21 +228,21 @@ def _alone(lead: str, text: str, tail: str, one_line: bool) -> str:
     return lead + before + text + after + tail
 
 
-def _beside(first: str, last: str, one_line: bool) -> str:
+def _beside(first: str, last: str, one_line: bool, *, ended: bool) -> str:
     """Additions that were to stand before and after the text, both before it."""
     if not first or not last:
         return first + last
-    return first + ((" " if one_line else "\n") if ends_sentence(first) else ", ") + last
+    return first + ((" " if one_line else "\n") if ended else ", ") + last
 
 
-def _gap_before(first: str, core: str, wanted: str, one_line: bool, *, exact: bool) -> str:
+def _gap_before(core: str, wanted: str, one_line: bool, *, ended: bool, exact: bool) -> str:
     if exact and not wanted.strip():
         return wanted.replace("\n", " ") if one_line else wanted
     if core[0] in ",，、":
         return ""
     if "\n" in wanted and not one_line:
         return "\n" * min(2, wanted.count("\n"))
-    return ((" " if one_line else "\n") if not wanted else " ") if ends_sentence(first) else ", "
+    return ((" " if one_line else "\n") if not wanted else " ") if ended else ", "
 
 
 def _gap_after(region: Region, before: str, wanted: str, *, prose: bool, exact: bool) -> str:
@@ -254,10 +257,12 @@ def _arranged(parts: Sequence[Part], region: Region, added: _Added) -> str:
     places, last, comments = _places(region, added)
     values = added.values()
     for name, units in places.items():
-        listed = _sentences if name in ("extended", "prose") else _list
-        values[name] = listed([*(unit.text for unit in units), *filter(None, [values.get(name)])])
-    _, text, _ = render(_with_kept(parts), values, single_line=region.single_line)
-    text = _list([part for part in (text, *(unit.text for unit in last)) if part])
+        texts = [*(unit.text for unit in units), *filter(None, [values.get(name)])]
+        values[name] = _sentences(texts) if name in PROSE else ", ".join(texts)
+    values["kept"] = _row(places["kept"])
+    prose = PROSE | {"kept"} if places["kept"] and places["kept"][-1].prose else PROSE
+    _, text, _, ended = render(_with_kept(parts), values, single_line=region.single_line, prose=prose)
+    text = _row(last, text, ended=ended)
     text += "," if reads_as_weight(text) and not reads_as_weight(region.text) else ""
     if not region.text.strip():
         return text + region.text
@@ -308,10 +313,9 @@ def _is_comment(unit: Unit, comments: str) -> bool:
     return not unit.terms and all(is_line_comment(span) for span in lex(unit.text, comments=comments))
 
 
-def _list(texts: Sequence[str]) -> str:
-    """Texts with commas between them; after a sentence with a blank."""
-    result = ""
-    for text in texts:
-        between = " " if ends_sentence(result) else ", "
-        result += between + text if result else text
-    return result
+def _row(units: Iterable[Unit], text: str = "", *, ended: bool = False) -> str:
+    """Units one after the other, after a text: commas between them, after a sentence of prose a blank."""
+    for unit in units:
+        text += ((" " if ended else ", ") if text else "") + unit.text
+        ended = unit.prose and ends_sentence(unit.text)
+    return text

@@ -5,13 +5,15 @@ remains of doubled commas, blanks, empty brackets and lines with nothing but pun
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .sentences import ends_sentence
 
 CATEGORIES = ("special", "characters", "copyrights", "artist", "general", "quality", "meta", "rating")
 PLACEHOLDERS = ("prompt", "kept", "tags", "prose", *CATEGORIES, "extended", "generated")
+PROSE = frozenset({"prose", "extended", "generated"})
 
 _SLOT = re.compile(r"<\|([^|<>]*)\|>")
 _EATEN = re.compile(r"[ \t]*[,.]?[ \t]*")
@@ -21,7 +23,7 @@ _SEPARATION = " \t\r\n,."
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a template: literal text, or (`slot`) the name of a placeholder and, later, its value."""
+    """A piece of a template: literal text, or (`slot`) the name of a placeholder."""
 
     text: str
     slot: bool
@@ -51,18 +53,37 @@ def slots(parts: Sequence[Part]) -> frozenset[str]:
     return frozenset(part.text for part in parts if part.slot)
 
 
+class Filled(NamedTuple):
+    """A filled template: the blanks and commas that separate its text from what stands `before` and `after`
+    it, and whether the text `ended` as a sentence."""
+
+    before: str
+    text: str
+    after: str
+    ended: bool
+
+
 def render(
-    parts: Sequence[Part], values: Mapping[str, str], *, single_line: bool = False
-) -> tuple[str, str, str]:
-    """Returns (before, text, after): the parts filled and tidied, and the blanks and commas that separate the
-    text from what stands before and after it. `single_line` writes no line break."""
+    parts: Sequence[Part],
+    values: Mapping[str, str],
+    *,
+    single_line: bool = False,
+    prose: Collection[str] = PROSE,
+) -> Filled:
+    """Returns the parts filled and tidied.
+
+    `prose` names the placeholders whose values are prose at their end: only they end sentences, for tags such
+    as `k-on!` may look so. `single_line` writes no line break.
+    """
     filled = _without_empty(parts, values)
     text = before = after = ""
+    ended = False
     for i, part in enumerate(filled):
         if part.slot:
-            text += part.text
+            text += values[part.text]
+            ended = part.text in prose and ends_sentence(values[part.text])
             continue
-        literal = _tidy(part.text, text)
+        literal = _tidy(part.text, text, ended)
         if not i:
             visible = literal.lstrip(_SEPARATION)
             before, literal = literal[: len(literal) - len(visible)], visible
@@ -70,13 +91,20 @@ def render(
             visible = literal.rstrip(" \t\r\n,")
             after, literal = literal[len(visible) :], visible
         elif i and not literal:
-            literal = " " if ends_sentence(text) else ", "
-        text += _on_one_line(literal, text) if single_line else literal
-    return before, text, after
+            literal = " " if ended else ", "
+        literal = _on_one_line(literal, ended) if single_line else literal
+        text += literal
+        ended = _ends(literal, ended)
+    return Filled(before, text, after, ended)
+
+
+def _ends(literal: str, ended: bool) -> bool:
+    """Whether a literal ends a sentence after what has `ended` one, or has not."""
+    return ends_sentence("." * ended + literal)
 
 
 def _without_empty(parts: Sequence[Part], values: Mapping[str, str]) -> list[Part]:
-    """Placeholders by their values, neighbouring literals as one, and always a literal between two values."""
+    """Placeholders that have values, neighbouring literals as one, and a literal between any two values."""
     filled = [Part("", slot=False)]
     eat = False
     for part in parts:
@@ -84,29 +112,29 @@ def _without_empty(parts: Sequence[Part], values: Mapping[str, str]) -> list[Par
             text = _EATEN.sub("", part.text, count=1) if eat else part.text
             filled[-1] = Part(filled[-1].text + text, slot=False)
             eat = False
-        elif value := values.get(part.text, ""):
-            filled += [Part(value, slot=True), Part("", slot=False)]
+        elif values.get(part.text):
+            filled += [part, Part("", slot=False)]
             eat = False
         else:
             eat = True
     return filled
 
 
-def _tidy(literal: str, before: str) -> str:
+def _tidy(literal: str, before: str, ended: bool) -> str:
     literal = _EMPTY_BRACKETS.sub("", re.sub(r"[ \t]+", " ", literal))
     literal = re.sub(r",[\s,]*,", lambda match: "," + match.group().replace(",", ""), literal)
     literal = re.sub(r" ?\r?\n ?", "\n", literal)
     literal = re.sub(r"\n[.,]+(?=\n|\Z)", "\n", literal)
-    if ends_sentence(before):
+    if ended:
         literal = re.sub(r"\A[.,]", "", literal)
+    elif before.endswith("."):
+        literal = literal.removeprefix(".")
     return re.sub(r"  +", " ", re.sub(r"\n{3,}", "\n\n", literal))
 
 
-def _on_one_line(literal: str, before: str) -> str:
+def _on_one_line(literal: str, ended: bool) -> str:
     def blank(match: re.Match[str]) -> str:
-        closed = (
-            "," in match.group() or "." in match.group() or ends_sentence(before + literal[: match.start()])
-        )
+        closed = "," in match.group() or "." in match.group() or _ends(literal[: match.start()], ended)
         return match.group().replace("\n", " ") if closed else ", "
 
     return re.sub(r"  +", " ", re.sub(r"[,. ]*\n[\n ]*", blank, literal))

@@ -3,7 +3,16 @@
 import pytest
 
 from presample.models.prompt.document import read
-from presample.models.prompt.layout import FAMILIES, PRESETS, Additions, Layout, fill, find_layout, left_out
+from presample.models.prompt.layout import (
+    FAMILIES,
+    PRESETS,
+    Additions,
+    Layout,
+    fill,
+    find_layout,
+    gather,
+    left_out,
+)
 from presample.models.prompt.template import CATEGORIES
 from presample.models.tipo.tag_words import CATEGORIES as TIPO_CATEGORIES
 
@@ -188,6 +197,40 @@ def test_layouts_arrange_what_the_user_wrote_and_lose_nothing(template, expected
     assert filled(PROMPT, SORTED, template) == expected
     for unit in read(PROMPT).regions[0].units:
         assert expected.count(unit.text) == 1
+
+
+TITLES = Additions(
+    tags={"copyrights": ("k-on!",), "general": ("...", "hat")},
+    user_categories={"k-on!": "copyrights", "dr": "characters"},
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "template", "expected"),
+    [
+        ("k-on!, 1girl, bow", "<|copyrights|>, <|general|>", "k-on!, k-on!, 1girl, bow, ..., hat"),
+        ("dr., k-on!", "<|characters|>, <|copyrights|>, <|general|>", "dr., k-on!, k-on!, ..., hat"),
+        ("k-on!, 1girl", "<|copyrights|>,\n<|general|>", "k-on!, k-on!,\n1girl, ..., hat"),
+        ("k-on!, 1girl", "<|copyrights|><|general|>", "k-on!, k-on!, 1girl, ..., hat"),
+        ("k-on!, 1girl", "<|copyrights|>. <|general|>", "k-on!, k-on!. 1girl, ..., hat"),
+        ("dr., 1girl", "<|characters|>. <|general|>", "dr. 1girl, ..., hat"),
+        ("k-on!, 1girl", "<|extended|>", "k-on!, 1girl"),
+        ("k-on!, A girl stands. 1girl, dr.", "tags", "A girl stands. dr., k-on!, k-on!,\n\n1girl, ..., hat"),
+        ("1girl, bow", "additions_first", "k-on!, ..., hat, 1girl, bow"),
+        ("1girl, bow", "<|general|>, <|copyrights|>, <|prompt|>", "..., hat, k-on!, 1girl, bow"),
+        ("1girl, (bow", "<|copyrights|>, <|prompt|>, <|general|>", "k-on!, ..., hat, 1girl, (bow"),
+        ("k-on!, (bow", "<|copyrights|>", "k-on!, k-on!, (bow"),
+    ],
+)
+def test_tags_that_end_like_sentences_have_commas_after_them(prompt, template, expected):
+    assert filled(prompt, TITLES, template) == expected
+
+
+def test_tags_that_end_like_sentences_have_commas_on_single_lines_and_alone():
+    template = "<|copyrights|>\n<|general|>"
+    assert filled("k-on!, 1girl", TITLES, template, regions="lines") == "k-on!, k-on!, 1girl, ..., hat"
+    region = read("1girl, k-on!, bow").regions[0]
+    assert gather(region, TITLES, prose=False) == "1girl, k-on!, bow, k-on!, ..., hat"
 
 
 def test_text_that_reaches_over_its_end_comes_last():
