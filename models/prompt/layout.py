@@ -13,7 +13,7 @@ Empty prose is replaced by the fresh caption when that has no place of its own (
 specification). Additions that no spelling makes safe are left out; `left_out` names them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -44,12 +44,14 @@ __all__ = [
 @dataclass(frozen=True)
 class Additions:
     """What an expansion adds to a region, unescaped: new `tags` by category, new sentences (`prose`) and a
-    fresh caption (`generated`); and the category of each of the user's own terms (general when not said)."""
+    fresh caption (`generated`); the category of each of the user's own terms (general when not said); and
+    which words of the layout's own are `banned`."""
 
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prose: tuple[str, ...] = ()
     generated: tuple[str, ...] = ()
     user_categories: Mapping[str, str] = field(default_factory=dict)
+    banned: Callable[[str], object] = lambda word: False
 
 
 def find_layout(text: str) -> Layout:
@@ -132,10 +134,12 @@ class _Added:
         self.tags: dict[str, list[str]] = {name: [] for name in CATEGORIES}
         for category, tags in additions.tags.items():
             if category == "rating":
-                tags = tuple(layout.ratings.get(tag, tag) for tag in tags)
+                spelled = {tag: layout.ratings.get(tag, tag) for tag in tags}
+                tags = [word for tag, word in spelled.items() if word == tag or not additions.banned(word)]
             self.tags[category] = self._each(region, tags)
         for category, words in layout.words.items():
-            self.tags[category] = [word for word in words if canonical(word) not in present]
+            new = [word for word in words if canonical(word) not in present]
+            self.tags[category] = [word for word in new if not additions.banned(word)]
         self.order = [*additions.tags, *(name for name in CATEGORIES if name not in additions.tags)]
         self.prose = self._each(region, additions.prose)
         self.generated = self._each(region, additions.generated)

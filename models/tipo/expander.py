@@ -13,7 +13,6 @@ from ..lm.checkpoint import LanguageModel
 from ..lm.decode import Row
 from ..prompt.layout import find_layout
 from ..published.tipo import KnownModel
-from .bans import compile_bans
 from .branches import Branch, Branches, GroupGuide
 from .conflicts import Picture
 from .draft import Draft, Rules, closed, shortened
@@ -27,7 +26,7 @@ from .expansion import (
     ShouldStop,
 )
 from .guide import ProseGuide, TagGuide
-from .layouts import lay_out_regions, of_one_picture, read_request
+from .layouts import expandable, lay_out_regions, of_one_picture, read_request, request_bans
 from .lengths import limits
 from .options import seed_after, variation_seed
 from .plan import TRAINED, Inputs, Pass, plan, plan_task
@@ -68,9 +67,7 @@ class Expander:
         self.request, self.options, self.tipo = request, request.options, tipo
         self.hooks, self.first, self.count = hooks, first, count
         find_layout(self.options.layout)  # a wrong one is named before anything is written
-        mode = "substring" if self.options.compat != "none" else self.options.ban_mode
-        bans = compile_bans(self.options.ban, mode=mode, exact=request.drop)
-        rules = Rules(self.options, tipo.tags, bans, tipo.rules)
+        rules = Rules(self.options, tipo.tags, request_bans(request), tipo.rules)
         self.document = read_request(request, tipo.tags)
         parts = len(self.document.regions)
         if parts * count > MOST_DRAFTS:
@@ -111,20 +108,13 @@ class Expander:
 
     @cached_property
     def places(self) -> list[int]:
-        """The regions to expand: those that say something; the first where none does.
-
-        An empty part, such as the line between two others, is there for a reason and stays empty. What AND
-        takes away stays what it is: more of it would be taken away of what the others want.
-
-        Raises:
-            ValueError: AND takes all of it away.
-        """
-        regions, shown = self.document.regions, of_one_picture(self.document)
-        if not shown:
+        """The regions to expand; raises ValueError where AND takes all of them away."""
+        places = expandable(self.document)
+        if not places:
             raise ValueError(
                 "a part of the prompt must be wanted, and AND takes all away: give one a weight above 0"
             )
-        return [i for i in shown if regions[i].tags or regions[i].prose] or shown[:1]
+        return places
 
     def planned(self) -> dict[int, tuple[Pass, ...]]:
         """Returns the passes of each region; one that a chosen task has nothing to do with stays as it is.

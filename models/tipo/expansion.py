@@ -76,9 +76,10 @@ class RegionExpansion:
 class Expansion:
     """An expanded prompt.
 
-    `prompt` is what to give to the image model; `user_prompt` is the same layout without additions, `added`
-    the additions alone; `tags` and `prose` are the user's, as they were written, and the added together. All
-    are spelled for a prompt, with brackets escaped; what `regions` and `refusals` hold is plain text.
+    `original` is the request's prompt, without the prose of its own box; `prompt` is what to give to the
+    image model; `user_prompt` is the same layout without additions, `added` the additions alone; `tags` and
+    `prose` are the user's, as they were written, and the added together. All are spelled for a prompt, with
+    brackets escaped; what `regions` and `refusals` hold is plain text.
     """
 
     request: Request

@@ -9,14 +9,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..prompt.document import Document, Region, escape, read
-from ..prompt.layout import Additions, fill, find_layout, gather, turns_round
-from .bans import list_words
+from ..prompt.document import Document, Region, Unit, canonical, escape, read
+from ..prompt.joints import joint, split_ends, takes_more
+from ..prompt.layout import Additions, Layout, fill, find_layout, gather, turns_round
+from ..prompt.sentences import ends_sentence
+from ..prompt.syntax import lex
+from ..prompt.units import is_line_comment
+from .bans import Bans, compile_bans, list_words
 from .expansion import Expansion, RegionExpansion, Request
 from .prose import join_sentences
 from .tags import TagTable
 
 _TAKEN_AWAY = re.compile(r":\s*-")
+_LINE_BREAKS = re.compile(r"[ \t]*[\r\n]+[ \t]*")
 AHEAD = "what was added stands first, for your text leaves a bracket, a <...> or a comment open"
 
 
@@ -34,14 +39,16 @@ def read_prompt(request: Request, prompt: str, tags: TagTable) -> Document:
 
 
 def read_request(request: Request, tags: TagTable) -> Document:
-    """Returns the prompt taken apart; prose from its own box becomes a line of the first region."""
+    """Returns the prompt taken apart; prose from its own box becomes a line of the first region that the
+    picture is to show, and a part of it where regions are lines."""
     document = read_prompt(request, request.prompt, tags)
     if not request.prose.strip():
         return document
-    (box,) = read(request.prose, regions="off", form="prose", **_reading(request, tags)).regions
     parts = list(document.parts)
-    place = next(i for i, part in enumerate(parts) if isinstance(part, Region))
-    parts[place] = _joined(parts[place], box)
+    places = [i for i, part in enumerate(parts) if isinstance(part, Region)]
+    place = places[next(iter(of_one_picture(document)), 0)]
+    before, after = "".join(parts[place - 1 : place]), "".join(parts[place + 1 : place + 2])
+    parts[place] = _joined(parts[place], _box(request, parts[place], tags), before[-1:], after[:1])
     return Document(tuple(parts))
 
 
@@ -61,6 +68,22 @@ def of_one_picture(document: Document) -> list[int]:
     return shown + prompt
 
 
+def expandable(document: Document) -> list[int]:
+    """Returns the numbers of the regions to expand: those that say something; the first where none does.
+
+    An empty part, such as the line between two others, is there for a reason and stays empty. What AND takes
+    away stays what it is: more of it would be taken away of what the others want.
+    """
+    regions, shown = document.regions, of_one_picture(document)
+    return [i for i in shown if regions[i].tags or regions[i].prose] or shown[:1]
+
+
+def request_bans(request: Request) -> Bans:
+    """Returns what a request bans; raises `BadPattern` for what cannot be understood."""
+    mode = "substring" if request.options.compat != "none" else request.options.ban_mode
+    return compile_bans(request.options.ban, mode=mode, exact=request.drop)
+
+
 def _reading(request: Request, tags: TagTable) -> dict:
     return {
         "comments": request.comments,
@@ -69,11 +92,47 @@ def _reading(request: Request, tags: TagTable) -> dict:
     }
 
 
-def _joined(region: Region, box: Region) -> Region:
-    joint = ", " if region.single_line else "\n"
-    start = region.text + joint if region.text.strip() else region.text
-    moved = (replace(u, start=u.start + len(start), end=u.end + len(start)) for u in box.units)
-    return replace(region, text=start + box.text, units=(*region.units, *moved))
+def _box(request: Request, region: Region, tags: TagTable) -> Region:
+    """The prose of its own box; on one line, without comments, where a region has no more."""
+    prose = request.prose
+    if region.single_line:
+        spans = lex(prose, comments=request.comments)
+        prose = "".join(span.text for span in spans if not is_line_comment(span)).strip()
+        prose = _LINE_BREAKS.sub(" ", prose)
+    (box,) = read(prose, regions="off", form="prose", **_reading(request, tags)).regions
+    return box
+
+
+def _joined(region: Region, box: Region, before: str, after: str) -> Region:
+    """The region with a box in it, and a blank where that would touch what stands before and after both."""
+    at, start, end = _gap(region, box)
+    start = " " if not at and before and not before.isspace() else start
+    end = " " if region.text[at:] + end == "" and after and not after.isspace() else end
+    text = start + box.text + end
+    own = (u if u.start < at else _moved(u, len(text)) for u in region.units)
+    units = sorted([*own, *(_moved(u, at + len(start)) for u in box.units)], key=lambda unit: unit.start)
+    return replace(region, text=region.text[:at] + text + region.text[at:], units=tuple(units))
+
+
+def _moved(unit: Unit, by: int) -> Unit:
+    return replace(unit, start=unit.start + by, end=unit.end + by)
+
+
+def _gap(region: Region, box: Region) -> tuple[int, str, str]:
+    """Where in a region a box is put, and what stands between the two: it is a line of its own at the end.
+
+    On a single line it stands before the comments there, and first where it would be in a bracket or comment.
+    """
+    if not region.single_line:
+        at = len(region.text.rstrip())
+        return at, "\n" if at else "", ""
+    lead, core, tail = split_ends(region.text, region.comments)
+    if not takes_more(core, region.comments):
+        return len(lead), "", " " if ends_sentence(box.text) else ", "
+    at = len(lead + core)
+    after_prose = any(unit.prose and unit.end == at for unit in region.units)
+    between = joint(lead + core, "", prose=True, after_prose=after_prose, single_line=True)
+    return at, between, " " if tail and not tail[0].isspace() else ""
 
 
 def lay_out(expansion: Expansion, layout: str, *, tags: TagTable) -> Expansion:
@@ -105,32 +164,41 @@ def lay_out_regions(
     request: Request, document: Document, regions: Sequence[RegionExpansion], *, seed: int
 ) -> Expansion:
     """Returns the texts of an expansion of `document`, which has these `regions` in this order."""
-    full = [_additions(region) for region in regions]
-    none = [Additions(user_categories=each.user_categories) for each in full]
+    layout = find_layout(request.options.layout)
+    bans = request_bans(request) if layout.words or layout.ratings else Bans({})
+    full = [_additions(region, bans) for region in regions]
+    none = [replace(each, tags={}, prose=(), generated=()) for each in full]
     return Expansion(
         request=request,
-        original=document.source,
-        prompt=_filled(request, document, full),
-        user_prompt=_filled(request, document, none),
+        original=request.prompt,
+        prompt=_filled(layout, document, full),
+        user_prompt=_filled(layout, document, none),
         added="\n".join(filter(None, (_told(r.added_tags, r.added_prose) for r in regions))),
         tags=gather_tags(document, full),
         prose=gather_prose(document, full),
         seed=seed,
         regions=tuple(regions),
-        notes=_notes(request, document, full),
+        notes=_notes(layout, document, full),
     )
 
 
-def _notes(request: Request, document: Document, additions: Sequence[Additions]) -> tuple[str, ...]:
-    layout = find_layout(request.options.layout)
+def _notes(layout: Layout, document: Document, additions: Sequence[Additions]) -> tuple[str, ...]:
     pairs = zip(document.regions, additions, strict=True)
     return (AHEAD,) if any(turns_round(layout, region, each) for region, each in pairs) else ()
 
 
-def _filled(request: Request, document: Document, additions: Sequence[Additions]) -> str:
-    layout = find_layout(request.options.layout)
-    pairs = zip(document.regions, additions, strict=True)
-    return document.replace([fill(layout, region, each) for region, each in pairs])
+def _filled(layout: Layout, document: Document, additions: Sequence[Additions]) -> str:
+    regions, wanted = document.regions, expandable(document)
+    texts = [region.text for region in regions]
+    if regions[0].single_line:  # the words of the layout are for all lines together
+        said = {canonical(tag) for region in regions for tag in region.tags}
+        words = {name: tuple(w for w in ws if canonical(w) not in said) for name, ws in layout.words.items()}
+        layout = replace(layout, words=words)
+    for place in wanted:
+        texts[place] = fill(layout, regions[place], additions[place])
+        if regions[place].single_line:
+            layout = replace(layout, words=dict.fromkeys(layout.words, ()))
+    return document.replace(texts)
 
 
 def gather_tags(document: Document, additions: Sequence[Additions]) -> str:
@@ -148,9 +216,9 @@ def _gathered(document: Document, additions: Sequence[Additions], *, prose: bool
     return filter(None, (gather(region, each, prose=prose) for region, each in pairs))
 
 
-def _additions(region: RegionExpansion) -> Additions:
+def _additions(region: RegionExpansion, bans: Bans) -> Additions:
     categories = {term: category for category, terms in region.user_tags.items() for term in terms}
-    return Additions(region.added_tags, region.continued, region.caption, categories)
+    return Additions(region.added_tags, region.continued, region.caption, categories, bans.match)
 
 
 def _told(tags, sentences: Sequence[str]) -> str:

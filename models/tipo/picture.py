@@ -30,7 +30,7 @@ def draw(expansion: Expansion) -> str:
     body: list[str] = []
     y = MARGIN + 16.0
     y = _heading(body, y, "you wrote")
-    y = _code(body, y, expansion.original)
+    y = _code(body, y, "\n".join(filter(str.strip, (expansion.original, expansion.request.prose))))
     y = _heading(body, y + 20, "tags: your own are dark")
     y = _chips(body, y, _tags(expansion))
     y = _heading(body, y + 26, "prose")

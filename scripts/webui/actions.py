@@ -238,9 +238,10 @@ class Actions:
     def remember(self, said: values.Values, *made: Expansion) -> None:
         """Keeps texts from being expanded again by the images that are made with them."""
         for expansion in made:
-            options = replace(expansion.request.options, seed=expansion.seed)
-            pairs = write(options, expansion.original, prose=expansion.request.prose, extras=said.extras())
-            self.script.memory.add(expansion.request.prompt, expansion.prompt, pairs)
+            request = expansion.request
+            options = replace(request.options, seed=expansion.seed)
+            pairs = write(options, request.prompt, prose=request.prose, extras=said.extras())
+            self.script.memory.add(request.prompt, expansion.prompt, pairs)
             self.script.memory.add_words(expansion, SHARE_IN_BOX)
 
 

@@ -361,8 +361,9 @@ def test_a_layout_places_the_additions(tipo):
 
 def test_prose_in_its_own_box_is_read_as_prose(tipo):
     expansion = run("1girl, solo", tipo, prose="A girl stands, waiting, in the rain.")
-    assert expansion.original == "1girl, solo\nA girl stands, waiting, in the rain."
-    assert expansion.prompt.startswith(expansion.original)
+    assert expansion.original == "1girl, solo"
+    assert expansion.user_prompt == "1girl, solo\nA girl stands, waiting, in the rain."
+    assert expansion.prompt.startswith(expansion.user_prompt)
     assert expansion.regions[0].user_prose == "A girl stands, waiting, in the rain."
     assert expansion.regions[0].user_tags == {"special": ("1girl",), "general": ("solo",)}
 

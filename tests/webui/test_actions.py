@@ -98,6 +98,15 @@ def test_an_expansion_is_written_anew_from_what_it_was_made_of(acts):
     assert history == ["lake, night", first]
 
 
+def test_prose_of_its_own_box_is_written_once_however_often_the_button_is_pressed(acts, script):
+    said = {"prose": "A boat drifts", "seed": 6}
+    box = "lake BREAK night"
+    for _ in range(3):
+        box = last(acts.generate(box, [], *arguments(**said)))[0]
+        assert box.count("A boat drifts") == 1
+    assert script.memory.said(box)["Presample prompt"] == "lake BREAK night"
+
+
 def test_a_text_that_was_changed_by_hand_is_a_prompt_of_its_own(acts):
     first = last(acts.generate("lake, night", [], *arguments()))[0]
     changed = first + ", boat"
