@@ -2,7 +2,9 @@
 
 Convention: a record is a prompt with what belongs to it, a line of JSON or of text, or a row of CSV, which
 may take several lines. Records count from 0, lines of the file from 1. A part is a run of records that can be
-read by itself, from its offset on. A record that cannot be read is a Problem and stops nothing.
+read by itself, from its offset on. A record that cannot be read is a Problem and stops nothing. Where a row
+of CSV breaks the rules of quotation, that is its first line's fault, which is a Problem, and with tabs a row
+as it stands: the lines after it are read as if they began there.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "cs
 SEEDS = ("count", "same", "id")
 OWN = ("prompt", "prose", "id", "seed")
 BOM = b"\xef\xbb\xbf"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -112,13 +115,16 @@ def list_parts(path: Path, *, format: str = "auto", part: int = 512) -> Listing:
     """Returns the parts of a file of prompts, which is read once from end to end.
 
     Raises:
-        ValueError: the file is empty, or a CSV file has no column `prompt`.
+        ValueError: the file is empty or UTF-16, or a CSV file has no column `prompt`.
     """
     if format == "auto":
         format = SUFFIXES.get(path.suffix.lower(), "lines")
     source = Source(path.resolve(), format, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
     digest, parts, offset, line, records = hashlib.sha256(), [], 0, 1, 0
     with open(path, "rb") as file:
+        if file.read(2) in UTF_16:
+            raise ValueError(f"{path} must be UTF-8 text, got UTF-16; save it as UTF-8")
+        file.seek(0)
         found = _split(_hashed(file, digest), source)
         if format == "csv":
             lines, offset, names = next(found, (0, 0, []))
@@ -134,7 +140,8 @@ def list_parts(path: Path, *, format: str = "auto", part: int = 512) -> Listing:
 
 
 def _columns(path: Path, names: list[str] | Problem) -> tuple[str, ...]:
-    columns = () if isinstance(names, Problem) else tuple(name.strip() for name in names)
+    names = [] if isinstance(names, Problem) else [name.strip() for name in names]
+    columns = tuple(name if name.lower() in names else name.lower() for name in names)
     if "prompt" not in columns:
         raise ValueError(
             f"the first line of {path} must name its columns, one of them prompt, got {', '.join(columns)}"
@@ -174,25 +181,34 @@ def _split(
 
 
 def _rows(raw_lines: Iterable[bytes], delimiter: str, begins: bool) -> Iterator[tuple[int, int, Any]]:
-    lines = size = 0
+    coming, again, taken = iter(raw_lines), [], []
 
     def texts() -> Iterator[str]:
-        nonlocal lines, size
-        for number, raw in enumerate(raw_lines):
-            lines, size = lines + 1, size + len(raw)
-            text = raw.removeprefix(BOM) if begins and number == 0 else raw
-            yield text.decode("utf-8", errors="surrogateescape")
+        nonlocal begins
+        while (raw := again.pop() if again else next(coming, None)) is not None:
+            taken.append(raw)
+            yield _text(raw.removeprefix(BOM) if begins else raw)
+            begins = False
 
-    rows = csv.reader(texts(), delimiter=delimiter)
+    rows = csv.reader(texts(), delimiter=delimiter, strict=True)
     while True:
-        lines = size = 0
+        taken.clear()
         try:
             row: list[str] | Problem = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
+            again += reversed(taken[1:])
+            del taken[1:]
+            rows = csv.reader(texts(), delimiter=delimiter, strict=True)
             row = Problem(f"it is no row of CSV: {error}")
-        yield lines, size, row
+            if delimiter == "\t":
+                row = _text(taken[0]).rstrip("\r\n").split("\t")
+        yield len(taken), sum(map(len, taken)), row
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", errors="surrogateescape")
 
 
 def _fields(content: bytes | list[str] | Problem, source: Source) -> dict[str, Any] | Problem:

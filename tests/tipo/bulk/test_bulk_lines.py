@@ -64,6 +64,42 @@ def test_records_know_the_line_on_which_they_begin(tmp_path):
     assert found[2].fields == Problem("the line is empty")
 
 
+@pytest.mark.parametrize("part", [1, 2, 512])
+def test_a_quotation_mark_too_many_costs_its_own_line_and_no_other(tmp_path, part):
+    path = write(tmp_path / "a.csv", "prompt,id", '"a cat, night,2', "lake,3", '"Hello" sign,4', "boat,5")
+    found = records(path, part=part)
+    assert [record.line for record in found] == [2, 3, 4, 5]
+    assert [isinstance(record.fields, Problem) for record in found] == [True, False, True, False]
+    assert "it is no row of CSV" in found[0].fields.why
+    assert [found[i].fields["prompt"] for i in (1, 3)] == ["lake", "boat"]
+
+
+@pytest.mark.parametrize("part", [1, 2, 512])
+def test_tabs_part_prompts_with_quotation_marks_of_their_own(tmp_path, part):
+    prompts = ['"Hello" sign, lake', '"1girl', "boat", 'a "red" boat', '"', '"moon']
+    path = write(tmp_path / "a.tsv", "prompt\tid", *(f"{prompt}\t{i}" for i, prompt in enumerate(prompts)))
+    expected = [{"prompt": prompt, "id": str(i)} for i, prompt in enumerate(prompts)]
+    assert [record.fields for record in records(path, part=part)] == expected
+    path = write(tmp_path / "b.tsv", "prompt\tid", '"two', 'lines, ""quoted"""\t1')
+    assert records(path)[0].fields == {"prompt": 'two\nlines, "quoted"', "id": "1"}
+
+
+def test_names_of_columns_may_begin_with_capitals(tmp_path):
+    path = write(tmp_path / "a.tsv", "Prompt\tSEED\tNote", "lake\t3\tx")
+    (found,) = asked(path)
+    assert (found.request.prompt, found.request.options.seed, found.unused) == ("lake", 3, ("note",))
+    path = write(tmp_path / "b.csv", "Prompt,prompt", "a,lake")
+    assert asked(path)[0].request.prompt == "lake"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
+def test_text_of_another_encoding_is_named(tmp_path, name, encoding):
+    path = write(tmp_path / name, "\ufeffprompt\nlake\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"must be UTF-8 text, got UTF-16; save it as UTF-8"):
+        list_parts(path)
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
 def test_marks_of_other_editors_are_no_part_of_a_prompt(tmp_path, name):
     line = '{"prompt": "lake"}' if name == "a.jsonl" else "lake"
@@ -83,8 +119,8 @@ def test_the_format_follows_the_name_or_what_is_said(tmp_path):
 
 def test_what_is_wrong_with_a_record_is_said_and_the_others_are_read(tmp_path):
     bad = {
-        b"\xff\xfe\n": "no UTF-8",
         "": "the line is empty",
+        b"\xff\xfe\n": "no UTF-8",
         '{"prompt": ': "it is no JSON",
         "[1]": "must be a JSON object",
         "[" * 100_000: "it is no JSON",
