@@ -118,7 +118,7 @@ def test_a_list_has_the_lines_that_an_editor_shows(run, tmp_path):
 def test_a_prompt_of_several_lines_is_listed_without_what_a_comment_would_take_in(run, tmp_path):
     out = tmp_path / "out.txt"
     run("expand", "1girl # the girl\nred hair, lake", "--out", str(out), *SHORT)
-    assert out.read_text(encoding="utf-8").startswith("1girl red hair, lake, ")
+    assert out.read_text(encoding="utf-8").startswith("1girl, red hair, lake, ")
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,23 @@ def test_a_prompt_of_several_lines_is_listed_without_what_a_comment_would_take_i
     [
         ("1girl", "1girl"),
         ("lake # mine ", "lake # mine "),
-        ("1girl\nlake # mine", "1girl lake"),
-        ("1girl,\r\n  lake \n\nsky", "1girl, lake sky"),
+        ("1girl\nlake # mine", "1girl, lake"),
+        ("1girl,\r\n  lake \n\nsky", "1girl, lake, sky"),
+        ("1girl, smile\nA girl stands.\nlake", "1girl, smile, A girl stands. lake"),
+        ("1girl, k-on!\nguitar, smile.\nlake", "1girl, k-on!, guitar, smile. lake"),
+        ("1girl，\nlake\n, sky", "1girl， lake , sky"),
+        ("1girl BREAK\nlake\nBREAK sky", "1girl BREAK lake BREAK sky"),
+        ("1girl\n:0.7 AND\nlake\nAND sky", "1girl :0.7 AND lake AND sky"),
+        ("<lora:x:1>\n1girl\n<lora:y:1>", "<lora:x:1> 1girl <lora:y:1>"),
+        ("(1girl\nlake\n)\n(\nsky)", "(1girl, lake ), ( sky)"),
         ("# one\n// two\n1girl", "1girl"),
-        ("1girl // one\nlake", "1girl lake"),
-        ("ball #1\nhttps://x\nlake", "ball #1 https://x lake"),
-        ("1girl /* one\n# two */ lake\nsky", "1girl /* one # two */ lake sky"),
+        ("1girl // one\nlake", "1girl, lake"),
+        ("ball #1\nhttps://x\nlake", "ball #1, https://x, lake"),
+        ("1girl /* one\n# two */ lake\nsky", "1girl /* one # two */ lake, sky"),
         ("{ red # warm\n| {blue # cold\n|green}}, lake", "{ red | {blue |green}}, lake"),
         ("{#1\n|b}", "{#1 |b}"),
         ("[red # warm\n:blue:0.5], [a // b\n|c]", "[red :blue:0.5], [a |c]"),
-        ("(red # warm\n:1.2)\nlake", "(red :1.2) lake"),
+        ("(red # warm\n:1.2)\nlake", "(red :1.2), lake"),
     ],
 )
 def test_a_prompt_on_one_line_says_what_it_said(prompt, line):
@@ -173,6 +180,8 @@ def test_streaming_shows_what_is_added_and_leaves_the_output_alone(run):
         (["expand", "a", "--ban", "/(a/"], "/(a/"),
         (["expand", "--file", "not/there.txt"], "not/there.txt"),
         (["expand", "a", "--precision", "int3"], "int3"),
+        (["expand", "a", "--device", "vulkan"], "the device must be there, got vulkan"),
+        (["expand", "a", "--device", "cuda:99"], "the device must be there, got cuda:99"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(run, argv, words):

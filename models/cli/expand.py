@@ -8,6 +8,7 @@ line with --json; a list that was cut short goes on where it stopped with --resu
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, TextIO
 from ..files import lines_of, read_text, text_of
 from ..hub import ModelNotFound
 from ..options import add_flags, from_flags
+from ..prompt.document import read
+from ..prompt.joints import joint
+from ..prompt.sentences import ends_sentence
 from ..prompt.syntax import Kind, Span, lex
 from ..prompt.units import is_line_comment
 from ..tipo.options import ExpandOptions
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from ..tipo.expand import Tipo
 
 FOLDED = (Kind.VARIANT, Kind.EDIT, Kind.ALTERNATE)  # spans that may have comments in them
+_BREAKS = re.compile(r"\s*\n\s*")
+_GOES_ON = re.compile(r"(?:[(\[{|:]|<[^<>]*>)\Z")  # a network is no tag
+_GOES_ON_WITH = re.compile(r"[)\]}|:,，、]|<[^<>]*>|(?:AND|BREAK|ADDBASE|ADDCOMM|ADDCOL|ADDROW)\b")
 
 
 def add_parser(subparsers) -> argparse.ArgumentParser:
@@ -157,18 +164,41 @@ def _expand_all(prompts: Sequence[str], done: int, options: ExpandOptions, tipo,
 
 
 def one_line(prompt: str) -> str:
-    """Returns a prompt on one line; of several, without the comments that would take in what follows them."""
+    """Returns a prompt on one line; of several, with commas between the tags on them, and without the
+    comments that would take in what follows them."""
     if "\n" not in prompt:
         return prompt
-    todo, kept = lex(prompt)[::-1], []
+    result = before = ""
+    for inside, line in _lines(prompt):
+        if before and line:
+            result += " " if inside else _between(before, line)
+        result, before = result + line, line or before
+    return result
+
+
+def _lines(prompt: str) -> Iterator[tuple[bool, str]]:
+    """The lines of a prompt without comments, and whether each goes on with a choice begun above it."""
+    todo, line, inside = [(span, False) for span in reversed(lex(prompt))], "", False
     while todo:
-        span = todo.pop()
+        span, folded = todo.pop()
         if span.kind in FOLDED and "\n" in span.text:  # without its end it is taken apart
-            todo += [Span(Kind.TEXT, span.text[-1], span.end - 1), *reversed(lex(span.text[:-1]))]
+            inner = (Span(Kind.TEXT, span.text[-1], span.end - 1), *reversed(lex(span.text[:-1])))
+            todo += [(each, True) for each in inner]
+        elif span.kind is Kind.NEWLINE:
+            yield inside, line.strip()
+            line, inside = "", folded
         elif not is_line_comment(span):
-            kept.append(span.text)
-    lines = (line.strip() for line in "".join(kept).split("\n"))
-    return " ".join(filter(None, lines))
+            line += _BREAKS.sub(" ", span.text)
+    yield inside, line.strip()
+
+
+def _between(before: str, line: str) -> str:
+    """What stands for a line break: a comma, or a blank where one is no end of a tag."""
+    if _GOES_ON.search(before) or _GOES_ON_WITH.match(line):
+        return " "
+    last = read(before, regions="off").regions[0].units[-1:]
+    ended = any(unit.prose or not ends_sentence("".join(unit.terms[-1:])) for unit in last)
+    return joint(before, "", prose=False, after_prose=ended, single_line=True)
 
 
 def _streamer():
