@@ -78,7 +78,7 @@ def run(args: argparse.Namespace, options: ExpandOptions) -> int:
         precision=args.precision,
     )
     print("\n".join(summary.lines()), file=sys.stderr)
-    return 0
+    return 1 if summary.facts["errors"] and not summary.facts["expanded"] else 0
 
 
 def _engine(args: argparse.Namespace):

@@ -83,18 +83,14 @@ def load_language_model(path: Path | str, *, device: str = "auto", precision: st
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
     place = find_device(device)
-    precision = choose_precision(place) if precision == "auto" else precision
     if precision == "int8" and place.type != "cpu":
         raise ValueError(
             f"precision int8 runs on the cpu only, got device {place}; choose auto, float16 or bfloat16"
         )
+    _check_there(place)
+    precision = choose_precision(place) if precision == "auto" else precision
     if precision == "int8" and not quant.available():
         raise ValueError("precision int8 needs a torch with FBGEMM kernels; choose auto or float32")
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise ValueError(
-            f"the device must be there, got {place} and torch sees {found} CUDA devices; choose auto or cpu"
-        )
     if path.suffix.lower() == ".gguf":
         file = read_gguf(path)
         weights, tokenizer = gguf_weights(file), Tokenizer.from_gguf(file.metadata)
@@ -116,6 +112,17 @@ def find_device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device must be auto or one that torch knows, got {name!r}: {error}") from error
+
+
+def _check_there(device: torch.device) -> None:
+    """Raises ValueError for a device that this computer, or this torch, has not."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        found = torch.cuda.device_count()
+        raise ValueError(
+            f"the device must be there, got {device} and torch sees {found} CUDA devices; choose auto or cpu"
+        ) from error
 
 
 def choose_precision(device: torch.device) -> str:

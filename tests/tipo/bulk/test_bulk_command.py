@@ -77,6 +77,13 @@ sys.exit(cli.main(sys.argv[2:]))
 """
 
 
+def test_a_file_of_which_nothing_can_be_expanded_is_a_failure(tmp_path, capsys):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"text": "lake"}\n')
+    assert expand(path, tmp_path / "out", "--workers", "1") == 1
+    assert "0 of 1 prompts expanded" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the children of a process")
 def test_processes_that_are_killed_leave_nobody_behind_and_the_rest_is_done_here(prompts, tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "children"), "expand", "--input", str(prompts)]
