@@ -37,6 +37,8 @@ from .wire import Fields, find_task, render
 from .writer import Work, Writer
 
 ROOM = 48  # tokens of the context that a request leaves free for the answer, at least
+TAG, SENTENCE = 6, 32  # tokens that one takes, about
+SHORTER = 0.8  # the share of a request that is too long that is tried next
 MOST_DRAFTS = 16_384  # regions times variations of one request
 
 
@@ -148,14 +150,15 @@ class Expander:
 
     def passes(self, draft: Draft) -> tuple[Pass, ...]:
         """Returns the passes of a region; a pass that writes two fields becomes two, for two guides."""
+        chosen = self.options.task != "auto"
         inputs = Inputs.from_lengths(
-            has_tags=draft.tag_count > 0,
+            has_tags=draft.tag_count > 0 or (chosen and any(draft.user.values())),
             has_prose=bool(draft.user_prose),
             tag_length=self.options.tag_length,
             prose_length=self.options.prose_length,
         )
         tasks = self.tipo.rules.tasks if self.tipo.rules else TRAINED
-        if self.options.task != "auto":
+        if chosen:
             return plan_task(self.options.task, inputs, tasks=tasks)
         steps = []
         for step in plan(inputs, tasks=tasks, compat=self.options.compat):
@@ -241,20 +244,38 @@ class Expander:
         Raises ValueError where the model has no room for one that says nothing.
         """
         fields = draft.fields(find_task(step.task).prose_field)
-        room = self.tipo.language.config.context - ROOM
+        context = self.tipo.language.config.context
+        room = context - self.room(draft, step)
         share, tokens = 1.0, self.request_tokens(fields, step, room)
         while tokens is None:
             if share <= 1e-6:
                 raise ValueError(
-                    f"the model must have room for a request and an answer, got {room + ROOM} tokens in all; "
+                    f"the model must have room for a request and an answer, got {context} tokens in all; "
                     "its config is damaged, or it is no TIPO: get it again, or choose another one"
                 )
-            share /= 2
+            share *= SHORTER
             shown = shortened(fields, share) if share > 1e-6 else Fields(aspect_ratio=fields.aspect_ratio)
             tokens = self.request_tokens(shown, step, room)
-            note = f"the prompt is longer than the model's {room + ROOM} tokens; it was shown a part of it"
+            note = f"the prompt is longer than the model's {context} tokens; it was shown a part of it"
             draft.notes.extend([] if note in draft.notes else [note])
         return tokens
+
+    def room(self, draft: Draft, step: Pass) -> int:
+        """Returns how many tokens of the context are left free for the answer: enough for the least of it."""
+        if self.options.compat != "none":
+            return ROOM
+        bounds, context = limits(step.length), self.tipo.language.config.context
+        if step.writes == "tags":
+            wanted = TAG * (bounds.min_tags - self.have(draft, step))
+        else:
+            wanted = SENTENCE * (bounds.min_sentences - self.have(draft, step))
+        return max(ROOM, min(wanted, self.options.max_new_tokens, context // 3))
+
+    def have(self, draft: Draft, step: Pass) -> int:
+        """Returns how many tags, or sentences, a pass counts before it writes any."""
+        if step.writes == "tags":
+            return draft.tag_count
+        return 0 if step.fresh else len(draft.sentences) + draft.user_sentences
 
     def request_tokens(self, fields: Fields, step: Pass, room: int) -> list[int] | None:
         """Returns the tokens of a request, or None when they are more than `room`."""
@@ -269,12 +290,9 @@ class Expander:
         return tokens if len(tokens) <= room else None
 
     def guide(self, draft: Draft, step: Pass, tags: type[TagGuide] = TagGuide) -> TagGuide | ProseGuide:
-        bounds = limits(step.length, self.options.compat)
+        bounds, have = limits(step.length, self.options.compat), self.have(draft, step)
         if step.writes == "tags":
-            return tags(
-                self.tipo.language, draft, have=draft.tag_count, least=bounds.min_tags, most=bounds.max_tags
-            )
-        have = 0 if step.fresh else len(draft.sentences) + draft.user_sentences
+            return tags(self.tipo.language, draft, have=have, least=bounds.min_tags, most=bounds.max_tags)
         return ProseGuide(
             self.tipo.language, draft, have=have, least=bounds.min_sentences, most=bounds.max_sentences
         )

@@ -57,7 +57,8 @@ def test_random_prompts_keep_every_byte_span_and_region(tipo, prompt, seed):
         patch.setattr(layouts, "fill", watched)
         expansion = run(prompt, tipo, seed=seed, prose_length="none")
     assert expansion.original == prompt == expansion.user_prompt
-    assert len(laid_out) == 2 * len(expansion.regions)
+    document = layouts.read_request(expansion.request, tipo.tags)
+    assert len(laid_out) == 2 * len(layouts.expandable(document))
     for before, after in laid_out:
         assert without_insertion(before, after)
     at = 0

@@ -102,6 +102,14 @@ def test_a_task_writes_what_its_name_says_and_nothing_else(tipo, task):
     assert {step.task for step in found.passes} == {task}
 
 
+@pytest.mark.parametrize("task", ["tags", "tag_to_long"])
+def test_a_task_starts_from_characters_series_and_artists_too(tipo, task):
+    found = run("hatsune miku, vocaloid", tipo, task=task)
+    assert found.prompt.startswith("hatsune miku, vocaloid")
+    assert bool(added_tags(found)) == (task == "tags")
+    assert bool(found.regions[0].added_prose) == (task == "tag_to_long")
+
+
 def test_a_task_that_has_nothing_to_start_from_says_so(tipo):
     with pytest.raises(ValueError, match="starts from prose"):
         run(TAGS, tipo, task="long_to_tag")
