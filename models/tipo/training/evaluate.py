@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from ...hub import bundled_folder
 from ...options import add_flags, from_flags, option
 from ...seeds import generator_for
 from ...tinyworld import truth
@@ -30,6 +31,7 @@ from .card import write_card
 from .corpus import held_out
 from .samples import Record, Sample, build
 
+BUNDLED = str(bundled_folder() / "tipo-tiny")
 BATCH = 64
 # Two ways to draw answers: from the model's own distribution, and as an expansion does by default.
 OWN = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
@@ -40,7 +42,7 @@ DEFAULT = {name: getattr(ExpandOptions(), name) for name in OWN}
 class EvalOptions:
     """What is measured, and how much of it."""
 
-    model: str = option("models/bundled/tipo-tiny", "Folder of the model; the card is written into it.")
+    model: str = option(BUNDLED, "Folder of the model; the card is written into it.")
     requests: int = option(512, "Held-out requests to answer.", low=8, high=10**6, step=1)
     records: int = option(256, "Held-out tag lists to score exactly.", low=8, high=10**6, step=1)
     seed: int = option(1, "Decides requests and answers.", low=0, high=2**31, step=1)
@@ -87,7 +89,7 @@ def measure(options: EvalOptions) -> dict:
     """Returns all numbers of the card.
 
     Raises:
-        FileNotFoundError: the folder has no `tokenizer.json`.
+        FileNotFoundError: the folder lacks a file of a model.
         ModuleNotFoundError: transformers or tokenizers is missing (`presample[train]`).
     """
     model, tokenizer = load(Path(options.model))
@@ -126,8 +128,13 @@ def load(folder: Path):
     from tokenizers import Tokenizer
     from transformers import LlamaForCausalLM
 
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name} must be there; give the folder of a trained model with --model"
+            )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), tokenizer
+    return LlamaForCausalLM.from_pretrained(folder).float().eval(), tokenizer
 
 
 def forced_requests(options: EvalOptions) -> list[Sample]:
