@@ -53,6 +53,13 @@ def test_it_says_what_was_done_and_does_it_once(prompts, tmp_path, capsys):
     assert "in this run" not in capsys.readouterr().err
 
 
+def test_a_file_of_which_nothing_can_be_expanded_is_a_failure(tmp_path, capsys):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"text": "lake"}\n')
+    assert expand(path, tmp_path / "out", "--workers", "1") == 1
+    assert "0 of 1 prompts expanded" in capsys.readouterr().err
+
+
 # A command that ends when its third part is written, and tells the processes that it had begun.
 KILLED = """
 import os
@@ -75,13 +82,6 @@ def finish_and_end(results, part, found):
 Results._finish = finish_and_end
 sys.exit(cli.main(sys.argv[2:]))
 """
-
-
-def test_a_file_of_which_nothing_can_be_expanded_is_a_failure(tmp_path, capsys):
-    path = tmp_path / "prompts.jsonl"
-    path.write_text('{"text": "lake"}\n')
-    assert expand(path, tmp_path / "out", "--workers", "1") == 1
-    assert "0 of 1 prompts expanded" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the children of a process")

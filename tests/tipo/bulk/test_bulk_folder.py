@@ -148,7 +148,7 @@ def test_what_is_finished_needs_no_model(prompts, tmp_path):
 
 def test_another_file_other_options_and_other_folders_are_refused(prompts, tmp_path):
     expand(prompts, tmp_path / "out", Engine())
-    with pytest.raises(ValueError, match=r"options .* now .*choose another folder"):
+    with pytest.raises(ValueError, match=r"options\..* now .*choose another folder"):
         expand_file(prompts, tmp_path / "out", Rules(ExpandOptions(seed=1)), part=PART, engine=Engine())
     with pytest.raises(ValueError, match="part 5, now 6"):
         expand_file(prompts, tmp_path / "out", RULES, part=6, engine=Engine())
