@@ -1,45 +1,23 @@
-"""Which job the host is at, so that what other scripts run inside it is told from jobs of their own.
+"""Whether a job is inside another, so that what other scripts do with pictures is told from other jobs.
 
-Detailers do so while its pictures are made: they call all scripts on a copy of the job, and make pictures of
-parts of a picture, of the job's prompt or another. Those prompts have been expanded already, and the
+Detailers do so while a job's pictures are made: they call all scripts on a copy of the job, and make pictures
+of parts of a picture, of the job's prompt or another. Those prompts have been expanded already, and the
 infotexts of copies, and of many of those parts, are the job's own.
 """
 
-import weakref
+import sys
 from typing import Any
 
-
-def _none() -> None:
-    return None
+HOSTS = "process_images_inner"  # what makes a job's pictures, in all hosts; the job is its `p`
 
 
-class Current:
-    """The job whose pictures are being made. One that failed is over with the host's next task."""
-
-    def __init__(self):
-        self._job, self._task = _none, None
-
-    def begin(self, p: Any) -> None:
-        """Notes that the pictures of a job are made, unless it is inside another."""
-        if not self.has(p):
-            self._job, self._task = weakref.ref(p), _task()
-
-    def end(self, p: Any) -> None:
-        """Notes that a job is done; a copy of one is not."""
-        if self._job() is p:
-            self._job = _none
-
-    def has(self, p: Any) -> bool:
-        """Returns whether `p` is a pass inside of the current job, or a copy of it."""
-        job = self._job()
-        return job is not None and job is not p and self._task == _task()
-
-
-def _task() -> Any:
-    """When the host's task began."""
-    from modules import shared
-
-    return getattr(shared.state, "job_timestamp", None)
-
-
-CURRENT = Current()
+def inside(p: Any) -> bool:
+    """Returns whether `p` is a pass inside of another job, or a copy of it: whether this thread is still at
+    the pictures of that one. A job that failed is not on the way any more, and so has nothing inside it.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == HOSTS and frame.f_locals.get("p", p) is not p:
+            return True
+        frame = frame.f_back
+    return False

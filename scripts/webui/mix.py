@@ -6,7 +6,7 @@ from typing import Any
 import modules.scripts as scripts
 
 from . import mix_files, mix_job, mix_values
-from .current import CURRENT
+from .current import inside
 from .job import tell
 from .mix_axes import OVERRIDES
 
@@ -35,7 +35,7 @@ class PresampleEncoderMix(scripts.Script):
     def process(self, p, *args) -> None:
         """Prepares a job; what goes wrong is told under the picture, which is made without a mix."""
         mix_job.remove(p)
-        if not CURRENT.has(p):
+        if not inside(p):
             for name in [name for name in p.extra_generation_params if mix_values.is_ours(name)]:
                 del p.extra_generation_params[name]
         try:

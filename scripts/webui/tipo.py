@@ -9,7 +9,7 @@ from modules import shared
 
 from ...models.tipo.expansion import Expansion, Progress, Request
 from . import job, values
-from .current import CURRENT
+from .current import inside
 from .keeper import Keeper
 from .memory import Memory
 
@@ -78,21 +78,19 @@ class PresampleTIPO(scripts.Script):
         job.prepare(p)
 
     def before_process(self, p, *args) -> None:
-        if not CURRENT.has(p):
+        if not inside(p):
             self.run(job.before, p, args)
 
     def process(self, p, *args) -> None:
-        if not CURRENT.has(p):
+        if not inside(p):
             self.run(job.process, p, args)
 
-    def before_process_batch(self, p, *args, **batch) -> None:
-        CURRENT.begin(p)
-        if not CURRENT.has(p):
+    def before_process_batch(self, p, *args, batch_number=0, **batch) -> None:
+        if batch_number == 0 and not inside(p):
             job.note_hires(p)
 
     def postprocess(self, p, processed, *args) -> None:
-        if not CURRENT.has(p):
-            CURRENT.end(p)
+        if not inside(p):
             job.note_pictures(p, processed.infotexts, self.memory)
 
     def run(self, step: Callable, p, args: Sequence[Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from copy import copy
 from types import SimpleNamespace
 
@@ -301,11 +302,38 @@ def test_what_a_detailer_does_inside_a_job_changes_nothing_of_its_infotexts(scri
     assert ProcessingImg2Img("lake").run(script, args).all_prompts == p.all_prompts[:1], "it is over"
 
 
-def test_the_task_after_one_that_failed_is_expanded(script, shared):
-    failed = Processing("lake").run(script, ON)
-    script.before_process_batch(failed, ON, batch_number=0)
-    shared.state.job_timestamp += "1"
-    assert len(Processing("castle").run(script, ON).all_prompts[0]) > len("castle")
+def test_a_cell_that_failed_leaves_the_cells_behind_it_as_they_would_be(script):
+    """A grid goes on with the next cell; the one that failed never reaches the end of its pictures."""
+
+    def fail(p):
+        raise RuntimeError("out of memory")
+
+    grid, failed = Processing("lake"), []
+    script.setup(grid, ON)
+    for prompt in ("lake", "castle", "city", "forest"):
+        cell = copy(grid)
+        cell.prompt = prompt
+        cell.again(script, ON)
+        if prompt in ("lake", "city"):
+            with pytest.raises(RuntimeError) as error:
+                cell.infotexts(script, ON, inside=fail)
+            failed.append((cell, error))  # whatever keeps it alive
+        else:
+            (said,) = cell.infotexts(script, ON)
+            assert said["Prompt"].startswith(f"{prompt}, ")
+            assert said["Presample prompt"] == prompt
+
+
+def test_a_job_of_another_thread_is_none_that_one_is_inside_of(script):
+    others = []
+
+    def another(p):
+        thread = threading.Thread(target=lambda: others.append(Processing("castle").run(script, ON)))
+        thread.start()
+        thread.join(30)
+
+    Processing("lake").run(script, ON).infotexts(script, ON, inside=another)
+    assert others[0].all_prompts[0].startswith("castle, ")
 
 
 def test_an_expansion_is_not_expanded_again_wherever_it_comes_from(script):

@@ -1,6 +1,5 @@
 """A mix in a job: every step has what it is to have, and nothing of it is left behind."""
 
-import importlib
 import sys
 from copy import copy
 from dataclasses import replace
@@ -10,6 +9,7 @@ import pytest
 import torch
 from mix_fake import Embedding, Engine, Fix, Job, encode, host_shared, mixed, tensors
 from safetensors.torch import save_file
+from webui_fake import process_images_inner
 
 from presample.models.textcraftor.options import MixOptions
 
@@ -35,11 +35,9 @@ def test_the_original_leads_the_first_two_fifths_of_the_steps_and_the_tuned_one_
 def test_a_copy_of_a_job_whose_pictures_are_made_takes_nothing_out_of_their_infotexts(host):
     p = mixed(host, w=1.0)
     said = dict(p.extra_generation_params)
-    tipo = importlib.import_module("presample.scripts.webui.tipo").PresampleTIPO()
-    tipo.before_process_batch(p, batch_number=0)
-    host.script.process(copy(p), {"enabled": True, "encoder_1": "vivid.safetensors", "w": 1.0})
+    args = {"enabled": True, "encoder_1": "vivid.safetensors", "w": 1.0}
+    process_images_inner(p, lambda: host.script.process(copy(p), args))
     assert p.extra_generation_params == said != {}
-    tipo.postprocess(p, SimpleNamespace(infotexts=[]))
     host.script.process(copy(p), {})
     assert p.extra_generation_params == {}, "a cell of a grid, later"
 

@@ -1,12 +1,9 @@
 """A WebUI of just the names that the scripts use, and a job as its processing makes one."""
 
 import importlib.util
-import itertools
 import json
 import sys
 import types
-
-TASKS = itertools.count()
 
 
 class OptionInfo:
@@ -61,7 +58,6 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
         is_img2img = False
 
     state = types.SimpleNamespace(interrupted=False, skipped=False, stopping_generation=False, textinfo=None)
-    state.job_timestamp = f"task {next(TASKS)}"
     opts = Options(infotext_styles="Apply if any")
     registered = {}
     parts = {
@@ -93,6 +89,11 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
     if importlib.util.find_spec("gradio") is None:
         monkeypatch.setitem(sys.modules, "gradio", types.SimpleNamespace(Radio=object()))
     return sys.modules["modules.shared"]
+
+
+def process_images_inner(p, step):
+    """What is at the pictures of a job bears this name in every host, and has the job as `p`."""
+    return step()
 
 
 class Processing:
@@ -144,6 +145,9 @@ class Processing:
 
     def again(self, script, *args, between=lambda p: None):
         script.before_process(self, *args)
+        return process_images_inner(self, lambda: self._begun(script, args, between))
+
+    def _begun(self, script, args, between):
         self.setup_prompts()
         between(self)
         script.process(self, *args)
@@ -152,6 +156,9 @@ class Processing:
     def infotexts(self, script, *args, inside=lambda p: None):
         """What the pictures say, made batch after batch behind `process`; `inside` is what another script
         does with a picture before its infotext is written."""
+        return process_images_inner(self, lambda: self._made(script, args, inside))
+
+    def _made(self, script, args, inside):
         found = self._pictures(script, args, inside)
         script.postprocess(self, types.SimpleNamespace(infotexts=list(map(repr, found))), *args)
         return found
