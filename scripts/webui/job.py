@@ -27,13 +27,18 @@ Expand = Callable[[Sequence[Request]], Sequence[Expansion]]
 
 
 def prepare(p: Any) -> None:
-    """Draws the seed that the job has where the panel asks for any; the cells of a grid share it."""
+    """Draws the seed that the job has where the panel asks for any; the cells of a grid share it.
+
+    A script that runs it several times with any seeds for its images gets others for the expansions, too.
+    """
     setattr(p, SEED, secrets.randbits(32))
 
 
 def before(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     """Expands the prompt that wildcards and styles are still to find, where that is wanted."""
     forget(p)
+    if not isinstance(p.seed, list) and _number(p.seed) == RANDOM:
+        prepare(p)
     if not values.panel.enabled or values.panel.timing != "before":
         return
     done, listed = getattr(p, DONE, None), isinstance(p.prompt, list)
@@ -186,7 +191,8 @@ def _made(
     panel = values.panel
     base = panel.seed if panel.seed != RANDOM else getattr(p, SEED, None)
     base = secrets.randbits(32) if base is None else base
-    seeds = Seeding(base, linked=panel.seed_from == "image", same=panel.batch == "same").seeds(images)
+    same = panel.batch == "same" or len(set(images)) == 1
+    seeds = _of_videos(p, Seeding(base, linked=panel.seed_from == "image", same=same).seeds(images))
     requests = requests_for(request_for(values, p.width, p.height, p), prompts, seeds)
     last = memory.last
     if last and (last.requests, last.extras) == (tuple(requests), values.extras()):
@@ -195,6 +201,15 @@ def _made(
     if made and any(made.made):
         memory.last = made
     return made
+
+
+def _of_videos(p: Any, seeds: list[int]) -> list[int]:
+    """The seeds of expansions; all pictures of a video, which is a batch in Neo, have that of its first."""
+    from modules import shared
+
+    if len(seeds) == 1 or not getattr(shared.sd_model, "is_wan", False):
+        return seeds
+    return [seeds[k - k % p.batch_size] for k in range(len(seeds))]
 
 
 def _expanded(

@@ -271,6 +271,36 @@ def test_the_cells_of_a_grid_share_a_drawn_seed_and_nothing_else(script):
     assert not own(seen[2])
 
 
+def test_equal_lines_of_a_file_of_prompts_have_texts_of_their_own_where_their_images_have(script):
+    """Each line is a copy of the job; a grid has drawn the seed of all its images before."""
+    args, seeds = on(seed=-1), {}
+    for image in (-1, "-1", 1000):
+        p = Processing("lake", seed=image)
+        script.setup(p, args)
+        seeds[image] = len({notes(copy(p).again(script, args), "seed")[0] for _ in range(3)})
+    assert seeds == {-1: 3, "-1": 3, 1000: 1}
+
+
+def test_pictures_of_one_seed_have_expansions_of_one_seed(script):
+    """The prompts of a matrix differ in nothing but what is to be compared."""
+    p = Processing(["lake", "lake, night", "lake, snow"], n_iter=3, seed=[1000] * 3)
+    assert notes(p.run(script, ON), "seed") == ["5"] * 3
+    p = Processing(["lake", "lake, night", "lake, snow"], n_iter=3, seed=[1000, 1001, 1002])
+    assert notes(p.run(script, ON), "seed") == ["5", "6", "7"]
+    p = Processing("lake", n_iter=2, subseed_strength=0.5)  # one seed, and subseeds that differ
+    assert notes(p.run(script, ON), "seed") == ["5", "6"]
+
+
+def test_the_pictures_of_a_video_share_an_expansion(script, shared):
+    shared.sd_model = SimpleNamespace(is_wan=True)
+    p = Processing("lake", batch_size=5, n_iter=2).run(script, on(temperature=1.5))
+    assert notes(p, "seed") == ["5"] * 5 + ["10"] * 5
+    assert len(set(p.all_prompts[:5])) == 1 < len(set(p.all_prompts))
+    script.memory.texts.clear()
+    p = Processing("lake", batch_size=3).run(script, on(seed_from="image"))
+    assert notes(p, "seed") == ["1000"] * 3
+
+
 @pytest.mark.parametrize("timing", ["after", "before"])
 def test_a_script_that_runs_one_job_several_times_gets_the_same_each_time(script, timing):
     p = Processing("lake").run(script, on(timing=timing))

@@ -67,6 +67,7 @@ def install(monkeypatch, models_path) -> types.SimpleNamespace:
             "opts": opts,
             "cmd_opts": types.SimpleNamespace(),
             "prompt_styles": Styles(),
+            "sd_model": None,
             "OptionInfo": OptionInfo,
         },
         "devices": {"device": torch.device("cpu"), "torch_gc": lambda: None},
