@@ -55,15 +55,10 @@ def preview(prompt: str, texts: dict[tuple[int, str], str]) -> str:
 
 
 def connect(panel) -> None:
-    """Connects the buttons of a panel, where the host has shown its prompt box."""
-    tell(panel, "result", panel.result)
-    tell(panel, "chips", panel.widgets[values.CHIPS])
-    box = panel.script.prompt_box
-    if box is None:
-        return
-    sizes = [panel.script.sizes[name] for name in ("width", "height") if name in panel.script.sizes]
-    acts = Actions(panel.script, sized=len(sizes) == 2)
-    inputs = [box, panel.history, panel.running, *(sizes if acts.sized else []), *panel.inputs()]
+    """Connects the buttons of a panel with the host's own boxes."""
+    box, sizes = panel.script.prompt_box, [panel.script.sizes[name] for name in ("width", "height")]
+    acts = Actions(panel.script)
+    inputs = [box, panel.history, panel.running, *sizes, *panel.inputs()]
     shown = [box, panel.history, panel.status]
     written = [*shown, panel.result, panel.varied]
     quiet = {"show_progress": False}
@@ -137,8 +132,8 @@ def ending(tab: str) -> str:
 class Actions:
     """What the buttons of one tab do."""
 
-    def __init__(self, script, *, sized: bool):
-        self.script, self.sized = script, sized
+    def __init__(self, script):
+        self.script = script
 
     def generate(
         self, prompt: str, history: list, running: Running, *rest: Any, seed: int | None = None
@@ -220,7 +215,7 @@ class Actions:
 
         A prompt that is an expansion already is expanded anew from what it was made of.
         """
-        width, height = rest[:2] if self.sized else (1024, 1024)
+        width, height = rest[:2]
         said = values.from_args(self.arguments(rest))
         if seed is None:
             seed = said.panel.seed if said.panel.seed != values.RANDOM else secrets.randbits(32)
@@ -229,7 +224,7 @@ class Actions:
         return said, replace(request, prompt=self.script.memory.before(prompt))
 
     def arguments(self, rest: Sequence[Any]) -> Sequence[Any]:
-        return rest[2:] if self.sized else rest
+        return rest[2:]
 
     def seed(self, rest: Sequence[Any]) -> Any:
         """Returns the seed that the panel shows."""

@@ -58,7 +58,8 @@ class Panel:
             self._hidden()
         layout, template = self.widgets["layout"], self.widgets[values.LAYOUT_TEMPLATE]
         layout.change(_template, inputs=[layout], outputs=[template], queue=False, show_progress=False)
-        actions.connect(self)
+        actions.tell(self, "result", self.result)
+        actions.tell(self, "chips", self.widgets[values.CHIPS])
         model_list.connect(self)
 
     def inputs(self) -> list:

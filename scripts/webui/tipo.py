@@ -63,6 +63,7 @@ class PresampleTIPO(scripts.Script):
             self.prompt_box = component
         elif name in ("width", "height"):
             self.sizes[name] = component
+            self.connect()
         elif kwargs.get("elem_id") == f"generation_info_{tab}" and self.panel:
             self.panel.connect_pictures(component)
 
@@ -72,7 +73,15 @@ class PresampleTIPO(scripts.Script):
         self.panel = Panel(self, "img2img" if is_img2img else "txt2img")
         self.infotext_fields = self.panel.infotext_fields()
         self.paste_field_names = []
+        self.connect()
         return self.panel.inputs()
+
+    def connect(self) -> None:
+        """Connects the buttons once all they need is there: users may have the panel above the sizes."""
+        from .actions import connect
+
+        if self.panel and self.prompt_box and len(self.sizes) == 2:
+            connect(self.panel)
 
     def setup(self, p, *args) -> None:
         job.prepare(p)

@@ -25,7 +25,7 @@ def actions(shared, monkeypatch):
 
 @pytest.fixture
 def acts(actions, script):
-    return actions.Actions(script, sized=True)
+    return actions.Actions(script)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def build(shared, monkeypatch):
     """Builds the panels of both tabs; gives the panel of txt2img, and all components."""
     import gradio_host
 
-    def make(**settings):
+    def make(*, sizes_last=False, **settings):
         gradio_host.install(patch=monkeypatch, **settings)
         module = importlib.import_module("presample.scripts.webui.tipo")
         panels = []
@@ -37,7 +37,11 @@ def build(shared, monkeypatch):
                 script.is_img2img = tab == "img2img"
                 box = gradio.Textbox(label="Prompt", elem_id=f"{tab}_prompt")
                 script.after_component(box, elem_id=f"{tab}_prompt")
-                script.arguments = script.ui(script.is_img2img)
+                script.arguments = script.ui(script.is_img2img) if sizes_last else None
+                for name in ("width", "height"):
+                    size = gradio.Slider(64, 2048, 512, label=name, elem_id=f"{tab}_{name}")
+                    script.after_component(size, elem_id=f"{tab}_{name}")
+                script.arguments = script.arguments or script.ui(script.is_img2img)
                 panels.append(script)
         return panels, demo
 
@@ -52,6 +56,21 @@ def test_the_arguments_have_their_places_for_ever(build):
     places = [f"txt2img_presample_{name}" for name in ORDER[1:]]
     assert [widget.elem_id for widget in script.arguments[1:]] == places
     assert script.arguments[0].elem_id == "txt2img_presample_tipo-checkbox"
+
+
+@pytest.mark.parametrize("sizes_last", [False, True])
+def test_the_buttons_know_the_sizes_wherever_the_user_has_put_the_panel(build, sizes_last):
+    scripts, demo = build(sizes_last=sizes_last)
+    listeners = demo.get_config_file()["dependencies"]
+    for script in scripts:
+        panel = script.panel
+        for button in (panel.generate, panel.reroll, panel.vary):
+            (inputs,) = (
+                one["inputs"] for one in listeners if (button._id, "click") in map(tuple, one["targets"])
+            )
+            sizes = [script.sizes[name]._id for name in ("width", "height")]
+            places = [inputs.index(one) for one in sizes]
+            assert places == [3, 4]
 
 
 def test_labels_and_ids_are_unique(build):
