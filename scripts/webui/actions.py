@@ -140,6 +140,7 @@ class Actions:
     ) -> Iterator[list]:
         """Writes an expansion into the prompt box; a stop leaves the prompt as it was."""
         texts: dict[tuple[int, str], str] = {}
+        previews: list[str] = []
         keep = back = gr.update()  # nothing is put back where nothing was written
         yield [keep, keep, self.waits(), result(live=[]), keep]
         try:
@@ -148,7 +149,11 @@ class Actions:
             for news in running.follow(work):
                 texts |= {(progress.region, progress.writes): progress.text for progress in news}
                 live, back = [progress_payload(progress) for progress in latest(news)], prompt
-                yield [preview(request.prompt, texts), keep, "", result(live=live), keep]
+                shown = preview(request.prompt, texts)
+                if shown != request.prompt:
+                    previews.append(shown)
+                    self.script.memory.add_previews([shown], prompt)
+                yield [shown, keep, "", result(live=live), keep]
         except Interrupted:
             yield [back, keep, message("Stopped; the prompt is as it was."), result(), keep]
             return
@@ -156,8 +161,9 @@ class Actions:
             yield [back, keep, message(reason(error), bad=True), result(), keep]
             return
         self.remember(said, *work.made)
-        history = [*history, prompt][-LEFT:]
         made = work.made[0].prompt
+        self.script.memory.add_previews(previews, made)
+        history = [*history, (prompt, made)][-LEFT:]
         yield [made, history, "", result(shown=[payload(work.made[0])]), [made]]
 
     def reroll(self, prompt: str, history: list, running: Running, *rest: Any) -> Iterator[list]:
@@ -190,16 +196,22 @@ class Actions:
         yield ["", result(shown=shown, listed=True), [expansion.prompt for expansion in work.made]]
 
     def undo(self, prompt: str, history: list) -> list:
-        """Puts back what the prompt box had before the last expansion."""
+        """Puts back what the prompt box had before the last text that was written into it.
+
+        A text that was changed since is not lost: it comes again with the next step back.
+        """
         if not history:
             return [gr.update(), gr.update(), message("Nothing to undo.")]
-        return [history[-1], history[:-1], message("")]
+        *earlier, (before, written) = history
+        changed = [] if prompt == written else [(prompt, before)]
+        return [before, [*earlier, *changed], message("")]
 
     def take(self, prompt: str, history: list, varied: list, place: Any) -> list:
         """Puts a variation into the prompt box."""
         if not isinstance(place, int | float) or not 0 <= place < len(varied):
             return [gr.update(), gr.update(), gr.update()]
-        return [varied[int(place)], [*history, prompt][-LEFT:], ""]
+        taken = varied[int(place)]
+        return [taken, [*history, (prompt, taken)][-LEFT:], ""]
 
     def waits(self) -> str:
         """Says so where the host is at a picture: the model waits for it."""

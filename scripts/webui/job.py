@@ -34,6 +34,20 @@ def prepare(p: Any) -> None:
     setattr(p, SEED, secrets.randbits(32))
 
 
+def complete(p: Any, memory: Memory) -> None:
+    """Takes the whole text for a part of it, where the job was begun while the prompt box was written into.
+
+    The host's queue has it wait for that end; a text that was stopped is the one from before.
+    """
+    whole = memory.previews.get(p.prompt) if isinstance(p.prompt, str) else None
+    if whole is None:
+        return
+    if getattr(p, "hr_prompt", None) == p.prompt:
+        p.hr_prompt = whole
+    p.prompt = whole
+    tell(p, "the prompt was still being written; the picture is made with the text as it is now")
+
+
 def before(p: Any, values: Values, expand: Expand, memory: Memory) -> None:
     """Expands the prompt that wildcards and styles are still to find, where that is wanted."""
     forget(p)

@@ -39,14 +39,16 @@ class Memory:
 
     `texts` has what the infotext says of each; `added` what it was made of, and how much of that a changed
     text must hold; `images` the expansions of a prompt for the seed of an image, the latest last; `pictures`
-    the expansions of a job by the infotexts of its pictures; `last` is the last job, which comes again for
-    every cell of a grid and every tile of a picture.
+    the expansions of a job by the infotexts of its pictures; `previews` what the prompt box has in the end,
+    by what it had while that was written; `last` is the last job, which comes again for every cell of a grid
+    and every tile of a picture.
     """
 
     texts: OrderedDict[str, Pairs] = field(default_factory=OrderedDict)
     added: OrderedDict[str, tuple[Made, float]] = field(default_factory=OrderedDict)
     images: OrderedDict[tuple[str, int], tuple[str, ...]] = field(default_factory=OrderedDict)
     pictures: OrderedDict[str, tuple[Expansion, ...]] = field(default_factory=OrderedDict)
+    previews: OrderedDict[str, str] = field(default_factory=OrderedDict)
     last: Done | None = None
 
     def said(self, text: str) -> Pairs | None:
@@ -98,8 +100,14 @@ class Memory:
         self.pictures.update(dict.fromkeys(infotexts, tuple(made)))
         self._forget()
 
+    def add_previews(self, previews: Sequence[str], whole: str) -> None:
+        """Remembers what the prompt box has while a text is written: the whole is that, or what it was."""
+        self.previews.update(dict.fromkeys(previews, whole))
+        self.previews.pop(whole, None)
+        self._forget()
+
     def _forget(self) -> None:
-        for each in (self.texts, self.added, self.images, self.pictures):
+        for each in (self.texts, self.added, self.images, self.pictures, self.previews):
             while len(each) > REMEMBERED:
                 each.popitem(last=False)
 

@@ -85,6 +85,7 @@ class PresampleTIPO(scripts.Script):
 
     def setup(self, p, *args) -> None:
         job.prepare(p)
+        job.complete(p, self.memory)
 
     def before_process(self, p, *args) -> None:
         if not inside(p):

@@ -60,7 +60,7 @@ def test_without_gradios_queue_a_button_answers_at_its_end(acts, actions, shared
     shared.cmd_opts.no_gradio_queue = True
     box, history, status, _, varied = actions.as_told(acts.generate)("lake, night", [], *arguments())
     assert box == last(acts.generate("lake, night", [], *arguments()))[0]
-    assert (history, status, varied) == (["lake, night"], "", [box])
+    assert (history, status, varied) == ([("lake, night", box)], "", [box])
 
 
 def test_what_is_written_streams_into_the_box_and_ends_as_the_expansion(acts):
@@ -74,7 +74,7 @@ def test_what_is_written_streams_into_the_box_and_ends_as_the_expansion(acts):
     box, history, status, _, varied = steps[-1]
     shown = told(steps[-1])["shown"]
     assert box == shown[0]["prompt"] != "lake, night"
-    assert (history, status, varied) == (["lake, night"], "", [box])
+    assert (history, status, varied) == ([("lake, night", box)], "", [box])
 
 
 def test_no_two_messages_to_the_chips_are_alike(acts):
@@ -90,12 +90,58 @@ def test_undo_goes_back_step_by_step(acts):
     assert "Nothing to undo" in acts.undo(box, history)[2]
 
 
+def test_undo_does_not_lose_what_was_written_by_hand(acts):
+    first, history, *_ = last(acts.generate("lake", [], *arguments()))
+    by_hand = first + ", an hour of work"
+    second, history, *_ = last(acts.generate(by_hand, history, *arguments(tag_length="long")))
+    box, history, _ = acts.undo(second, history)
+    assert box == by_hand
+    box, history, _ = acts.undo(box, history)
+    assert box == "lake"
+    box, history, _ = acts.undo(box, history)
+    assert (box, history) == (by_hand, [])
+
+
+def test_a_picture_that_is_asked_for_while_the_text_is_written_is_made_with_all_of_it(
+    acts, script, monkeypatch
+):
+    from webui_fake import Processing
+
+    from presample.scripts.webui import work
+
+    monkeypatch.setattr(work, "SECONDS", 0.02)
+    *steps, end = acts.generate("lake, night", [], *arguments(tag_length="very_long"))
+    halves = {box for box, *_ in steps[1:]} - {"lake, night"}
+    assert len(halves) > 2
+    for half in sorted(halves)[:3]:
+        for args in ({"enabled": False}, {"enabled": True}):
+            p = Processing(half, enable_hr=True).run(script, args)
+            assert p.all_prompts == p.all_hr_prompts == [end[0]]
+        assert any("still being written" in text for text in p.comments)
+    for whole in ("lake, night", end[0]):
+        assert not Processing(whole).run(script, {"enabled": False}).comments
+
+
+def test_a_text_that_was_stopped_leaves_no_part_of_it_to_a_picture(acts, running, script, monkeypatch):
+    from webui_fake import Processing
+
+    from presample.scripts.webui import work
+
+    monkeypatch.setattr(work, "SECONDS", 0.02)
+    half, handler = "lake", acts.generate("lake", [], *arguments(running, **LONG))
+    while half in ("lake", KEEP):
+        half = next(handler)[0]
+    running.stop()
+    last(handler)
+    assert Processing(half).run(script, {"enabled": False}).all_prompts == ["lake"]
+
+
 def test_an_expansion_is_written_anew_from_what_it_was_made_of(acts):
     first, history, *_ = last(acts.generate("lake, night", [], *arguments()))
     again, history, *_ = last(acts.generate(first, history, *arguments(seed=6)))
     assert again.startswith("lake, night, ")
     assert again == last(acts.generate("lake, night", [], *arguments(seed=6)))[0]
-    assert history == ["lake, night", first]
+    assert history == [("lake, night", first), (first, again)]
 
 
 def test_prose_of_its_own_box_is_written_once_however_often_the_button_is_pressed(acts, script):
@@ -145,13 +191,14 @@ def test_a_reroll_has_another_seed_and_changes_that_of_the_panel_where_it_has_on
 
 
 def test_variations_differ_and_a_click_takes_one(acts):
-    _, result, varied = last(acts.vary("lake", ["before"], *arguments(temperature=1.5)))
+    _, result, varied = last(acts.vary("lake", [], *arguments(temperature=1.5)))
     shown = json.loads(result)
     assert shown["listed"]
     assert [each["seed"] for each in shown["shown"]] == ["5", "6", "7", "8"]
     assert [each["prompt"] for each in shown["shown"]] == varied
     assert len(set(varied)) > 1
-    assert acts.take("lake", ["before"], varied, 2) == [varied[2], ["before", "lake"], ""]
+    earlier = [("before", "lake")]
+    assert acts.take("lake", earlier, varied, 2) == [varied[2], [*earlier, ("lake", varied[2])], ""]
     for place in (None, -1, 4, "2", float("nan")):
         assert acts.take("lake", [], varied, place) == [KEEP] * 3
 
