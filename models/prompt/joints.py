@@ -56,7 +56,7 @@ def takes_more(text: str, comments: str) -> bool:
             return False
         if span.kind is Kind.AND:
             opened = {"(": 0, "[": 0}
-        elif span.kind not in _SKIPPED and (span.kind is not Kind.NETWORK or comments != "webui"):
+        elif span.kind not in _SKIPPED and (span.kind is not Kind.NETWORK or comments in ("auto", "comfyui")):
             for character in re.findall(r"[()\[\]]", span.text):
                 bracket = {")": "(", "]": "["}.get(character, character)
                 change = 1 if bracket == character else -1
@@ -67,7 +67,7 @@ def takes_more(text: str, comments: str) -> bool:
 def hides_line(text: str, comments: str) -> bool:
     """Returns whether some host could take what follows `text` on its last line for a comment."""
     line = text.rsplit("\n", 1)[-1]
-    return "//" in line or ("#" in line and comments != "comfyui")
+    return comments != "none" and ("//" in line or ("#" in line and comments != "comfyui"))
 
 
 def reads_as_weight(text: str) -> bool:

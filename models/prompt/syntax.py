@@ -16,7 +16,7 @@ Where the hosts' own parsers decide something, they are followed (A1111 1.10 `mo
 `#` and `//` are where hosts disagree: A1111 and Forge drop everything from any `#` to the end of the line,
 ComfyUI's front end from any `//`. `comments` names the host ("webui", "comfyui"); "auto" takes `#` as a
 comment only at the start of a line or standing free (`a # b`) and `//` unless a colon precedes it, so that
-`https://` and `#1` stay text. `/* */` is a comment everywhere.
+`https://` and `#1` stay text. `/* */` is a comment everywhere; "none" is for WebUIs that are to have none.
 """
 
 import enum
@@ -63,7 +63,7 @@ OPAQUE = frozenset(
 )
 """Spans that no language model is ever shown."""
 
-COMMENT_STYLES = ("auto", "webui", "comfyui")
+COMMENT_STYLES = ("auto", "webui", "comfyui", "none")
 """How comments are recognised; see the module's docstring."""
 
 ESCAPABLE = "()[]{}|\\:"
@@ -241,6 +241,8 @@ class _Scanner:
         return other.end() if other else None
 
     def _comment_end(self, start: int, mark: str) -> int | None:
+        if self.comments == "none":
+            return None
         if mark == "/*":
             close = self._find("*/", start + 2)
             return None if close < 0 else close + 2

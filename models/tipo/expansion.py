@@ -10,7 +10,8 @@ from .options import ExpandOptions
 class Request:
     """A prompt to expand. `prose` is natural language that the user wrote in a box of its own.
 
-    `comments` says whose comments the prompt may have: "webui" (`#`), "comfyui" (`//`, `/* */`) or "auto".
+    `comments` says whose comments the prompt may have: "webui" (`#`), "comfyui" (`//`, `/* */`), "auto" or
+    "none".
     `keep` are additions of an earlier expansion that are to come again, each a tag or a pair of the number of
     its region and the tag; `drop` are tags that are not to come again, as they stand, without patterns.
     """

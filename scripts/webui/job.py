@@ -17,7 +17,7 @@ from ...models.tipo.expansion import Expansion, Request
 from ...models.tipo.infotext import is_ours, merge, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
 from ...models.tipo.options import ExpandOptions
-from .memory import SHARE_IN_PICTURES, Done, Memory, Pairs
+from .memory import SHARE_IN_PICTURES, Done, Memory, Pairs, has_comments
 from .values import RANDOM, Values
 
 SEED, DONE, DRAWN = "_presample_seed", "_presample_done", "_presample_drawn"
@@ -151,7 +151,7 @@ def request_for(values: Values, width: int, height: int, p: Any = None) -> Reque
         "",
         values.panel.prose,
         replace(values.options, **size),
-        comments="webui",
+        comments="webui" if has_comments() else "none",
         keep=values.keep,
         drop=values.drop,
     )

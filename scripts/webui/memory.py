@@ -53,7 +53,7 @@ class Memory:
 
     def said(self, text: str) -> Pairs | None:
         """Returns what the infotext says of an expansion; None for a text that is none."""
-        return self.texts.get(_bare(text))
+        return self.texts.get(bare(text))
 
     def before(self, text: str) -> str:
         """Returns what a text was before it was expanded, the text itself where it is no expansion."""
@@ -75,7 +75,7 @@ class Memory:
     def add(self, before: str, after: str, pairs: Pairs, images: Sequence[int] = ()) -> None:
         """Remembers a text as an expansion, unless it is what it was, and for the seeds of which images."""
         if before != after:
-            self.texts[_bare(after)] = pairs
+            self.texts[bare(after)] = pairs
         for image in images:
             others = [text for text in self.images.pop((before, image), ()) if text != after]
             self.images[before, image] = (*others[-SAME_IMAGE:], after)
@@ -85,12 +85,12 @@ class Memory:
         """Returns the expansion of a prompt for the seed of an image: of several that with which its infotext
         begins, or the latest; None where there is none."""
         known = self.images.get((before, image), ())
-        said = [text for text in known if _bare(infotext).startswith(_bare(text))]
+        said = [text for text in known if bare(infotext).startswith(bare(text))]
         return max(said, key=len) if said else next(reversed(known), None)
 
     def add_words(self, made: Expansion, share: float) -> None:
         """Remembers what an expansion added; a changed text that holds this share of it is still that one."""
-        text = _bare(made.prompt)
+        text = bare(made.prompt)
         _, least = self.added.get(text, (None, share))
         self.added[text] = made_words(made, tags=load_tags()), min(share, least)
         self._forget()
@@ -112,6 +112,13 @@ class Memory:
                 each.popitem(last=False)
 
 
-def _bare(text: str) -> str:
+def has_comments() -> bool:
+    """Returns whether the host takes comments out of prompts; some can be told not to."""
+    from modules import shared
+
+    return bool(getattr(shared.opts, "enable_prompt_comments", True))
+
+
+def bare(text: str) -> str:
     """Returns a text as it comes back from a picture: hosts drop comments and blanks around lines."""
-    return " ".join(re.sub(r"#[^\n]*", " ", text).split())
+    return " ".join((re.sub(r"#[^\n]*", " ", text) if has_comments() else text).split())

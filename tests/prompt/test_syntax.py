@@ -149,6 +149,7 @@ def test_square_brackets_that_are_no_editing_are_weights(prompt):
         ("auto", "a // b\r\nhttps://c", ["// b"]),
         ("webui", "a #1, b\nc#d", ["#1, b", "#d"]),
         ("webui", "a // b\nhttps://c", ["// b"]),
+        ("none", "a #1, b\n# c // d /* e */", []),
         ("comfyui", "#1 https://c\n/* x */ y", ["//c", "/* x */"]),
         ("comfyui", "# a", []),
     ],
@@ -188,7 +189,7 @@ def test_depth_counts_only_brackets_that_are_closed():
 
 
 def test_an_unknown_comment_style_is_named():
-    with pytest.raises(ValueError, match="auto, webui, comfyui; got 'c'"):
+    with pytest.raises(ValueError, match="auto, webui, comfyui, none; got 'c'"):
         lex("a", comments="c")
 
 

@@ -163,6 +163,16 @@ def test_additions_stand_before_a_comment_whoever_strips_it(script, strips):
     assert text == Processing("lake").run(script, ON).all_prompts[0]
 
 
+def test_where_the_host_has_no_comments_they_are_a_part_of_the_prompt(script, shared):
+    shared.opts.enable_prompt_comments = False
+    p = Processing("1girl, #1 fan shirt").run(script, ON)
+    assert p.all_prompts[0].startswith("1girl, #1 fan shirt, ")
+    other = Processing("1girl, #2 fan shirt").run(script, ON)
+    assert notes(other, "prompt") == ["1girl, #2 fan shirt"]
+    script.memory.add("x", "lake, #1", {})
+    assert script.memory.said("lake, #2") is None
+
+
 def test_an_expansion_is_known_again_without_its_comments(script):
     first = Processing("lake # a note\nnight").run(script, ON)
     bare = re.sub(r"#[^\n]*", "", first.all_prompts[0])
