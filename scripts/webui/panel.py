@@ -14,9 +14,10 @@ import gradio as gr
 from ...models.hub import find_models, published_model
 from ...models.options import CUSTOM, Option
 from ...models.tipo.choices import label_now, model_labels, model_name
-from ...models.tipo.infotext import Record, read
+from ...models.tipo.infotext import KEY, Record, read
 from . import actions, model_list, values
 from .keeper import folders, labels, setting
+from .memory import bare
 from .work import Running
 
 EXACT, ONWARD = "this exact picture", "go on generating"
@@ -209,7 +210,7 @@ class Panel:
 def _is_onward(pairs: Mapping[str, Any]) -> bool | None:
     """Whether to go on expanding; None leaves it as it is, for a picture that says nothing of it."""
     if mode(pairs) == EXACT:
-        return False
+        return _is_unexpanded(pairs)
     return True if read(pairs) else None
 
 
@@ -217,6 +218,13 @@ def _listed(name: str) -> str | None:
     """The label of the model that an infotext names, None where the list has no such model."""
     found = find_models(folders())
     listed = {model_name(label): label for label in model_labels(found)}
+def _is_unexpanded(pairs: Mapping[str, Any]) -> bool:
+    """Whether an infotext has the prompt from before, as reForge writes it where it saves comments: what it
+    is of is made again with the expansion."""
+    original = read(pairs).prompt if KEY in pairs else None
+    return original is not None and bare(str(pairs.get("Prompt"))) == bare(original)
+
+
     known = published_model(name)
     return listed.get(name) or (listed.get(label_now(known.name, found)) if known else None)
 

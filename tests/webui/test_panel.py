@@ -10,6 +10,8 @@ gradio = pytest.importorskip("gradio", reason="the panel needs gradio; `make web
 KGENS = "TIPO-500M-ft_TIPO-500M-ft-F16.gguf"
 MISSING = "TIPO-100M (not downloaded, 202 MB, Apache-2.0)"
 
+BEFORE = {"Presample": "TIPO 1", "Presample prompt": "lake, night"}
+
 # Hosts hand arguments over by their place: names are only ever added at the end.
 ORDER = re.findall(
     r"\w+",
@@ -180,3 +182,6 @@ def test_pasting_ticks_or_unticks_the_panel(build, paste, pairs, ticked):
     (script, _), _ = build(paste=paste)
     (enabled, *_) = script.infotext_fields
     assert enabled[1](pairs) is ticked
+        ("this exact picture", BEFORE | {"Prompt": "lake, night, moon"}, False),
+        ("this exact picture", BEFORE | {"Prompt": "lake, # a note\nnight"}, True),  # reForge saves comments
+        ("this exact picture", {"Prompt": "lake", "TIPO Parameters": "{}", "TIPO prompt": "lake"}, False),
