@@ -4,14 +4,14 @@ Convention: as for `panel.py`: only what gradio 3.41 and 4.40 share, labels uniq
 floats.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from . import mix_values
 from .mix_values import NONE, SLOTS
-from .panel import REFRESH_SYMBOL, widget
+from .panel import REFRESH_SYMBOL, keep_decimals, widget
 
 LABELS = {"w": "Mix (w)", "negative": "Negative prompt", "negative_w": "Mix of the negative prompt"}
 
@@ -41,7 +41,19 @@ class MixPanel:
 
     def infotext_fields(self) -> list:
         """Returns what each widget takes from a pasted infotext: plain values, as hosts want them."""
-        return [(self.widgets[name], _getter(name)) for name in self.facts]
+        return [(self.widgets[name], self._getter(name)) for name in self.facts]
+
+    def _getter(self, name: str) -> Callable[[Mapping[str, Any]], Any]:
+        """A picture that says nothing of a mix had none: only the tick is taken away."""
+
+        def get(pairs: Mapping[str, Any]) -> Any:
+            keep_decimals(self.widgets[name], self.facts[name])
+            said = mix_values.read(pairs)
+            if said is None:
+                return False if name == "enabled" else None
+            return said[name]
+
+        return get
 
     def _id(self, name: str) -> str:
         return f"{self.tab}_presample_mix_{name}"
@@ -52,13 +64,13 @@ class MixPanel:
         return InputAccordion(False, label=self.script.title(), elem_id=self._id("panel"))
 
     def _slot(self, k: int) -> Any:
-        """A row of the panel; the weight of the only encoder says nothing."""
+        """A row of the panel."""
         with gr.Row(visible=k == 1, elem_classes=["presample-ends"]) as row:
             with gr.Row(elem_classes=["presample-seed"]):
                 self._encoder(f"encoder_{k}")
                 if k == 1:
                     self._refresh()
-            self._add(f"weight_{k}", info=None, visible=k > 1)
+            self._add(f"weight_{k}", info=None)
         return row
 
     def _encoder(self, name: str) -> None:
@@ -74,8 +86,15 @@ class MixPanel:
     def _connect(self, rows: list) -> None:
         slots = [self.widgets[f"encoder_{k}"] for k in range(1, SLOTS + 1)]
         quiet = {"queue": False, "show_progress": False}
+
+        def loaded(chosen: str) -> None:
+            """Hosts call this with each saved default of the user's, before the page is there."""
+            for row, visible in zip(rows, _visible([slot.value for slot in slots]), strict=True):
+                row.visible = visible
+
         for slot in slots:
-            slot.change(_shown, inputs=slots, outputs=[*rows, self.widgets["weight_1"]], **quiet)
+            slot.init_field = loaded
+            slot.change(_shown, inputs=slots, outputs=rows, **quiet)
         self.refresh.click(_listed, inputs=[], outputs=slots, **quiet)
 
     def _add(self, name: str, **how: Any) -> None:
@@ -96,25 +115,16 @@ def choices() -> list[str]:
     return [NONE, *names()]
 
 
-def _shown(*chosen: str) -> list[dict]:
-    """Shows the slots up to the last that is in use, and one more."""
+def _visible(chosen: Sequence[str]) -> list[bool]:
+    """The slots up to the last that is in use, and one more."""
     used = [k for k, name in enumerate(chosen) if name and name != NONE]
-    rows = [gr.update(visible=k <= max(used, default=-1) + 1) for k in range(len(chosen))]
-    return [*rows, gr.update(visible=max(used, default=0) > 0)]
+    return [k <= max(used, default=-1) + 1 for k in range(len(chosen))]
+
+
+def _shown(*chosen: str) -> list[dict]:
+    return [gr.update(visible=visible) for visible in _visible(chosen)]
 
 
 def _listed() -> list[dict]:
     found = choices()
     return [gr.update(choices=found)] * SLOTS
-
-
-def _getter(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    """A picture that says nothing of a mix had none: only the tick is taken away."""
-
-    def get(pairs: Mapping[str, Any]) -> Any:
-        said = mix_values.read(pairs)
-        if said is None:
-            return False if name == "enabled" else None
-        return said[name]
-
-    return get

@@ -46,6 +46,7 @@ class Panel:
     def __init__(self, script, tab: str):
         self.script, self.tab = script, tab
         self.facts = values.facts()
+        self.unseen = ("prose",) if setting("hide_prose", False) else ()
         self.widgets: dict[str, Any] = {}
         with self._frame() as frame:
             self.widgets["enabled"] = frame
@@ -58,6 +59,8 @@ class Panel:
                 self._rows(zip(rest[::2], [*rest[1::2], ""], strict=False))
             self._hidden()
         layout, template = self.widgets["layout"], self.widgets[values.LAYOUT_TEMPLATE]
+        # Hosts call this with the user's saved default, before the page is there.
+        layout.init_field = lambda chosen: setattr(template, "visible", chosen == CUSTOM)
         layout.change(_template, inputs=[layout], outputs=[template], queue=False, show_progress=False)
         actions.tell(self, "result", self.result)
         actions.tell(self, "chips", self.widgets[values.CHIPS])
@@ -102,15 +105,15 @@ class Panel:
         return f'<div hidden data-help="{html.escape(said, quote=True)}"></div>'
 
     def _first(self) -> None:
-        hidden = setting("hide_prose", False)
         self._add(
             "prose",
             info=None,
-            visible=not hidden,
+            visible="prose" not in self.unseen,
             placeholder="Optional: what you want, in a sentence",
             lines=1,
             elem_classes=["prompt"],  # completion of tags looks for it
         )
+        self.widgets["prose"].do_not_save_to_config = "prose" in self.unseen
         with gr.Row():
             for name in ("tag_length", "prose_length"):
                 self._add(name, info=None)
@@ -182,7 +185,8 @@ class Panel:
 
     def _getter(self, name: str) -> Callable[[Mapping[str, Any]], Any]:
         def get(pairs: Mapping[str, Any]) -> Any:
-            record = read(pairs)
+            keep_decimals(self.widgets[name], self.facts[name])
+            record = None if name in self.unseen else read(pairs)
             return self.values(record, values.image_seed(pairs)).get(name) if record else None
 
         return get
@@ -214,10 +218,6 @@ def _is_onward(pairs: Mapping[str, Any]) -> bool | None:
     return True if read(pairs) else None
 
 
-def _listed(name: str) -> str | None:
-    """The label of the model that an infotext names, None where the list has no such model."""
-    found = find_models(folders())
-    listed = {model_name(label): label for label in model_labels(found)}
 def _is_unexpanded(pairs: Mapping[str, Any]) -> bool:
     """Whether an infotext has the prompt from before, as reForge writes it where it saves comments: what it
     is of is made again with the expansion."""
@@ -225,6 +225,10 @@ def _is_unexpanded(pairs: Mapping[str, Any]) -> bool:
     return original is not None and bare(str(pairs.get("Prompt"))) == bare(original)
 
 
+def _listed(name: str) -> str | None:
+    """The label of the model that an infotext names, None where the list has no such model."""
+    found = find_models(folders())
+    listed = {model_name(label): label for label in model_labels(found)}
     known = published_model(name)
     return listed.get(name) or (listed.get(label_now(known.name, found)) if known else None)
 
@@ -238,6 +242,15 @@ def label(name: str) -> str:
     return {"prose": "Natural language", "batch": "Images of a batch"}.get(name) or (
         name.replace("_", " ").capitalize()
     )
+
+
+def keep_decimals(widget: Any, fact: Option) -> None:
+    """Has a widget's value be of its option's type, to which hosts convert an API's values.
+
+    A default that the user has saved may be a whole number.
+    """
+    if fact.type is float:
+        widget.value = float(widget.value)
 
 
 def widget(fact: Option, shared: dict[str, Any]):

@@ -104,11 +104,34 @@ def test_slots_appear_as_they_are_used(build):
     def visible(*chosen):
         return [update["visible"] for update in _shown(*chosen)]
 
-    assert visible(NONE, NONE, NONE, NONE) == [True, False, False, False, False]
-    assert visible("x", NONE, NONE, NONE) == [True, True, False, False, False]
-    assert visible("x", "y", NONE, NONE) == [True, True, True, False, True]
-    assert visible("x", NONE, NONE, "y") == [True] * 5
+    assert visible(NONE, NONE, NONE, NONE) == [True, False, False, False]
+    assert visible("x", NONE, NONE, NONE) == [True, True, False, False]
+    assert visible("x", "y", NONE, NONE) == [True, True, True, False]
+    assert visible("x", NONE, NONE, "y") == [True] * 4
     assert [update["choices"] for update in _listed()] == [[NONE, "vivid.safetensors"]] * 4
+
+
+def test_slots_that_a_user_has_saved_are_there_from_the_beginning(build):
+    """Hosts set the value, and then call what a dropdown has for it."""
+    (script, _), _ = build
+    widgets, seen = script.panel.widgets, []
+    rows = [widgets[f"weight_{k}"].parent.parent for k in range(1, 5)]
+    for k in (1, 2):
+        slot = widgets[f"encoder_{k}"]
+        slot.value = "vivid.safetensors"
+        slot.init_field(slot.value)
+        seen.append([row.get_config()["visible"] for row in rows])
+    assert seen == [[True, True, False, False], [True, True, True, False]]
+    assert all(widgets[f"weight_{k}"].visible for k in range(1, 5))
+
+
+def test_a_weight_that_a_user_has_saved_as_a_whole_number_keeps_the_decimals_of_an_api(build):
+    (script, _), _ = build
+    slider = script.panel.widgets["w"]
+    slider.value = 1
+    get = next(get for widget, get in script.infotext_fields if widget is slider)
+    said = get(mix_values.write(mix_values.from_args([True, "vivid.safetensors"], {"w": 0.25})))
+    assert type(slider.value)(said) == 0.25
 
 
 def test_pasting_sets_plain_values_and_unticks_what_was_not_mixed(build):

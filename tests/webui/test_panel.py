@@ -65,14 +65,15 @@ def test_the_buttons_know_the_sizes_wherever_the_user_has_put_the_panel(build, s
     scripts, demo = build(sizes_last=sizes_last)
     listeners = demo.get_config_file()["dependencies"]
     for script in scripts:
-        panel = script.panel
-        for button in (panel.generate, panel.reroll, panel.vary):
+        sizes = [script.sizes[name]._id for name in ("width", "height")]
+        for button in (script.panel.generate, script.panel.reroll, script.panel.vary):
+            targets = (button._id, [button._id, "click"], (button._id, "click"))  # as gradios have it
             (inputs,) = (
-                one["inputs"] for one in listeners if (button._id, "click") in map(tuple, one["targets"])
+                one["inputs"]
+                for one in listeners
+                if one["inputs"] and any(target in one["targets"] for target in targets)
             )
-            sizes = [script.sizes[name]._id for name in ("width", "height")]
-            places = [inputs.index(one) for one in sizes]
-            assert places == [3, 4]
+            assert inputs[3:5] == sizes
 
 
 def test_labels_and_ids_are_unique(build):
@@ -96,12 +97,39 @@ def test_widgets_stand_at_the_options_own_defaults_and_types(build):
     assert values.from_args([widget.value for widget in script.arguments]) == values.Values()
 
 
+def test_a_default_that_a_user_has_saved_as_a_whole_number_keeps_the_decimals_of_an_api(build):
+    (script, _), _ = build()
+    slider = script.panel.widgets["temperature"]
+    slider.value = 1
+    get = next(get for widget, get in script.infotext_fields if widget is slider)
+    said = get({"Presample": "TIPO 1", "Presample temperature": "0.25"})
+    assert type(slider.value)(said) == 0.25
+
+
+def test_a_saved_layout_of_ones_own_shows_its_template(build):
+    (script, other), _ = build()
+    for chosen, visible in (("custom", True), ("tags", False)):
+        layout = script.panel.widgets["layout"]
+        layout.value = chosen
+        layout.init_field(chosen)
+        assert script.panel.widgets["layout_template"].get_config()["visible"] is visible
+    assert not other.panel.widgets["layout_template"].visible
+
+
 @pytest.mark.parametrize("hidden", [False, True])
 def test_the_box_for_natural_language_is_found_by_completion_and_can_be_hidden(build, hidden):
     (script, _), _ = build(hide_prose=hidden)
     assert "prompt" in script.panel.widgets["prose"].elem_classes
     assert script.panel.widgets["prose"].visible != hidden
     assert len(script.arguments) == len(ORDER)
+
+
+def test_nothing_gets_into_a_box_that_is_hidden(build):
+    (script, _), _ = build(hide_prose=True)
+    box = script.panel.widgets["prose"]
+    assert box.do_not_save_to_config
+    get = next(get for widget, get in script.infotext_fields if widget is box)
+    assert get({"Presample": "TIPO 1", "Presample prose": "a lake"}) is None
 
 
 def test_what_the_page_and_the_server_say_to_each_other_is_no_users_default(build):
@@ -174,6 +202,9 @@ def test_a_pasted_model_is_the_same_of_the_list_whatever_it_is_called_there(
     [
         ("this exact picture", {"Presample": "TIPO 1"}, False),
         ("this exact picture", {"Steps": "20"}, False),
+        ("this exact picture", BEFORE | {"Prompt": "lake, night, moon"}, False),
+        ("this exact picture", BEFORE | {"Prompt": "lake, # a note\nnight"}, True),  # reForge saves comments
+        ("this exact picture", {"Prompt": "lake", "TIPO Parameters": "{}", "TIPO prompt": "lake"}, False),
         ("go on generating", {"Presample": "TIPO 1"}, True),
         ("go on generating", {"Steps": "20"}, None),  # says nothing of it: it stays as it is
     ],
@@ -182,6 +213,3 @@ def test_pasting_ticks_or_unticks_the_panel(build, paste, pairs, ticked):
     (script, _), _ = build(paste=paste)
     (enabled, *_) = script.infotext_fields
     assert enabled[1](pairs) is ticked
-        ("this exact picture", BEFORE | {"Prompt": "lake, night, moon"}, False),
-        ("this exact picture", BEFORE | {"Prompt": "lake, # a note\nnight"}, True),  # reForge saves comments
-        ("this exact picture", {"Prompt": "lake", "TIPO Parameters": "{}", "TIPO prompt": "lake"}, False),
