@@ -93,6 +93,11 @@ def _changes(model: Any) -> Iterator[tuple[Any, str, Any]]:
         yield vae, "process_out", from_network
     elif hasattr(inner, "model_sampling"):
         yield from _of_reforge(inner)
+        yield (
+            model,
+            "sigmas_original",
+            None,
+        )  # its table once Zero Terminal SNR has been on, given back for ever
         yield model, "create_denoiser", lambda: Denoiser(model)
     else:
         yield from _of_a1111(model)
@@ -104,7 +109,13 @@ def predictor() -> Any:
     known = importlib.import_module("backend.modules.k_prediction")
     how = PLAYGROUND
     kind = _of_host(known, "PredictionContinuousEDM")
-    return kind(how.sigma_data, "edm", how.sigma_min, how.sigma_max)
+    return _kept(kind(how.sigma_data, "edm", how.sigma_min, how.sigma_max))
+
+
+def _kept(sampling: Any) -> Any:
+    """Has a table of sigmas stay: for Zero Terminal SNR hosts replace the one that models of noise have."""
+    sampling.set_sigmas = lambda sigmas: None
+    return sampling
 
 
 def _of_reforge(inner: Any) -> Iterator[tuple[Any, str, Any]]:
@@ -113,7 +124,7 @@ def _of_reforge(inner: Any) -> Iterator[tuple[Any, str, Any]]:
     kinds = tuple(_of_host(sampling, name) for name in ("ModelSamplingContinuousEDM", "EDM"))
     made = type("ModelSampling", kinds, {})()
     made.set_parameters(PLAYGROUND.sigma_min, PLAYGROUND.sigma_max, PLAYGROUND.sigma_data)
-    yield inner, "model_sampling", made
+    yield inner, "model_sampling", _kept(made)
     latents = _of_host(formats, "SDXL_Playground_2_5")
     yield _of_host(inner, "model_config"), "latent_format", latents()
 

@@ -133,15 +133,16 @@ def _check(p: Any, model: Any) -> None:
         raise ValueError("this WebUI has no place for it; Forge, Neo, reForge and A1111 1.10 have")
     from modules.sd_samplers_timesteps import samplers_timesteps
 
-    names = {sampler[0] for sampler in samplers_timesteps}
+    names = {sampler[0] for sampler in samplers_timesteps} | {"LCM"}  # it has a denoiser of its own
     for sampler in (p.sampler_name, getattr(p, "hr_sampler_name", None)):
         if sampler in names:
             raise ValueError(f"the sampler {sampler} asks for timesteps; take DPM++ 2M, Euler or Heun")
 
 
 def _spread(p: Any) -> None:
-    """Takes EDM's own schedule where the job leaves it open."""
-    if getattr(p, "scheduler", None) in NEEDS_SPREAD:
+    """Takes EDM's own schedule where the job leaves it open, or has one that counts another model's times."""
+    turbo = ("Turbo", "turbo")  # as the page and as the API names it
+    if getattr(p, "scheduler", None) in (*NEEDS_SPREAD, *turbo):
         p.scheduler = SCHEDULE
-    if getattr(p, "hr_scheduler", None) in NEEDS_SPREAD[2:]:
+    if getattr(p, "hr_scheduler", None) in (*NEEDS_SPREAD[2:], *turbo):
         p.hr_scheduler = SCHEDULE

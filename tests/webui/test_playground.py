@@ -25,6 +25,9 @@ class Sampling(torch.nn.Module):
     def set_parameters(self, sigma_min, sigma_max, sigma_data):
         self.said = (sigma_data, "edm", sigma_min, sigma_max)
 
+    def set_sigmas(self, sigmas):
+        raise AssertionError("another model's sigmas")
+
 
 class Model(torch.nn.Module):
     """A model of A1111; with `forge_objects`, of the others."""
@@ -150,6 +153,21 @@ def test_forge_gets_its_own_predictor_and_the_latents_and_gives_them_back(script
     assert (p.scheduler, p.extra_generation_params) == ("Automatic", {"Playground EDM": "off"})
 
 
+def test_zero_terminal_snr_leaves_the_sigmas_as_they_are(script, shared, put, tmp_path):
+    model = Model(tmp_path / "playground2.5.ckpt", forge_objects=forge(put))
+    job(script, shared, model)
+    model.forge_objects.unet.model.predictor.set_sigmas(torch.ones(3))
+
+
+@pytest.mark.parametrize("schedule", ["Automatic", "Uniform", "Turbo"])
+def test_a_schedule_of_a_table_gives_way_to_edms_own(script, shared, put, tmp_path, schedule):
+    model = Model(tmp_path / "playground2.5.ckpt", forge_objects=forge(put))
+    p = job(script, shared, model, scheduler=schedule, hr_scheduler=schedule)
+    assert (p.scheduler, p.hr_scheduler) == ("Karras", "Karras")
+    p = job(script, shared, model, scheduler="Exponential", hr_scheduler="Exponential")
+    assert (p.scheduler, p.hr_scheduler) == ("Exponential", "Exponential")
+
+
 def test_another_model_is_never_touched(script, shared, put, tmp_path):
     first, other = (
         Model(tmp_path / name, forge_objects=forge(put)) for name in ("playground2.5.ckpt", "x.ckpt")
@@ -185,7 +203,10 @@ def test_reforge_gets_model_sampling_latent_format_and_times(script, shared, put
     assert isinstance(inner.model_sampling, EDM)
     assert isinstance(config.latent_format, Format)
     assert model.create_denoiser().sigmas[-1] == pytest.approx(80)
+    model.sigmas_original = torch.ones(3)  # as the host notes it for Zero Terminal SNR, and never forgets
+    inner.model_sampling.set_sigmas(torch.ones(3))
     job(script, shared, model, "off")
+    assert not hasattr(model, "sigmas_original")
     assert (inner.model_sampling, config.latent_format) == ("eps", "sdxl")
     assert not hasattr(model, "create_denoiser")
 
@@ -256,7 +277,12 @@ def test_the_denoisers_times_go_both_ways_and_begin_at_the_largest():
 
 @pytest.mark.parametrize(
     ("others", "said"),
-    [({"sampler_name": "DDIM"}, "asks for timesteps"), ({"edm": "perhaps"}, "must be one of")],
+    [
+        ({"sampler_name": "DDIM"}, "asks for timesteps"),
+        ({"sampler_name": "LCM"}, "asks for timesteps"),
+        ({"hr_sampler_name": "LCM"}, "asks for timesteps"),
+        ({"edm": "perhaps"}, "must be one of"),
+    ],
 )
 def test_what_cannot_be_is_said_and_the_model_left_as_it_is(script, shared, put, tmp_path, others, said):
     model = Model(tmp_path / "x.ckpt", forge_objects=forge(put))
