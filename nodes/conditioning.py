@@ -12,6 +12,7 @@ from ..models.textcraftor.mix import States, mix_states, shares, spans
 from ..models.textcraftor.options import MixOptions
 
 POOLED = "pooled_output"
+FIRST, LAST = "clip_start_percent", "clip_end_percent"  # of an encoder's schedule, beside a user's range
 # A boundary lies so much before the step that it means: where both parts met it, both would lead that step.
 BEFORE = 1e-4
 
@@ -97,7 +98,10 @@ class Interpolation:
         if len(parts) == 1:
             return self._at(parts[0].w)
         return [
-            [cond, during(facts, part.start, part.end)] for part in parts for cond, facts in self._at(part.w)
+            [cond, told]
+            for part in parts
+            for cond, facts in self._at(part.w)
+            if (told := during(facts, part.start, part.end))
         ]
 
     def _at(self, w: float) -> Conditioning:
@@ -109,7 +113,9 @@ class Interpolation:
         return self._known[id(clip)]
 
 
-def during(facts: Mapping[str, Any], start: float, end: float) -> dict[str, Any]:
-    """Returns the facts of a condition that counts from a share of the steps to another."""
+def during(facts: Mapping[str, Any], start: float, end: float) -> dict[str, Any] | None:
+    """Returns the facts of a condition that counts from a share of the steps to another, and there only as
+    its encoder's own schedule says; None where it never does. A range of other nodes narrows it further."""
     first, last = start - BEFORE if start > 0 else 0.0, end - BEFORE if end < 1 else 1.0
-    return {**facts, "start_percent": first, "end_percent": last}
+    first, last = max(first, facts.get(FIRST, 0.0)), min(last, facts.get(LAST, 1.0))
+    return {**facts, FIRST: first, LAST: last} if first < last else None

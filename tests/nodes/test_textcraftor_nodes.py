@@ -190,9 +190,41 @@ def test_the_steps_have_the_w_that_was_asked_for(nodes, make):
     assert same(negative, encode(a, "fog"))
     assert same(positive[:1], encode(a))
     assert same(positive[1:], summed([a, b], (0.5, 0.5)))
-    assert [(facts["start_percent"], facts["end_percent"]) for _, facts in positive] == [
+    assert [(facts["clip_start_percent"], facts["clip_end_percent"]) for _, facts in positive] == [
         (0.0, pytest.approx(0.2499)),
         (pytest.approx(0.2499), 1.0),
+    ]
+
+
+def test_a_range_of_another_node_leaves_the_steps_of_each_encoder_as_they_are(nodes, make):
+    a, b = make(0), make(1)
+    given = {"w": 0.5, "start": 0.25, "end": 1.0, "negative": "original"}
+    made = nodes["PresampleEncoderInterpolate"].execute(a, b, PROMPT, "", **given).args[0]
+    assert not {"start_percent", "end_percent"}.intersection(*(facts for _, facts in made))
+
+
+def test_an_encoder_with_a_schedule_of_its_own_keeps_it(nodes, comfy, make, monkeypatch):
+    a, b = make(0), make(1)
+    for clip in (a, b):
+        real = clip.encode_from_tokens_scheduled
+
+        def scheduled(tokens, real=real):
+            parts = ((0.0, 0.25), (0.25, 0.5), (0.5, 1.0))
+            return [
+                [cond, {**facts, "clip_start_percent": first, "clip_end_percent": last}]
+                for first, last in parts
+                for cond, facts in real(tokens)
+            ]
+
+        monkeypatch.setattr(clip, "encode_from_tokens_scheduled", scheduled)
+    given = {"w": 0.5, "start": 0.4, "end": 1.0, "negative": "original"}
+    made = nodes["PresampleEncoderInterpolate"].execute(a, b, PROMPT, "", **given).args[0]
+    edge = pytest.approx(0.3999)
+    assert [(facts["clip_start_percent"], facts["clip_end_percent"]) for _, facts in made] == [
+        (0.0, 0.25),
+        (0.25, edge),
+        (edge, 0.5),
+        (0.5, 1.0),
     ]
 
 
@@ -203,7 +235,7 @@ def test_at_the_ends_one_encoder_is_asked_alone(nodes, make, monkeypatch):
             patch.setattr(other, "encode_from_tokens_scheduled", None)
             made = nodes["PresampleEncoderInterpolate"].execute(a, b, PROMPT, "", w=w, start=0.0).args[0]
         assert same(made, encode(one))
-        assert "start_percent" not in made[0][1]
+        assert "clip_start_percent" not in made[0][1]
 
 
 def test_a_sweep_asks_each_encoder_once(nodes, make, monkeypatch):

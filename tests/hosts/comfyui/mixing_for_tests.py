@@ -261,7 +261,7 @@ def steps_of_an_interpolation():
     def off(made, wanted):
         return max((x - y).abs().max().item() for (x, _), (y, _) in zip(made, wanted, strict=True))
 
-    ranges = [[facts["start_percent"], facts["end_percent"]] for _, facts in positive]
+    ranges = [[facts["clip_start_percent"], facts["clip_end_percent"]] for _, facts in positive]
     return [
         off(positive, [*encode(a), *half, *encode(a)]),
         off(negative, [*encode(a, LONG), *quarter, *encode(a, LONG)]),
@@ -274,7 +274,7 @@ def first_steps_of_the_tuned_encoder():
     """Which step of Stable Diffusion's is the first that the tuned encoder has, and which it is to be."""
     discrete, mix = comfy.model_sampling.ModelSamplingDiscrete, part("models.textcraftor.mix")
     model = type("ModelSampling", (discrete, comfy.model_sampling.EPS), {})()
-    start = part("nodes.conditioning").during({}, 0.4, 1.0)["start_percent"]
+    start = part("nodes.conditioning").during({}, 0.4, 1.0)["clip_start_percent"]
     found = {}
     for schedule in ("normal", "simple", "sgm_uniform", "ddim_uniform", "karras"):
         for steps in (20, 25, 30, 50):
