@@ -199,7 +199,10 @@ async def answer(
 
     def work() -> list[dict]:
         with torch.inference_mode():
-            tipo = service.load(model_name(asked.options.model)).ready(count)
+            loaded = service.load(model_name(asked.options.model))
+            if should_stop():  # room for the model is made at the cost of a workflow's
+                raise Interrupted("prompt expansion was interrupted")
+            tipo = loaded.ready(count)
             made = expand_many(asked, count, tipo, on_progress=on_progress, should_stop=should_stop)
         return [expansion.as_dict() for expansion in made]
 

@@ -166,6 +166,23 @@ def test_nothing_is_written_while_comfyui_has_work(ask, comfy, monkeypatch):
     assert "working" in error
 
 
+def test_work_that_comes_while_the_model_is_read_keeps_its_room(ask, comfy, monkeypatch):
+    made = []
+
+    async def work(client, queue):
+        def slow(name):
+            queue.tasks = 1
+            return SimpleNamespace(ready=made.append)
+
+        monkeypatch.setattr(comfy.routes, "load", slow)
+        reply = await client.post(EXPAND, json={"prompt": "lake"})
+        return reply.status, (await reply.json())["error"]
+
+    status, error = ask(work)
+    assert (status, made) == (409, [])
+    assert "ComfyUI got work" in error
+
+
 def test_work_that_comes_stops_what_is_being_written(ask, comfy, monkeypatch):
     begun = threading.Event()
 
