@@ -33,10 +33,12 @@ export function kept(payload) {
   return total > MOST_VARIATIONS ? { presample: variations.slice(0, MOST_VARIATIONS), total } : payload;
 }
 
-/** Returns the prompts as one text, parted by lines of ---; such a line of a prompt gets a backslash. */
+/** Returns the prompts as one text, parted by lines of ---; such a line of a prompt, or a blank prompt, gets a \. */
 export function stored(variations) {
   const whole = (line) => line.replace(/^([ \t]*)(\\*---[ \t]*\r?)$/, "$1\\$2");
-  return variations.map(({ prompt }) => prompt.split("\n").map(whole).join("\n")).join("\n---\n");
+  const isBlank = (prompt) => /^\\*[ \t\r\n]*$/.test(prompt);
+  const written = (prompt) => (isBlank(prompt) ? `\\${prompt}` : prompt.split("\n").map(whole).join("\n"));
+  return variations.map(({ prompt }) => written(prompt)).join("\n---\n");
 }
 
 function readVariation(item) {

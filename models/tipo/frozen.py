@@ -1,8 +1,9 @@
 """Expansions that were stored as text: an artist froze them, perhaps edited them, and wants just that again.
 
 Convention: a stored text is one prompt for each variation, parted by lines of `---`; a line of a prompt that
-is just that has a backslash before it. Nothing is written and no language model is needed; what of a prompt
-is the user's own is found by comparing it with the request.
+is just that has a backslash before it, and so has a prompt that is blank: what is blank without one was left
+behind by an edit. Nothing is written and no language model is needed; what of a prompt is the user's own is
+found by comparing it with the request.
 """
 
 import re
@@ -16,7 +17,8 @@ from .options import variation_seed
 from .prose import sentence_key
 from .tags import TagTable
 
-_PARTED = re.compile(r"\r?\n[ \t]*---[ \t]*\r?\n")
+_PARTED = re.compile(r"(?:\r?\n)?^[ \t]*---[ \t]*\r?$\n?", re.MULTILINE)
+_BLANK = re.compile(r"(\\*)[ \t\r\n]*")
 _ESCAPED = re.compile(r"^([ \t]*)\\(\\*---[ \t]*\r?)$", re.MULTILINE)
 
 
@@ -45,17 +47,24 @@ def frozen_expansions(
 
     The seeds are those of expansions that are written. Raises ValueError when the text is empty.
     """
-    if not text.strip():
+    prompts = [prompt for part in _PARTED.split(text) if (prompt := _read(part)) is not None]
+    if not prompts:
         raise ValueError(
             "a frozen prompt must have a text, and it is empty; generate once and freeze the result, or write"
             " a prompt"
         )
     plain = unexpanded(request, read_request(request, tags), tags)
-    prompts = [_ESCAPED.sub(r"\1\2", part) for part in _PARTED.split(text)]
     return tuple(
         _frozen(plain, prompt, variation_seed(request.options, k), tags=tags)
         for k, prompt in enumerate(share.of(prompts))
     )
+
+
+def _read(part: str) -> str | None:
+    """The prompt that a part of a stored text stands for, None where it stands for none."""
+    if blank := _BLANK.fullmatch(part):
+        return part[1:] if blank[1] else None
+    return _ESCAPED.sub(r"\1\2", part)
 
 
 def _frozen(plain: Expansion, prompt: str, seed: int, *, tags: TagTable) -> Expansion:

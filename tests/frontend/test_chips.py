@@ -185,7 +185,7 @@ def test_freeze_stores_all_prompts_and_unfreeze_lets_the_model_write_again(node)
 
 
 def test_a_line_of_a_prompt_that_looks_like_a_parting_one_is_frozen_as_the_library_reads_it(node):
-    prompts = ["one\n---\ntwo", " \\--- \n---", "a---\n\\\\---\nb", "----"]
+    prompts = ["one\n---\ntwo", " \\--- \n---", "a---\n\\\\---\nb", "----", "", " \n", "\\"]
     node.take([variation(chip("one"), prompt=prompt) for prompt in prompts])
     node.button("Freeze").click()
     assert node.widget("frozen") == freeze(prompts)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from expansions_for_tests import MIXED, added_tags, run
 from frozen_for_tests import freeze
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from presample.models.prompt.document import canonical, escape
@@ -161,15 +161,36 @@ def test_frozen_variations_of_a_tree_keep_the_seed_that_all_of_them_have(tipo):
     assert [each.seed for each in found] == [each.seed for each in made] == [5, 5, 5]
 
 
-LINES = st.lists(st.sampled_from(["---", " --- ", "\\---", "\t\\\\---", "a", "a---", "", "----"]), min_size=1)
+LINES = st.lists(
+    st.sampled_from(["---", " --- ", "\\---", "\t\\\\---", "a", "a---", "", " ", "\\", "----"]), min_size=1
+)
 
 
 @given(st.lists(LINES.map("\n".join), min_size=1, max_size=4))
 def test_a_line_of_a_prompt_that_looks_like_a_parting_one_is_no_such_line(prompts):
-    text = freeze(prompts)
-    assume(text.strip())
+    found = frozen_expansions(request("lake"), freeze(prompts), tags=load_tags())
+    assert [each.prompt for each in found] == prompts
+
+
+@pytest.mark.parametrize(
+    ("text", "prompts"),
+    [
+        ("a\n---\nb\n---", ["a", "b"]),
+        ("---\na\n---\n---\nb\n --- \n", ["a", "b"]),
+        ("\n\n---\na\n---\n\n---\r\nb\r\n---\r\n\r\n", ["a", "b"]),
+        ("a\n---\n\\\n---\n\\\\", ["a", "", "\\"]),
+        ("---- a\n---b", ["---- a\n---b"]),
+    ],
+)
+def test_parting_lines_that_an_edit_has_left_behind_part_nothing(text, prompts):
     found = frozen_expansions(request("lake"), text, tags=load_tags())
     assert [each.prompt for each in found] == prompts
+
+
+@pytest.mark.parametrize("text", ["", " \n", "---", "---\n \n---\n"])
+def test_a_frozen_text_of_nothing_is_refused(text):
+    with pytest.raises(ValueError, match="must have a text"):
+        frozen_expansions(request("lake"), text, tags=load_tags())
 
 
 def test_an_edited_frozen_text_is_read_as_it_stands():
