@@ -24,6 +24,7 @@ SCORERS = "scorers"  # the folder of scorers among other models
 TIPO_FOLDERS = ("tipo", "kgen")  # of language models: ours, and the one that others' nodes use
 WEIGHTS = (".safetensors", ".pt", ".pth", ".onnx")
 BUNDLED = Path(__file__).resolve().parent / "bundled"
+CACHED = ("models--", "datasets--", "spaces--")  # how the hub's cache calls its folders
 
 
 class ModelNotFound(ValueError):
@@ -180,7 +181,7 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
     """Files and folders to `depth` levels below, a folder before what is in it; not the hub's cache and no
     scorers."""
     for path in _entries(folder):
-        if path.name.startswith("models--") or path.name == SCORERS:
+        if path.name.startswith(CACHED) or path.name == SCORERS:
             continue
         if path.is_dir():
             yield path

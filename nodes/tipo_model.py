@@ -5,7 +5,9 @@ held by the graph, by the run in which a node loads it by its name, or for a whi
 the same settings share one model for as long as anybody has it.
 """
 
+import functools
 import threading
+import time
 import weakref
 from contextvars import ContextVar
 from pathlib import Path
@@ -37,6 +39,7 @@ from .compat import known_only, schema, widget
 
 DEVICES = ("auto", "cpu", "gpu")
 SECONDS_UNTIL_TIDY = 0.5
+SECONDS_SEEN = 1.5
 CATEGORY = "presample/tipo"
 ADVICE = Advice(
     get="Get it with Load TIPO Model: choose {name} there, switch download on, and connect it to this node.",
@@ -101,9 +104,14 @@ def model_folders() -> tuple[Path, ...]:
     )
 
 
-def available() -> list[FoundModel]:
-    """Returns the models that are here."""
-    return find_models(model_folders())
+def available() -> tuple[FoundModel, ...]:
+    """Returns the models that are here, or were a moment ago: ComfyUI asks many times for one prompt."""
+    return _seen(int(time.monotonic() / SECONDS_SEEN), model_folders())
+
+
+@functools.lru_cache(maxsize=1)
+def _seen(moment: int, folders: tuple[Path, ...]) -> tuple[FoundModel, ...]:
+    return tuple(find_models(folders))
 
 
 def load(name: str, *, precision: str = "auto", device: str = "auto") -> LoadedTipo:
@@ -159,6 +167,7 @@ def fetch(name: str, unique_id: str | None) -> None:
         return
     places = folder_paths.get_folder_paths(TIPO_FOLDERS[0])
     fetching.fetch(known, Path(places[0]) if places else user_folder(), unique_id)
+    _seen.cache_clear()
 
 
 class TIPOLoader(io.ComfyNode):

@@ -88,6 +88,15 @@ def test_models_lie_at_most_two_folders_deep_so_a_link_in_a_circle_does_no_harm(
     assert "a/b/c/far.gguf" not in names
 
 
+def test_nothing_else_in_the_hubs_cache_is_walked_through(tmp_path):
+    for name in ("datasets--a--b", "spaces--a--b", "models--a--b"):
+        (tmp_path / name / "blobs").mkdir(parents=True)
+        (tmp_path / name / "blobs" / "no.gguf").write_bytes(b"1")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "one.gguf").write_bytes(b"1")
+    assert _names(tmp_path) == ["models/one.gguf"]
+
+
 def test_the_hubs_cache_is_read_without_huggingface_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     weights = ("config.json", "model.safetensors", "TIPO-200M-F16.gguf")

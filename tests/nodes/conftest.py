@@ -18,13 +18,14 @@ def _loaded(tmp_path_factory):
 
 
 @pytest.fixture
-def comfy(_loaded):
+def comfy(_loaded, monkeypatch):
     """The nodes by module name, `fake` modules by theirs, and ComfyUI's `base` folder."""
     state = _loaded.fake["comfy.model_management"].state
     state.interrupted = False
     state.loaded.clear()
     _loaded.fake["server"].PromptServer.instance = None
     _loaded.tipo_model._of_the_run.set(None)
+    monkeypatch.setattr(_loaded.tipo_model, "SECONDS_SEEN", 1e-9)  # a test looks again each time
     yield _loaded
     _loaded.fake["server"].PromptServer.instance = None
 

@@ -123,6 +123,18 @@ def test_a_replaced_file_is_noticed(nodes, comfy):
     assert fingerprint(model="TIPO-100M (not downloaded, x)") == fingerprint(model="TIPO-100M")
 
 
+def test_the_folders_are_looked_through_once_in_a_while(nodes, comfy, monkeypatch):
+    looked, find_models = [], comfy.tipo_model.find_models
+    monkeypatch.setattr(
+        comfy.tipo_model, "find_models", lambda folders: looked.append(1) or find_models(folders)
+    )
+    monkeypatch.setattr(comfy.tipo_model, "SECONDS_SEEN", 3600.0)
+    comfy.tipo_model._seen.cache_clear()
+    for node in (LOADER, "PresampleTIPOExpand", "PresampleTIPOTask"):
+        nodes[node].define_schema()
+    assert len(looked) == 1
+
+
 def test_a_name_from_another_node_is_looked_at_when_it_is_known(nodes):
     assert nodes[LOADER].validate_inputs(model=None) is True  # as ComfyUI says of a linked input
     assert nodes[LOADER].fingerprint_inputs(model=None, device="cpu") == (("device", "cpu"),)
