@@ -38,6 +38,7 @@ from . import fetching
 from .compat import known_only, schema, widget
 
 DEVICES = ("auto", "cpu", "gpu")
+FILES = (".safetensors", ".json", ".model")  # those in a model's folder that are read
 SECONDS_UNTIL_TIDY = 0.5
 SECONDS_SEEN = 1.5
 CATEGORY = "presample/tipo"
@@ -50,6 +51,7 @@ Model = io.Custom("PRESAMPLE_TIPO")
 
 _loaded: weakref.WeakValueDictionary[tuple, "LoadedTipo"] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
+_fetched: dict[str, tuple] = {}  # by name: the stamps of the models that nodes have downloaded
 _of_the_run: ContextVar["LoadedTipo | None"] = ContextVar("presample_tipo_of_the_run", default=None)
 
 
@@ -145,19 +147,26 @@ def load_for_run(name: str) -> LoadedTipo:
     return loaded
 
 
-def stamp(path: Path) -> tuple[int, int]:
-    """Returns what changes when a file or folder of a model is replaced."""
-    facts = path.stat()
-    return facts.st_mtime_ns, facts.st_size
+def stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Returns what changes when a model's file, or one in its folder, is replaced or written over."""
+    files = sorted(each for each in path.iterdir() if each.suffix in FILES) if path.is_dir() else [path]
+    facts = [(file.name, file.stat()) for file in files if file.is_file()]
+    return tuple((name, fact.st_mtime_ns, fact.st_size) for name, fact in facts)
 
 
 def fingerprint(label: str) -> tuple:
-    """Returns what changes when the model of a label is replaced, goes, or comes to be here."""
+    """Returns what changes when the model of a label is replaced, goes, or comes to be here, other than by a
+    node's own download: that node has given this very model."""
     name = model_name(label)
+    here = _stamp_of(name)
+    return name, *(() if here == _fetched.get(name) else here)
+
+
+def _stamp_of(name: str) -> tuple:
     try:
-        return name, *stamp(resolve(name, model_folders()))
+        return stamp(resolve(name, model_folders()))
     except ModelNotFound:
-        return (name,)
+        return ()
 
 
 def fetch(name: str, unique_id: str | None) -> None:
@@ -168,6 +177,7 @@ def fetch(name: str, unique_id: str | None) -> None:
     places = folder_paths.get_folder_paths(TIPO_FOLDERS[0])
     fetching.fetch(known, Path(places[0]) if places else user_folder(), unique_id)
     _seen.cache_clear()
+    _fetched[name] = _stamp_of(name)
 
 
 class TIPOLoader(io.ComfyNode):

@@ -26,6 +26,7 @@ def comfy(_loaded, monkeypatch):
     _loaded.fake["server"].PromptServer.instance = None
     _loaded.tipo_model._of_the_run.set(None)
     monkeypatch.setattr(_loaded.tipo_model, "SECONDS_SEEN", 1e-9)  # a test looks again each time
+    monkeypatch.setattr(_loaded.tipo_model, "_fetched", {})
     yield _loaded
     _loaded.fake["server"].PromptServer.instance = None
 

@@ -2,6 +2,8 @@
 
 import contextvars
 import gc
+import os
+import shutil
 import threading
 import weakref
 
@@ -121,6 +123,45 @@ def test_a_replaced_file_is_noticed(nodes, comfy):
     assert plain == fingerprint(model="tipo-tiny", precision="auto")
     assert plain != fingerprint(model="tipo-tiny", precision="float32")
     assert fingerprint(model="TIPO-100M (not downloaded, x)") == fingerprint(model="TIPO-100M")
+
+
+def test_a_folder_whose_weights_are_written_over_is_another_model(nodes, hidden, comfy):
+    folder = comfy.base / "models" / "tipo" / "over"
+    shutil.copytree(bundled_folder() / "tipo-tiny", folder)
+    fingerprint = nodes[LOADER].fingerprint_inputs
+    try:
+        before, model = fingerprint(model="over"), comfy.tipo_model.load("over")
+        with (folder / "model.safetensors").open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"\1")
+        assert fingerprint(model="over") != before
+        assert comfy.tipo_model.load("over") is not model
+        before = fingerprint(model="over")
+        (folder / "notes.txt").write_text("mine")
+        assert fingerprint(model="over") == before
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_after_a_download_by_the_switch_nothing_is_made_again(nodes, hidden, comfy, monkeypatch):
+    folder = comfy.base / "models" / "tipo" / "TIPO-100M"
+
+    def download(known, folder_of_all, **_):
+        shutil.copytree(bundled_folder() / "tipo-tiny", folder)
+
+    monkeypatch.setattr(comfy.fetching, "download", download)
+    monkeypatch.setattr(comfy.tipo_model, "SECONDS_SEEN", 3600.0)
+    fingerprint = nodes[LOADER].fingerprint_inputs
+    given = {"model": "TIPO-100M (not downloaded, x)", "download": True}
+    try:
+        before = fingerprint(**given)
+        assert nodes[LOADER].execute(**given).args[0].tipo.language.path == folder
+        assert fingerprint(**given) == before
+        assert "TIPO-100M" in choices(nodes)
+        (folder / "config.json").touch()
+        assert fingerprint(**given) != before
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_folders_are_looked_through_once_in_a_while(nodes, comfy, monkeypatch):
