@@ -4,6 +4,7 @@ Convention: every output is a list with one item for each variation, so whatever
 each. What the user decided about tags is part of the prompt; what was written is not.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -265,10 +266,10 @@ def run(hidden: Any, prompt: str, given: Mapping[str, Any]) -> io.NodeOutput:
 
 
 def result(made: Sequence[Expansion], shown: Sequence[Mapping]) -> io.NodeOutput:
-    """Returns the outputs, one list each, and what the page shows."""
+    """Returns the outputs, one list each, and what the page shows, as JSON: a dict counts as a file made."""
     names = ("prompt", "tags", "prose", "added", "user_prompt", "seed")
     columns = [[getattr(expansion, name) for expansion in made] for name in names]
-    return io.NodeOutput(*columns, list(made), ui={"presample": list(shown)})
+    return io.NodeOutput(*columns, list(made), ui={"presample": [json.dumps(each) for each in shown]})
 
 
 def store(extra: Any, node: str | None, made: Sequence[Expansion], shown: Sequence[Mapping]) -> int:

@@ -15,11 +15,21 @@ function variationsIn(payload) {
   return Array.isArray(variations) ? variations : [];
 }
 
+/** A variation as workflows hold it. The server sends it as JSON: the page counts objects as files that were made. */
+function parsed(item) {
+  if (typeof item !== "string") return item;
+  try {
+    return JSON.parse(item);
+  } catch {
+    return {};
+  }
+}
+
+const first = (payload) => variationsIn(payload).slice(0, MOST_VARIATIONS).map(parsed);
+
 /** Returns the variations in a payload. */
 export function readResult(payload) {
-  return variationsIn(payload)
-    .slice(0, MOST_VARIATIONS)
-    .map((item) => readVariation(record(item)));
+  return first(payload).map((item) => readVariation(record(item)));
 }
 
 /** Returns how many variations were written, also where the payload holds only the first. */
@@ -29,8 +39,8 @@ export function countOf(payload) {
 
 /** Returns what of a payload is kept in a workflow: the first variations, and how many there were. */
 export function kept(payload) {
-  const [variations, total] = [variationsIn(payload), countOf(payload)];
-  return total > MOST_VARIATIONS ? { presample: variations.slice(0, MOST_VARIATIONS), total } : payload;
+  const [variations, total] = [first(payload), countOf(payload)];
+  return total > MOST_VARIATIONS ? { presample: variations, total } : variations;
 }
 
 /** Returns the prompts as one text, parted by lines of ---; such a line of a prompt, or a blank prompt, gets a \. */

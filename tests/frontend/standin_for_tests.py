@@ -70,7 +70,7 @@ class StandIn:
             {
                 "node": node,
                 "display_node": node,
-                "output": {"presample": variations},
+                "output": {"presample": [json.dumps(each) for each in variations]},
                 "prompt_id": prompt_id,
             },
         )

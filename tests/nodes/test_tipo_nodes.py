@@ -27,6 +27,11 @@ class Server:
         self.sent.append((event, data, sid))
 
 
+def shown(out):
+    """Returns the variations that the page is sent."""
+    return [json.loads(each) for each in out.ui["presample"]]
+
+
 def test_the_outputs_are_those_of_the_engine_one_item_for_each_variation(nodes, hidden, loaded):
     out = nodes[EXPAND].execute("1girl, lake", tipo=loaded, seed=5, count=3, tag_length="short")
     request = Request("1girl, lake", options=ExpandOptions(seed=5, tag_length="short"), comments="comfyui")
@@ -41,7 +46,7 @@ def test_the_outputs_are_those_of_the_engine_one_item_for_each_variation(nodes, 
     assert [each.prompt for each in expansions] == prompts
     assert len(nodes[EXPAND].GET_SCHEMA().outputs) == 7
     assert all(output.is_output_list for output in nodes[EXPAND].GET_SCHEMA().outputs)
-    json.dumps(out.ui)
+    assert [each["prompt"] for each in shown(out)] == prompts
 
 
 def test_without_a_model_connected_the_named_one_is_loaded(nodes, hidden):
@@ -51,10 +56,10 @@ def test_without_a_model_connected_the_named_one_is_loaded(nodes, hidden):
 
 
 def test_what_is_kept_comes_again_and_what_is_banned_does_not(nodes, hidden, loaded):
-    first = nodes[EXPAND].execute("lake", tipo=loaded, seed=1).ui["presample"][0]
+    first = shown(nodes[EXPAND].execute("lake", tipo=loaded, seed=1))[0]
     new = [chip["text"] for chip in first["chips"] if not chip["own"]]
     chips = json.dumps({"keep": new[:2], "ban": new[2:4]})
-    again = nodes[EXPAND].execute("lake", tipo=loaded, seed=2, chips=chips).ui["presample"][0]
+    again = shown(nodes[EXPAND].execute("lake", tipo=loaded, seed=2, chips=chips))[0]
     tags = [chip["text"] for chip in again["chips"]]
     assert set(new[:2]) <= set(tags)
     assert not set(new[2:4]) & set(tags)
@@ -65,7 +70,7 @@ def test_a_frozen_text_is_given_as_it_stands_and_needs_no_model(nodes, hidden, m
     out = nodes[EXPAND].execute("lake", mode="frozen", frozen="lake, (a boat:1.2)\n---\nlake, night", seed=9)
     assert out.args[0] == ["lake, (a boat:1.2)", "lake, night"]
     assert out.args[5] == [9, 10]
-    boat = next(chip for chip in out.ui["presample"][0]["chips"] if not chip["own"])
+    boat = next(chip for chip in shown(out)[0]["chips"] if not chip["own"])
     assert "in_prompt" not in boat
     with pytest.raises(ValueError, match="must have a text"):
         nodes[EXPAND].execute("lake", mode="frozen")
@@ -128,7 +133,7 @@ def test_the_result_is_stored_with_the_picture_and_in_its_workflow(nodes, hidden
     extra = hidden.extra_pnginfo
     assert extra["presample"]["7"]["prompts"] == out.args[0]
     assert extra["presample"]["7"]["seeds"] == ["0", "1"]
-    assert extra["workflow"]["nodes"][0]["properties"]["presample"] == out.ui["presample"]
+    assert extra["workflow"]["nodes"][0]["properties"]["presample"] == shown(out)
     hidden.unique_id = "4:7"
     nodes[EXPAND].execute("night", tipo=loaded)
     assert set(extra["presample"]) == {"7", "4:7"}
@@ -183,12 +188,12 @@ def test_of_many_prompts_a_workflow_and_the_page_hold_the_first_and_how_many_the
     hidden.prompt = linked
     outs = each(texts, lambda text: nodes[EXPAND].execute("lake", mode="frozen", frozen=text))
     assert [len(out.args[0]) for out in outs] == [30] * 4
-    shown = [item for out in outs for item in out.ui["presample"]]
-    assert [bool(item) for item in shown] == [True] * 64 + [False] * 56
+    sent = [item for out in outs for item in shown(out)]
+    assert [bool(item) for item in sent] == [True] * 64 + [False] * 56
     stored = saved["properties"]["presample"]
-    assert stored == {"presample": shown[:64], "total": 120}
+    assert stored == {"presample": sent[:64], "total": 120}
     told = hidden.extra_pnginfo["presample"]["7"]
-    assert told["prompts"] == [item["prompt"] for item in shown[:64]]
+    assert told["prompts"] == [item["prompt"] for item in sent[:64]]
     assert (len(told["seeds"]), told["total"]) == (64, 120)
 
 
@@ -284,9 +289,9 @@ def test_a_run_that_no_page_has_queued_is_told_to_none(nodes, hidden, loaded, co
 def test_messages_come_no_more_often_than_they_can_be_read(nodes, hidden, loaded, comfy):
     server = comfy.fake["server"].PromptServer.instance = Server()
     out = nodes[EXPAND].execute("lake", tipo=loaded, tag_length="very_long")
-    tokens = out.ui["presample"][0]["tokens"]
-    assert 0 < len(server.sent) <= max(10, out.ui["presample"][0]["seconds"] / comfy.stream.SECONDS + 8)
-    assert len(server.sent) < tokens
+    (said,) = shown(out)
+    assert 0 < len(server.sent) <= max(10, said["seconds"] / comfy.stream.SECONDS + 8)
+    assert len(server.sent) < said["tokens"]
 
 
 def test_an_interruption_is_comfyuis_own(nodes, hidden, loaded, comfy):

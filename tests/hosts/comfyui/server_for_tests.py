@@ -126,6 +126,10 @@ class Result:
         """Returns what the page was given of a node."""
         return next(d["output"] for _, k, d in self.events if k == "executed" and d["node"] == node)
 
+    def variations(self, node: str) -> list[dict]:
+        """Returns the variations that the page was given of a node."""
+        return [json.loads(each) for each in self.output(node)["presample"]]
+
     def times(self, kind: str, node: str | None = None) -> list[float]:
         return [when for when, k, data in self.events if k == kind and node in (None, data.get("node"))]
 

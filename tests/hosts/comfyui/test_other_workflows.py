@@ -52,7 +52,7 @@ def test_their_node_is_replaced_and_keeps_what_was_written(theirs, server):
     assert "snow leopard girl" in prompt
     assert "(ningen mame:1.1)" in prompt
     assert prompt.index("(ningen mame:1.1)") < prompt.index("snow leopard girl")  # as their format says
-    shown = result.output("38")["presample"][0]
+    shown = result.variations("38")[0]
     assert shown["seed"] == str(theirs["seed"])
     assert not [c for c in shown["chips"] if not c["own"] and "weapon" in c["text"]]
 

@@ -19,7 +19,7 @@ def expand(prompt="1girl, lake", **inputs):
 
 def texts(result):
     assert result.end == "execution_success", result.error
-    return [shown["prompt"] for shown in result.output("1")["presample"]]
+    return [shown["prompt"] for shown in result.variations("1")]
 
 
 def test_an_interrupt_ends_a_run_in_its_midst_and_the_next_one_runs(server):
@@ -90,11 +90,8 @@ def test_what_is_frozen_behind_a_list_of_prompts_is_what_was_written(server, var
 
     def run(**how):
         result = server.run({**expand(prompt=["2", 0], **asked, **how), "2": batch})
-        shown = [(each["prompt"], each["seed"]) for each in result.output("1")["presample"]]
-        own = [
-            [chip["text"] for chip in each["chips"] if chip["own"]]
-            for each in result.output("1")["presample"]
-        ]
+        shown = [(each["prompt"], each["seed"]) for each in result.variations("1")]
+        own = [[chip["text"] for chip in each["chips"] if chip["own"]] for each in result.variations("1")]
         return shown, own, texts(result)
 
     made = run()
@@ -123,10 +120,10 @@ def test_nothing_is_written_again_when_nothing_changed(server):
 
 def test_a_decision_on_a_chip_is_a_change(server):
     first = server.run(expand(seed=8))
-    tag = next(c["text"] for c in first.output("1")["presample"][0]["chips"] if not c["own"])
+    tag = next(c["text"] for c in first.variations("1")[0]["chips"] if not c["own"])
     banned = server.run(expand(seed=8, chips=json.dumps({"keep": [], "ban": [tag]})))
     assert "1" in banned.ran
-    assert tag not in [c["text"] for c in banned.output("1")["presample"][0]["chips"]]
+    assert tag not in [c["text"] for c in banned.variations("1")[0]["chips"]]
 
 
 def test_two_prompts_queued_at_once_both_run(server):
@@ -206,7 +203,7 @@ def test_a_picture_behind_the_expansion_carries_it(server):
     assert said["presample"]["1"]["prompts"] == made
     assert said["presample"]["1"]["seeds"] == ["5", "6"]
     kept = said["workflow"]["nodes"][0]["properties"]["presample"]
-    assert kept == result.output("1")["presample"]
+    assert kept == result.variations("1")
 
 
 def test_a_run_is_told_of_in_its_order_and_at_most_once_a_token(server):
@@ -214,7 +211,7 @@ def test_a_run_is_told_of_in_its_order_and_at_most_once_a_token(server):
     extra, tokens = [], []
     for seed in range(201, 206):
         result = server.run(expand(seed=seed))
-        shown = result.output("1")["presample"][0]
+        shown = result.variations("1")[0]
         begin, end = result.times("executing", "1")[0], result.times("executed", "1")[0]
         extra.append(1000 * (end - begin - shown["seconds"]))
         tokens.append(shown["tokens"])

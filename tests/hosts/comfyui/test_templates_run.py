@@ -73,7 +73,7 @@ def test_expand_and_show_keeps_the_prompt_and_adds_to_it(results, templates):
     assert prompt.startswith("1girl, (lake:1.1), night")
     assert len(added) > 40
     assert "1girl" not in added
-    shown = result.output(expander(workflow))["presample"]
+    shown = result.variations(expander(workflow))
     assert [chip["text"] for chip in shown[0]["chips"] if chip["own"]] == ["1girl", "lake", "night"]
 
 
@@ -109,7 +109,7 @@ def test_freeze_and_edit_gives_the_frozen_text_and_another_layout_of_it(results,
     assert result.output(titled(workflow, "prompt"))["text"] == [frozen]
     other = result.output(titled(workflow, "prose first"))["text"][0]
     assert other.index("The moon") < other.index("full moon")
-    assert result.output(expander(workflow))["presample"][0]["tokens"] == 0
+    assert result.variations(expander(workflow))[0]["tokens"] == 0
 
 
 @pytest.mark.skipif(not PAINTER.is_file(), reason=f"{PAINTER} is not bundled yet")
