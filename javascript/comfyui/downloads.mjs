@@ -14,6 +14,20 @@ function removeSocket(node) {
   for (let slot; (slot = node.inputs?.findIndex(isOurs) ?? -1) >= 0; ) node.removeInput(slot);
 }
 
+/** Has workflows in API format, and pictures with no other, opened with the switch off: nodes are not told of those. */
+export function guardApiJson(app) {
+  const loadApiJson = app.loadApiJson;
+  if (!loadApiJson) return;
+  const switchedOff = (node) =>
+    node?.class_type?.startsWith?.("Presample") && node.inputs?.download
+      ? { ...node, inputs: { ...node.inputs, download: false } }
+      : node;
+  app.loadApiJson = function (data, ...rest) {
+    const nodes = Object.entries(data ?? {}).map(([id, node]) => [id, switchedOff(node)]);
+    return loadApiJson.call(this, Object.fromEntries(nodes), ...rest);
+  };
+}
+
 /** Switches a node's download off where its state is not one of this page, as those of undo, tabs and copies are. */
 export function guardDownload(node) {
   const widget = widgetOf(node, NAME);

@@ -5,7 +5,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { Chips } from "./chips.mjs";
 import { copyText } from "./clipboard.mjs";
-import { guardDownload } from "./downloads.mjs";
+import { guardApiJson, guardDownload } from "./downloads.mjs";
 import * as host from "./host.mjs";
 import { Decisions, countOf, kept, readResult, stored } from "./result.mjs";
 import * as runs from "./runs.mjs";
@@ -143,6 +143,7 @@ app.registerExtension({
 
   setup() {
     runs.watch();
+    guardApiJson(app);
     api.addEventListener("presample.progress", ({ detail }) => {
       if (runs.isShown(detail?.prompt_id)) chipsOf(host.nodeAt(detail.node))?.view.stream(detail);
     });

@@ -91,6 +91,16 @@ def test_a_workflow_from_elsewhere_never_has_it_on(page, kind):
     assert queued(page, kind) is False
 
 
+def test_nor_has_one_in_api_format(page, kind):
+    page.run(SWITCH, kind)
+    assert queued(page, kind) is True
+    asked = page.backend.prompts[-1]["prompt"]
+    page.clear()
+    page.run("await app.loadApiJson(argument, 'from elsewhere');", asked)
+    assert page.run(VALUE, kind) is False
+    assert queued(page, kind) is False
+
+
 @pytest.mark.parametrize(
     ("source", "widget"),
     [("PrimitiveBoolean", OF_WIDGET), ("PrimitiveBoolean", None), ("PrimitiveNode", OF_WIDGET)],
