@@ -69,7 +69,11 @@ export function storeResult(node, payload) {
 
 /** Puts a result into a workflow that the page does not show now, to be there when it does. */
 export function storeBehind(workflow, id, payload) {
-  const state = workflow?.changeTracker?.activeState;
+  storeSaved(workflow?.changeTracker?.activeState, id, payload);
+}
+
+/** Puts a result into a saved workflow, in the place of the one that is there; undefined for none. */
+export function storeSaved(state, id, payload) {
   let nodes = state?.nodes;
   let saved;
   for (const part of String(id).split(":")) {

@@ -117,6 +117,7 @@ const everyChips = (visit) => everyNode((node) => chipsOf(node) && visit(chipsOf
 
 /** Brings a result to the node that made it, in the workflow that was queued. */
 function deliver(run, id, result) {
+  runs.remember(run, id, kept(result));
   if (runs.isShown(run)) chipsOf(host.nodeAt(id))?.take(result);
   else host.storeBehind(runs.workflowOf(run), id, kept(result));
 }

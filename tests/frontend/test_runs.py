@@ -64,6 +64,60 @@ def test_a_run_from_before_a_reload_is_that_of_the_open_tab(page):
     assert "run" in other.body
 
 
+FIXED = """node.widgets.find((w) => w.name === "control_after_generate").value = "fixed";"""
+LOADED = """const made = window.LiteGraph.createNode("PresampleTIPOLoader"); app.graph.add(made);
+    made.connect(0, node, "tipo");"""
+PRECISION = """nodes.find((n) => n.type === "PresampleTIPOLoader")
+    .widgets.find((w) => w.name === "precision").value = argument;"""
+
+
+def posted(page):
+    """Queues; returns the prompts that the posted workflow holds, and a picture with nothing new."""
+    page.queue()
+    workflow = page.backend.prompts[-1]["extra_data"]["extra_pnginfo"]["workflow"]
+    graphs = [workflow, *workflow.get("definitions", {}).get("subgraphs", [])]
+    (node,) = [n for graph in graphs for n in graph["nodes"] if n["type"] == "PresampleTIPOExpand"]
+    return [each["prompt"] for each in node["properties"].get("presample", [])]
+
+
+def test_a_posted_workflow_holds_the_result_of_just_what_is_asked_and_no_other(page):
+    node = page.add()
+    node.run(FIXED)
+    node.run(LOADED)
+    node.set("prompt", "lake")
+    lake, night = LAKE["prompt"], NIGHT["prompt"]
+    assert posted(page) == []
+    assert posted(page) == []  # nobody knows yet
+    node.take([LAKE])
+    assert posted(page) == [lake]
+    node.set("prompt", "night")
+    assert posted(page) == []
+    assert [each["prompt"] for each in node.run("return node.properties.presample;")] == [lake]
+    node.take([NIGHT])
+    assert posted(page) == [night]
+    node.set("prompt", "lake")
+    assert posted(page) == [lake]
+    page.run(PRECISION, "float32")
+    assert posted(page) == []
+    page.run(PRECISION, "auto")
+    assert posted(page) == [lake]
+    assert [each["prompt"] for each in node.run("return node.properties.presample;")] == [night]
+
+
+def test_so_does_one_with_the_node_in_a_subgraph(page):
+    node = page.add()
+    node.run(FIXED)
+    outer, _, inner = node.run(SUBGRAPH)
+    assert posted(page) == []
+    page.backend.executed(f"{outer}:{inner}", [LAKE])
+    page.page.wait_for_function(
+        """() => { const { app } = window.comfyAPI.app;
+        const outer = (app.rootGraph ?? app.graph).nodes.find((n) => n.subgraph);
+        return outer.subgraph.nodes[0].properties.presample; }"""
+    )
+    assert posted(page) == [LAKE["prompt"]]
+
+
 def test_a_stream_ends_with_its_own_run(page):
     node = page.add()
     node.take([LAKE])
