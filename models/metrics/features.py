@@ -75,7 +75,7 @@ def open_picture(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             return eight_bits(open_whole(file)).convert("RGB")
-    except (NoPicture, OSError) as why:
+    except (NoPicture, OSError, ValueError) as why:  # palettes may be damaged too
         kinds = ", ".join(FORMATS)
         raise ValueError(f"{path} must be a whole picture ({kinds}): {why}; remove or replace it") from why
 

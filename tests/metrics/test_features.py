@@ -224,7 +224,7 @@ def test_a_picture_that_would_fill_the_memory_is_named(tmp_path):
 
 def test_sixteen_bits_of_grey_keep_their_brightness(tmp_path):
     Image.fromarray(np.full((8, 8), 20_000, dtype=np.uint16)).save(tmp_path / "x.png")
-    assert open_picture(tmp_path / "x.png").getpixel((1, 1)) == (77, 77, 77)
+    assert open_picture(tmp_path / "x.png").getpixel((1, 1)) == (78, 78, 78)
 
 
 def test_a_broken_picture_is_named(tmp_path):
