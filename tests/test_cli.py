@@ -258,9 +258,11 @@ def test_ctrl_c_ends_with_the_exit_code_of_ctrl_c(run, monkeypatch):
     assert run("expand", "a")[0] == 130
 
 
-def test_a_missing_extra_is_named_with_how_to_get_it(run, monkeypatch):
+def test_a_missing_extra_is_named_with_how_to_get_it(run, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    code, _, err = run("expand", "--input", __file__, "--output", "nowhere", "--ray", "1")
+    (tmp_path / "prompts.txt").write_text("lake\n", encoding="utf-8")
+    argv = ["--input", str(tmp_path / "prompts.txt"), "--output", str(tmp_path / "out"), "--ray", "1"]
+    code, _, err = run("expand", *argv)
     assert code == 1
     assert "pip install -e '.[ray]'" in err
 
