@@ -84,7 +84,7 @@ def _bundled(name: str, **more: Any) -> dict[str, Any]:
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "vivid": _bundled("vivid", lr=1.35e-4),
     "detailed": _bundled("detailed", lr=2e-4, clip_weight=5.0, use_from=0.6),
-    "moonlit": _bundled("moonlit", lr=5.5e-5, clip_weight=4.0, use_from=0.0),
+    "moonlit": _bundled("moonlit", lr=7.5e-5, clip_weight=4.0, use_from=0.0),
     # Of the paper and its code (specification 3.3): 8 x 8 GPUs with 4 prompts each.
     "textcraftor": {
         "reward": tuple(f"{name}={weight:g}" for name, weight in OFFICIAL.items() if name != CLIP),
