@@ -6,6 +6,7 @@ nodes/ -> models/ <- scripts/          models/: tipo -> lm, prompt          noth
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -293,6 +294,26 @@ def test_every_arrow_that_is_stated_is_used():
     stated = {(part, other) for part, others in ARROWS.items() for other in others}
     assert not stated - used, "delete them, or open the part to workshops where only these need it"
     assert in_workshops >= OPEN_TO_WORKSHOPS
+
+
+def taken_from(file: PurePosixPath) -> set[str]:
+    """Returns our own files that `file` imports, inside functions too."""
+    found = set()
+    for name, _ in _imports(file, ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+        parts = name.removeprefix(".").split(".")
+        whole, without_name = PurePosixPath(*parts), PurePosixPath(*parts[:-1])
+        places = (f"{whole}.py", f"{without_name}.py", f"{whole}/__init__.py", f"{without_name}/__init__.py")
+        found |= {place for place in places if name.startswith(".") and (ROOT / place).is_file()}
+    return found - {str(file), "__init__.py"}
+
+
+def test_no_files_import_each_other_in_a_circle():
+    taken = {path: taken_from(PurePosixPath(path)) for path in files()}
+    assert sum(map(len, taken.values())) > len(taken)
+    try:
+        TopologicalSorter(taken).prepare()
+    except CycleError as e:
+        pytest.fail(f"a circle: {' <- '.join(e.args[1])}")
 
 
 def test_tests_are_small_too_and_no_package():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...options import flags
 from ...trainer.card import Card, Measure, read, write
-from .train import TrainOptions
+from .options import TrainOptions
 
 FILES = ("model.safetensors", "tokenizer.json", "config.json")
 WHAT = (

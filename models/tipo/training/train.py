@@ -18,40 +18,23 @@ from typing import Any
 
 import torch
 
-from ...options import add_flags, default, from_flags, option
+from ...options import add_flags, from_flags
 from ...seeds import generator_for
 from ...tinyworld.tags import TAGS
 from ...trainer import card
 from ...trainer.fit import Place, fit, make_accelerator
 from ...trainer.optimizers import make_optimizers, title
-from ...trainer.options import FitOptions, told
+from ...trainer.options import told
 from .batches import IGNORED, Encoded, batches, collate, encode
+from .card import write_card
 from .corpus import chunk, held_out
+from .evaluate import EvalOptions, measure
+from .options import TrainOptions
 from .samples import Sample
 from .tokenizer import train_tokenizer
 
 CHUNK = 2048  # records made, sorted into batches and shuffled together
 HELD_OUT = 256
-
-
-@dataclass(frozen=True)
-class TrainOptions(FitOptions):
-    """How the small model is trained. The defaults make the bundled one."""
-
-    out: str = default(FitOptions, "out", "models/bundled/tipo-tiny")
-    steps: int = default(FitOptions, "steps", 12000)
-    lr: float = default(FitOptions, "lr", 3e-3)
-    ema: float = default(FitOptions, "ema", 0.0)
-    guard: bool = default(FitOptions, "guard", False)
-    tokens: int = option(4096, "Tokens in a batch of one process.", low=512, high=10**7, step=1)
-    hidden: int = option(192, "Width.", low=16, high=8192, step=16)
-    layers: int = option(4, "Depth.", low=1, high=100, step=1)
-    heads: int = option(3, "Attention heads.", low=1, high=128, step=1)
-    mlp: int = option(512, "Width of the gated MLP.", low=16, high=32768, step=16)
-    vocabulary: int = option(2048, "Entries of the tokenizer, special tokens included.", low=512, high=65536)
-    workers: int = option(
-        0, "Processes that make the data; they change nothing but the speed.", low=0, high=256, beside=True
-    )
 
 
 def add_parser(subparsers) -> ArgumentParser:
@@ -65,9 +48,6 @@ def add_parser(subparsers) -> ArgumentParser:
 def run(args: Namespace) -> int:
     """Trains, writes the model and its card; returns the exit code."""
     options = from_flags(args, TrainOptions)
-    from .card import write_card
-    from .evaluate import EvalOptions, measure
-
     if not train(options)["main"]:
         return 0
     measured = measure(EvalOptions(model=options.out))
