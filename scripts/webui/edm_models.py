@@ -93,11 +93,8 @@ def _changes(model: Any) -> Iterator[tuple[Any, str, Any]]:
         yield vae, "process_out", from_network
     elif hasattr(inner, "model_sampling"):
         yield from _of_reforge(inner)
-        yield (
-            model,
-            "sigmas_original",
-            None,
-        )  # its table once Zero Terminal SNR has been on, given back for ever
+        # Its table once Zero Terminal SNR has been on, given back for ever.
+        yield model, "sigmas_original", None
         yield model, "create_denoiser", lambda: Denoiser(model)
     else:
         yield from _of_a1111(model)

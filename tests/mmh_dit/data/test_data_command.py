@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from killed_for_tests import killed
 from pictures_for_tests import (
     encoded,
     folder_of,
@@ -250,28 +249,6 @@ def test_latents_of_another_selection_are_refused(run, pictures, models, tmp_pat
     assert "was made with selection" in err
 
 
-# A command that ends when its third part is written, as if the machine had.
-KILLED = """
-import os
-import signal
-import sys
-
-from presample.models import cli
-from presample.models.mmh_dit.data.work import Folder
-
-write, parts = Folder.write, []
-
-def write_and_end(folder, part, made):
-    write(folder, part, made)
-    parts.append(part)
-    if len(parts) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Folder.write = write_and_end
-sys.exit(cli.main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_process_that_was_killed_goes_on_to_the_same_files(run, models, tmp_path):
     pictures = folder_of(tmp_path / "pictures", 24, width=100, height=100)
@@ -280,9 +257,7 @@ def test_a_process_that_was_killed_goes_on_to_the_same_files(run, models, tmp_pa
     latents = ["--autoencoder", str(models / "tiny.safetensors"), "--sizes", "96x96"]
     run("latents", tmp_path / "whole", *latents)
     folder = tmp_path / "killed" / "latents" / "96x96"
-    command = [sys.executable, "-c", KILLED, "data", "latents", str(tmp_path / "killed"), *latents]
-    ended = subprocess.run(command, stderr=subprocess.DEVNULL, timeout=120, check=False)
-    assert ended.returncode == -signal.SIGKILL
+    killed(Folder.write, "data", "latents", tmp_path / "killed", *latents)
     assert not (folder / "index.json").exists()
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
     assert len(done) == 3

@@ -3,16 +3,16 @@
 import json
 import multiprocessing
 import re
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from killed_for_tests import killed
 
 from presample.models import cli
 from presample.models.cli import expand_bulk
+from presample.models.tipo.bulk.folder import Results
 
 QUICK = ["--tag-length", "very_short", "--prose-length", "very_short"]
 WORDS = ("lake", "forest", "night", "snow", "moon", "castle", "city")
@@ -60,37 +60,10 @@ def test_a_file_of_which_nothing_can_be_expanded_is_a_failure(tmp_path, capsys):
     assert "0 of 1 prompts expanded" in capsys.readouterr().err
 
 
-# A command that ends when its third part is written, and tells the processes that it had begun.
-KILLED = """
-import os
-import signal
-import sys
-from pathlib import Path
-
-from presample.models import cli
-from presample.models.tipo.bulk.folder import Results
-
-finish, parts = Results._finish, []
-
-def finish_and_end(results, part, found):
-    finish(results, part, found)
-    parts.append(part)
-    if len(parts) == 3:
-        Path(sys.argv[1]).write_text(Path(f"/proc/self/task/{os.getpid()}/children").read_text())
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Results._finish = finish_and_end
-sys.exit(cli.main(sys.argv[2:]))
-"""
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the children of a process")
 def test_processes_that_are_killed_leave_nobody_behind_and_the_rest_is_done_here(prompts, tmp_path):
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "children"), "expand", "--input", str(prompts)]
-    command += ["--output", str(tmp_path / "out"), "--part", "8", *QUICK, "--workers", "2", "--rows", "2"]
-    ended = subprocess.run(command, stderr=subprocess.DEVNULL, timeout=120, check=False)
-    assert ended.returncode == -signal.SIGKILL
-    children = (tmp_path / "children").read_text().split()
+    command = ["expand", "--input", prompts, "--output", tmp_path / "out", "--part", "8", *QUICK]
+    children = killed(Results._finish, *command, "--workers", "2", "--rows", "2")
     assert len(children) >= 2
     wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
     done = contents(tmp_path / "out")
