@@ -17,6 +17,7 @@ from ...models.tipo.expansion import Expansion, Request
 from ...models.tipo.infotext import is_ours, merge, write
 from ...models.tipo.jobs import Seeding, follow, requests_for
 from ...models.tipo.options import ExpandOptions
+from .couple import lines_are_regions
 from .memory import SHARE_IN_PICTURES, Done, Memory, Pairs, has_comments
 from .values import RANDOM, Values
 
@@ -147,10 +148,13 @@ def request_for(values: Values, width: int, height: int, p: Any = None) -> Reque
         if size[fact.name] != asked[fact.name]:
             bounds = f"{fact.name} must lie in {fact.low} to {fact.high}, got {asked[fact.name]}"
             tell(p, f"the prompts were expanded as for another size: {bounds}")
+    options = replace(values.options, **size)
+    if options.regions == "break" and lines_are_regions(p):
+        options = replace(options, regions="lines")
     return Request(
         "",
         values.panel.prose,
-        replace(values.options, **size),
+        options,
         comments="webui" if has_comments() else "none",
         keep=values.keep,
         drop=values.drop,

@@ -509,3 +509,38 @@ def test_what_was_written_makes_the_same_text_again(script):
     again = Processing(record.prompt, seed=1001)
     again.run(script, {"enabled": True, **values.widget_values(record)})
     assert again.all_prompts == p.all_prompts[1:]
+
+
+class ForgeCouple:
+    """What Forge Couple shows to others; its settings have changed places more than once."""
+
+    args_from, args_to = 1, 4
+
+    def title(self):
+        return "Forge Couple"
+
+    def after_extra_networks_activate(self, p, enable, mode, separator, *args, **kwargs):
+        pass
+
+
+def beside_couple(*settings, script=ForgeCouple):
+    others = SimpleNamespace(alwayson_scripts=[SimpleNamespace(title=lambda: "Other"), script()])
+    return {"scripts": others, "script_args": ("another's", *settings, "another's")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "lines"),
+    [
+        ((True, "Basic", ""), {}, 2),
+        ((True, "Basic", "\\n"), {}, 2),
+        ((True, "Basic", "BREAK"), {}, 3),
+        ((True, "Basic", "\\n"), {"regions": "off"}, 3),
+        ((False, "Basic", ""), {}, 3),
+    ],
+)
+def test_lines_stay_the_regions_of_forge_couple(script, settings, options, lines):
+    job = Processing("lake, night\ncity, day", **beside_couple(*settings))
+    (prompt,) = job.run(script, on(prose_length="short", **options)).all_prompts
+    assert len(prompt.split("\n")) == lines
+    first = prompt.split("\n")[0]
+    assert (first != "lake, night") == (lines == 2)
