@@ -39,8 +39,8 @@ def begin(folder: Path, step: int) -> Path:
     return part
 
 
-def finish(part: Path) -> None:
-    """Gives a complete checkpoint its name, and removes the older ones."""
+def finish(part: Path, *, alone: bool = True) -> None:
+    """Gives a complete checkpoint its name, and removes the older ones unless it is not to be `alone`."""
     done = part.with_suffix("")
     if done.exists():
         shutil.rmtree(done)
@@ -49,7 +49,7 @@ def finish(part: Path) -> None:
     part.rename(done)
     flush(part.parent)  # only then may the older ones go
     for path in _own(part.parent):
-        if path != done:
+        if alone and path != done:
             shutil.rmtree(path)
 
 

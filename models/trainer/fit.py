@@ -125,7 +125,7 @@ def fit(
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM, after a checkpoint was written.
-        FloatingPointError: the loss is not finite any more.
+        FloatingPointError: the loss is not finite any more, or many times what it was.
         ValueError: the checkpoint in the folder is of another model, or of a training that has ended with
             other options; or another training is at work there.
     """
@@ -136,7 +136,7 @@ def fit(
         for step in run.progress():
             run.update(data, step, wish, journal)
             run.call(hooks, journal)
-            if run.stopped or run.step % options.save_every == 0 or run.step == options.steps:
+            if run.stopped or run.is_due() or run.step == options.steps:
                 run.save()
             if run.stopped:
                 raise KeyboardInterrupt
@@ -157,7 +157,7 @@ class _Run:
         self.guard, self.rate = Guard(), schedule(options)
         self.work = Path(options.work) if options.work else Path(options.out) / "training"
         self.step = self.batches = self.skipped = self.lost = 0
-        self.stopped = False
+        self.stopped = self._due = False
         self._begun, self._before = time.perf_counter(), 0.0
         self._batches: Iterator | None = None
         self.place = Place(self.accelerator.process_index, self.accelerator.num_processes)
@@ -253,17 +253,26 @@ class _Run:
             self.lost += 1
             journal.write(self.step + 1, event="not finite", loss=str(loss), grad_norm=str(norm))
             if self.lost == LOST:
-                found = checkpoint.find(self.work)
-                raise FloatingPointError(
-                    f"the last {LOST} steps had no finite loss and gradient: lower the learning rate, "
-                    + (f"and go on from {found}" if found else "and begin anew")
-                )
+                raise self._failed(f"the last {LOST} steps had no finite loss and gradient")
             return True
-        self.lost, limit = 0, self.guard.limit
-        if not (self.options.guard and self.guard.skips(loss)):
-            return False
-        journal.write(self.step + 1, event="spike", loss=loss, limit=limit)
-        return True
+        self.lost, limit, usual = 0, self.guard.limit, self.guard.mean
+        skips = self.options.guard and self.guard.skips(loss)
+        if skips:
+            journal.write(self.step + 1, event="spike", loss=loss, limit=limit)
+        if self.guard.is_astray:
+            raise self._failed(f"the loss was {usual:.3g} and is {loss:.3g} now, again and again")
+        return skips
+
+    def _failed(self, why: str) -> FloatingPointError:
+        found = checkpoint.find(self.work)
+        onward = f"go on from {found} with the same command" if found else "begin anew"
+        return FloatingPointError(f"{why}: lower the learning rate (--lr or --milestones), and {onward}")
+
+    def is_due(self) -> bool:
+        """Returns whether to write a checkpoint. It replaces the one before, so it waits while losses are
+        blown up: the weights may be going astray."""
+        self._due |= self.step % self.options.save_every == 0
+        return self._due and self.guard.is_calm
 
     def call(self, hooks: Sequence[Hook], journal: Journal) -> None:
         """Calls the hooks whose turn it is."""
@@ -302,7 +311,10 @@ class _Run:
             checkpoint.write(part / f"{self.place.rank}.safetensors", tensors, state)
         self.accelerator.wait_for_everyone()
         if self.main:
-            checkpoint.finish(part)
+            checkpoint.finish(part, alone=self.guard.is_calm)
+            if not self.guard.is_calm:
+                self.log.warning("the loss has blown up of late: the checkpoint before %s is kept, too", part)
+        self._due = False
         if self.stopped:
             onward = "goes on" if self.options.resume else "goes on without --no-resume"
             self.log.info(

@@ -217,6 +217,35 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_advice(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
+def test_a_training_that_goes_astray_ends_and_its_sound_checkpoint_stays(tmp_path):
+    def astray(*given):
+        loss = small.loss(*given)["loss"]
+        return loss * (1000 if next(count) in (248, 254, *range(256, 400)) else 1)
+
+    count, chosen = iter(range(1, 1000)), small.options(tmp_path, steps=400, save_every=25)
+    with pytest.raises(
+        FloatingPointError, match=r"again and again: lower .*checkpoint-00000225 with the same"
+    ):
+        train(chosen, loss=astray)
+    assert checkpoint.find(tmp_path / "training").name == "checkpoint-00000225"
+    assert train(small.options(tmp_path, steps=400, lr=0.001)).steps == 400
+
+
+def test_a_checkpoint_waits_until_the_loss_is_calm_and_none_goes_for_a_doubtful_one(tmp_path):
+    def spiky(*given):
+        number = next(count)
+        if number == stop:
+            interrupt()
+        return small.loss(*given)["loss"] * (1000 if number in (248, 258) else 1)
+
+    names = lambda: sorted(path.name[-3:] for path in (tmp_path / "training").glob("checkpoint-*"))  # noqa: E731
+    for stop, found in ((262, ["225", "262"]), (285, ["285"])):
+        count = iter(range(1 if stop == 262 else 263, 1000))
+        with pytest.raises(KeyboardInterrupt):
+            train(small.options(tmp_path, steps=400, save_every=25), loss=spiky)
+        assert names() == found
+
+
 def test_another_model_does_not_go_on_from_the_checkpoint(tmp_path):
     train(small.options(tmp_path))
     with pytest.raises(ValueError, match=r"of another model.*--no-resume"):

@@ -88,8 +88,60 @@ def test_a_loss_that_rises_for_good_is_accepted():
     assert not any(verdicts[-500:])
 
 
+def test_a_swarm_of_blown_up_losses_is_told_from_spikes_and_from_a_higher_loss():
+    watch, losses = guard.Guard(), [0.75 + 0.02 * (i % 5) for i in range(600)]
+    for i in (200, 300, 301, 450):
+        losses[i] = 40.0
+    losses[500:] = [loss + 2.0 for loss in losses[500:]]
+    verdicts = []
+    for loss in losses:
+        watch.skips(loss)
+        verdicts.append((watch.is_calm, watch.is_astray))
+    assert not any(astray for _, astray in verdicts)
+    assert [i for i, (calm, _) in enumerate(verdicts) if not calm] == [
+        *range(200, 220),
+        *range(300, 321),
+        *range(450, 470),
+    ]
+
+
+def test_losses_that_blow_up_again_and_again_are_a_training_gone_astray():
+    """As an MMH-DiT was lost: more and more steps, between others that look as ever."""
+    watch = guard.Guard()
+    for i in range(1808):
+        watch.skips(0.75 + 0.02 * (i % 5))
+    assert watch.is_calm
+    blown = [
+        3.0,
+        0.97,
+        34,
+        0.8,
+        99,
+        0.75,
+        0.76,
+        314,
+        281,
+        0.8,
+        0.74,
+        0.7,
+        0.75,
+        737,
+        12.6,
+        1.5,
+        134,
+        0.7,
+        0.8,
+    ]
+    told = []
+    for loss in [*blown, 21.7, 0.76, 779, 142]:
+        watch.skips(loss)
+        told.append(watch.is_astray)
+    assert told.index(True) == 19
+
+
 def test_the_guard_goes_on_as_if_it_had_not_stopped():
     losses = _losses(900)
+    losses[595] += 20
     losses[650] += 2
     straight, first, second = guard.Guard(), guard.Guard(), guard.Guard()
     expected = [straight.skips(loss) for loss in losses]
