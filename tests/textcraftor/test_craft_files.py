@@ -48,7 +48,7 @@ def test_the_bundled_encoders_were_tuned_through_the_bundled_world_and_are_small
     for name in ("vivid", "detailed", "moonlit"):
         folder = bundled_folder() / f"tiny-clip-{name}"
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        assert card["training"]["fingerprints"] == fingerprints(CraftOptions())
+        assert fingerprints(CraftOptions()).items() <= card["training"]["fingerprints"].items()
         assert card["training"]["seconds"] <= 600
         size += (folder / "model.safetensors").stat().st_size
     assert size <= 8_000_000
