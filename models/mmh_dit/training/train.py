@@ -32,6 +32,8 @@ from .options import DTYPES, TrainOptions
 from .pictures import Pictures
 from .sources import Source, source
 
+TAILS = "cpp.enable_loop_tail_vec"
+
 
 def add_parser(subparsers) -> ArgumentParser:
     """Adds `mmh-dit` to the subparsers of `presample train`, and returns its parser."""
@@ -94,9 +96,14 @@ def compile_blocks(model: MMHDiT) -> None:
 
     A length of text that is new makes one more, for lengths of any number.
     """
+    from torch._inductor import list_options
+
     torch._dynamo.config.recompile_limit = 16 * len(set(model.config.heads))
+    # What is left of a head beyond multiples of 16 values would be read with whole vectors, beyond the end of
+    # a buffer too, where the system may end the process (torch 2.13 on a CPU).
+    options = {TAILS: False} if TAILS in list_options() else None
     for block in model.blocks:
-        block.compile(dynamic=True)
+        block.compile(dynamic=True, options=options)
 
 
 def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:
