@@ -50,6 +50,13 @@ class TrainOptions(FitOptions, flow.FlowOptions):
         low=0.0,
         high=100.0,
     )
+    feedback: int = option(
+        0,
+        "Texts of a batch that the model paints itself, to learn from what the reader misses on the way.",
+        low=0,
+        high=10**5,
+        step=1,
+    )
     reader_steps: int = option(
         1500, "Steps of training the reader, before the denoiser's.", low=1, high=10**6, step=1
     )

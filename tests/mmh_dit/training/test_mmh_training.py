@@ -325,10 +325,10 @@ def test_it_learns_and_writes_a_model(bank, tmp_path):
     assert names == ["step-000050.png", "step-000080.png"]
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.1])
-def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monkeypatch, weight):
+@pytest.mark.parametrize("more", [{}, {"reading": 0.1}, {"reading": 0.1, "feedback": 2}])
+def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monkeypatch, more):
     data = world.source(bank, reader=reading.Reader().eval().requires_grad_(False))
-    straight = train.train(world.options(tmp_path / "straight", reading=weight), data=data)
+    straight = train.train(world.options(tmp_path / "straight", **more), data=data)
     calls = iter(range(100))
 
     def make(*given, **named):
@@ -344,8 +344,8 @@ def test_a_resumed_training_is_bitwise_an_uninterrupted_one(bank, tmp_path, monk
     with monkeypatch.context() as patched:
         patched.setattr(train, "make_loss", make)
         with pytest.raises(KeyboardInterrupt):
-            train.train(world.options(tmp_path / "broken", reading=weight), data=data)
-    resumed = train.train(world.options(tmp_path / "broken", reading=weight), data=data)
+            train.train(world.options(tmp_path / "broken", **more), data=data)
+    resumed = train.train(world.options(tmp_path / "broken", **more), data=data)
     for name, weight in straight.weights().items():
         assert torch.equal(weight, resumed.weights()[name]), name
 
