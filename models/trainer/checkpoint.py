@@ -39,8 +39,11 @@ def begin(folder: Path, step: int) -> Path:
     return part
 
 
-def finish(part: Path, *, alone: bool = True) -> None:
-    """Gives a complete checkpoint its name, and removes the older ones unless it is not to be `alone`."""
+def finish(part: Path, *, alone: bool = True) -> list[Path]:
+    """Gives a complete checkpoint its name, and removes the older ones unless it is not to be `alone`.
+
+    Returns the older ones that stay.
+    """
     done = part.with_suffix("")
     if done.exists():
         shutil.rmtree(done)
@@ -48,9 +51,12 @@ def finish(part: Path, *, alone: bool = True) -> None:
         flush(path)
     part.rename(done)
     flush(part.parent)  # only then may the older ones go
-    for path in _own(part.parent):
-        if alone and path != done:
-            shutil.rmtree(path)
+    older = [path for path in _own(part.parent) if path != done]
+    if not alone:
+        return older
+    for path in older:
+        shutil.rmtree(path)
+    return []
 
 
 def clear(folder: Path) -> None:

@@ -311,9 +311,8 @@ class _Run:
             checkpoint.write(part / f"{self.place.rank}.safetensors", tensors, state)
         self.accelerator.wait_for_everyone()
         if self.main:
-            checkpoint.finish(part, alone=self.guard.is_calm)
-            if not self.guard.is_calm:
-                self.log.warning("the loss has blown up of late: the checkpoint before %s is kept, too", part)
+            for path in checkpoint.finish(part, alone=self.guard.is_calm):
+                self.log.warning("the loss has blown up of late: the older %s is kept, too", path)
         self._due = False
         if self.stopped:
             onward = "goes on" if self.options.resume else "goes on without --no-resume"

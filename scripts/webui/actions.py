@@ -227,20 +227,18 @@ class Actions:
 
         A prompt that is an expansion already is expanded anew from what it was made of.
         """
-        width, height = rest[:2]
-        said = values.from_args(self.arguments(rest))
+        width, height, *arguments = rest
+        said = values.from_args(arguments)
         if seed is None:
             seed = said.panel.seed if said.panel.seed != values.RANDOM else secrets.randbits(32)
         request = job.request_for(said, width, height)
         request = replace(request, options=replace(request.options, seed=seed))
         return said, replace(request, prompt=self.script.memory.before(prompt))
 
-    def arguments(self, rest: Sequence[Any]) -> Sequence[Any]:
-        return rest[2:]
-
     def seed(self, rest: Sequence[Any]) -> Any:
         """Returns the seed that the panel shows."""
-        return dict(zip(values.names(), self.arguments(rest), strict=False)).get("seed")
+        _, _, *arguments = rest
+        return dict(zip(values.names(), arguments, strict=False)).get("seed")
 
     def remember(self, said: values.Values, *made: Expansion) -> None:
         """Keeps texts from being expanded again by the images that are made with them."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -231,7 +232,7 @@ def test_a_training_that_goes_astray_ends_and_its_sound_checkpoint_stays(tmp_pat
     assert train(small.options(tmp_path, steps=400, lr=0.001)).steps == 400
 
 
-def test_a_checkpoint_waits_until_the_loss_is_calm_and_none_goes_for_a_doubtful_one(tmp_path):
+def test_a_checkpoint_waits_until_the_loss_is_calm_and_none_goes_for_a_doubtful_one(tmp_path, caplog):
     def spiky(*given):
         number = next(count)
         if number == stop:
@@ -244,6 +245,7 @@ def test_a_checkpoint_waits_until_the_loss_is_calm_and_none_goes_for_a_doubtful_
         with pytest.raises(KeyboardInterrupt):
             train(small.options(tmp_path, steps=400, save_every=25), loss=spiky)
         assert names() == found
+    assert re.findall(r"the older \S*checkpoint-(\d+) is kept", caplog.text) == ["00000225"]
 
 
 def test_another_model_does_not_go_on_from_the_checkpoint(tmp_path):

@@ -523,8 +523,8 @@ class ForgeCouple:
         pass
 
 
-def beside_couple(*settings, script=ForgeCouple):
-    others = SimpleNamespace(alwayson_scripts=[SimpleNamespace(title=lambda: "Other"), script()])
+def beside_couple(*settings):
+    others = SimpleNamespace(alwayson_scripts=[SimpleNamespace(title=lambda: "Other"), ForgeCouple()])
     return {"scripts": others, "script_args": ("another's", *settings, "another's")}
 
 
