@@ -28,6 +28,12 @@ class TrainOptions(FitOptions, flow.FlowOptions):
         (), "Cached data, repeatable: 'begin=0 latents=DIR texts=DIR batch=64'. None: the little world."
     )
     start: str = option("", "Model file to begin with; its shape counts, not the one below.")
+    blend: float = option(
+        1.0,
+        "How far the weights that are written go from --start's to the trained ones; 1 is all the way.",
+        low=0.0,
+        high=1.0,
+    )
     config: str = option("", "JSON file with the model's shape, or `full`. Empty: the shape below.")
     hidden: int = option(192, "Width.", low=16, high=8192, step=16)
     heads: str = option("4,4,8,8,12,12,16,16", "Heads of every block, as many as there are blocks.")

@@ -9,6 +9,7 @@ import copy
 import json
 import logging
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,8 +114,11 @@ def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:
         ModuleNotFoundError: accelerate is missing (`presample[train]`).
         ValueError: the options, or a checkpoint in the folder, do not fit together.
     """
+    if options.blend < 1 and not options.start:
+        raise ValueError(f"--blend {options.blend:g} goes from a model to the trained one: name --start")
     accelerator = make_accelerator(options)
     model = make_model(options)
+    begun = {name: t.detach().clone() for name, t in model.state_dict().items()}
     folder = Path(options.out)
     work = Path(options.work) if options.work else folder / "training"
     data = data or source(options, model.config, work, accelerator)
@@ -134,7 +138,7 @@ def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:
         hooks=samples(options, work, data) if options.samples else (),
         accelerator=accelerator,
     )
-    write(fitted, options, folder)
+    write(fitted, options, folder, begun)
     return fitted
 
 
@@ -153,11 +157,16 @@ def samples(options: TrainOptions, work: Path, data: Source) -> tuple[Hook, ...]
     return (Hook(options.samples_every, pictures),)
 
 
-def write(fitted: Fitted, options: TrainOptions, folder: Path) -> None:
-    """Writes the averaged weights as a model file, and how they were trained."""
+def write(fitted: Fitted, options: TrainOptions, folder: Path, begun: Mapping[str, torch.Tensor]) -> None:
+    """Writes the averaged weights, blended with those it began with, as a model file, and how they were made.
+
+    Source of the blend: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT).
+    """
     weights = fitted.weights()
     if not fitted.main:
         return
+    if options.blend < 1:
+        weights = {name: begun[name].lerp(t.float(), options.blend) for name, t in weights.items()}
     facts = {
         "options": told(options),
         "optimizer": title(options),

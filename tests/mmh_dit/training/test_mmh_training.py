@@ -455,3 +455,20 @@ def test_compiled_blocks_compute_the_same_for_texts_of_any_length(tmp_path):
             grads.append([p.grad for p in model.parameters() if p.grad is not None])
         for one, other in zip(*grads, strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_what_is_written_may_lie_between_the_start_and_the_trained_model(bank, tmp_path):
+    train.train(world.options(tmp_path / "first", steps=2, dtype="fp32"), data=world.source(bank))
+    start = str(tmp_path / "first" / "model.safetensors")
+
+    def written(blend):
+        more = {"start": start, "blend": blend, "dtype": "fp32", "ema": 0.0}
+        train.train(world.options(tmp_path / f"{blend}", **more), data=world.source(bank))
+        return load_file(tmp_path / f"{blend}" / "model.safetensors")
+
+    begun, half, whole = load_file(start), written(0.25), written(1.0)
+    assert any(not torch.equal(begun[name], whole[name]) for name in whole)
+    for name, weight in half.items():
+        torch.testing.assert_close(weight, 0.75 * begun[name] + 0.25 * whole[name], atol=1e-6, rtol=1e-5)
+    with pytest.raises(ValueError, match="name --start"):
+        train.train(world.options(tmp_path / "none", blend=0.5), data=world.source(bank))
