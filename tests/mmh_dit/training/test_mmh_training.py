@@ -468,7 +468,9 @@ def test_what_is_written_may_lie_between_the_start_and_the_trained_model(bank, t
 
     begun, half, whole = load_file(start), written(0.25), written(1.0)
     assert any(not torch.equal(begun[name], whole[name]) for name in whole)
-    for name, weight in half.items():
+    weights = {name: t for name, t in half.items() if t.is_floating_point()}  # the config is text
+    assert len(weights) == len(half) - 1
+    for name, weight in weights.items():
         torch.testing.assert_close(weight, 0.75 * begun[name] + 0.25 * whole[name], atol=1e-6, rtol=1e-5)
     with pytest.raises(ValueError, match="name --start"):
         train.train(world.options(tmp_path / "none", blend=0.5), data=world.source(bank))
