@@ -118,7 +118,7 @@ def train(options: TrainOptions, *, data: Source | None = None) -> Fitted:
         raise ValueError(f"--blend {options.blend:g} goes from a model to the trained one: name --start")
     accelerator = make_accelerator(options)
     model = make_model(options)
-    begun = {name: t.detach().clone() for name, t in model.state_dict().items()}
+    begun = {name: t.clone() for name, t in model.state_dict().items()} if options.blend < 1 else {}
     folder = Path(options.out)
     work = Path(options.work) if options.work else folder / "training"
     data = data or source(options, model.config, work, accelerator)
@@ -165,7 +165,7 @@ def write(fitted: Fitted, options: TrainOptions, folder: Path, begun: Mapping[st
     weights = fitted.weights()
     if not fitted.main:
         return
-    if options.blend < 1:
+    if begun:
         weights = {name: begun[name].lerp(t.float(), options.blend) for name, t in weights.items()}
     facts = {
         "options": told(options),

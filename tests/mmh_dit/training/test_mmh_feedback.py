@@ -45,7 +45,7 @@ def test_states_are_those_of_guided_paintings_of_some_of_the_texts():
     times = torch.stack([t[0] for _, t, _, _ in model.asked])
     x, rows = model.asked[0][0][:3], own.rows[:3]
     velocity = flow.guided(
-        _Weighed(model), flow.Text(text[rows], mask[rows]), _nothing(text, rows), scale=feedback.GUIDANCE
+        Weighed(), flow.Text(text[rows], mask[rows]), nothing(text, rows), scale=feedback.GUIDANCE
     )
     paths = [x, *flow.euler(velocity, x, torch.cat((times, torch.ones(1))))]
     here = {round(float(t), 5): state for t, state in zip(times, paths, strict=False)}
@@ -56,18 +56,15 @@ def test_states_are_those_of_guided_paintings_of_some_of_the_texts():
     assert len(set(rows.tolist())) == 3
 
 
-class _Weighed(torch.nn.Module):
-    """`Told` with a weight, by which samplers know a model's type."""
+class Weighed(Told):
+    """With a weight, by which samplers know a model's type."""
 
-    def __init__(self, model):
+    def __init__(self):
         super().__init__()
-        self.model, self.weight = Told(), torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, x_t, t, text, mask):
-        return self.model(x_t, t, text, mask)
+        self.weight = torch.nn.Parameter(torch.zeros(1))
 
 
-def _nothing(text, rows):
+def nothing(text, rows):
     return flow.Text(text[rows], torch.zeros(len(rows), TOKENS, dtype=torch.bool))
 
 
